@@ -1,2 +1,3 @@
 //! The holdfast command.
+mod config;
 fn main() {}
