@@ -1,0 +1,231 @@
+//! Where load goes: one XKS proxy, one key of it and the credential that opens it.
+//!
+//! Read once from the JSON that `holdfast dev` writes (its `xks` member) or from such an object alone.
+//! Holds: a `Target` has a usable TLS configuration; its secret never prints.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::{ClientConfig, Resumption};
+use rustls::{RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use serde::Deserialize;
+
+/// One XKS proxy, one external key and one SigV4 credential.
+#[derive(Clone, Debug)]
+pub struct Target {
+    host: String,
+    port: u16,
+    prefix: String,
+    key_id: String,
+    credential: Credential,
+    name: ServerName<'static>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Target {
+    /// Reads a target file.
+    ///
+    /// # Errors
+    /// When the file or the CA file it names cannot be read, or says something else than a target.
+    pub fn read(path: &Path) -> Result<Self, TargetError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| TargetError::Unreadable { path: path.to_owned(), cause })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Makes a target of JSON text: an `xks` object, or an object with an `xks` member.
+    /// A relative `ca` is looked for in `folder`.
+    ///
+    /// # Errors
+    /// When the text is no target, or its CA file cannot be read.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, TargetError> {
+        let file = match serde_json::from_str::<Whole>(text)? {
+            Whole { xks: Some(inner) } => inner,
+            Whole { xks: None } => serde_json::from_str::<File>(text)?,
+        };
+        let roots = read_roots(&folder.join(&file.ca))?;
+        let name = ServerName::try_from(file.host.clone())?;
+        Ok(Self {
+            name,
+            tls: client_config(roots)?,
+            host: file.host,
+            port: file.port,
+            prefix: file.prefix,
+            key_id: file.key_id,
+            credential: Credential { access_key_id: file.access_key_id, secret: file.secret_access_key, region: file.region },
+        })
+    }
+
+    /// The host to connect to, also the name its certificate must carry.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The TCP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the `Host` header says: the port is left out when it is the one of HTTPS (RFC 9110 §7.2).
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self.port {
+            443 => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// The path up to and with `/kms/xks/v1`.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The external key id.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    pub(crate) const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
+        self.name.clone()
+    }
+
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+}
+
+/// A SigV4 credential and the region it signs for.
+#[derive(Clone)]
+pub(crate) struct Credential {
+    pub(crate) access_key_id: String,
+    pub(crate) secret: String,
+    pub(crate) region: String,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}
+
+/// Why a target file is no target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Not the JSON of a target.
+    #[error("not a target: it takes host, port, prefix, access_key_id, secret_access_key, key_id, region and ca")]
+    Json(#[from] serde_json::Error),
+    /// The host is neither a DNS name nor an address.
+    #[error("host is not a DNS name or IP address")]
+    Host(#[from] InvalidDnsNameError),
+    /// The CA file holds no usable certificate.
+    #[error("cannot use the certificates in {}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: rustls_pki_types::pem::Error,
+    },
+    /// rustls refuses a certificate of the CA file, or its own configuration.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Reads as any JSON object; only its `xks` member, if any, matters.
+#[derive(Deserialize)]
+struct Whole {
+    xks: Option<File>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    host: String,
+    port: u16,
+    prefix: String,
+    access_key_id: String,
+    secret_access_key: String,
+    key_id: String,
+    region: String,
+    ca: PathBuf,
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, TargetError> {
+    let refused = |cause| TargetError::Ca { path: path.to_owned(), cause };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(refused)? {
+        roots.add(certificate.map_err(refused)?)?;
+    }
+    if roots.is_empty() {
+        return Err(refused(rustls_pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(roots)
+}
+
+/// Resumption is off: a "new connection" must always mean a whole handshake.
+fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with_ca() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), made.cert.pem()).unwrap();
+        folder
+    }
+
+    const OBJECT: &str = r#"{"host":"localhost","port":8443,"prefix":"/a/kms/xks/v1","access_key_id":"AKIA",
+        "secret_access_key":"hush","key_id":"k","region":"us-east-1","ca":"ca.pem"}"#;
+
+    #[test]
+    fn both_shapes_of_a_target_file_read_alike() {
+        let folder = folder_with_ca();
+        let whole = format!(r#"{{"api":{{"url":"x"}},"xks":{OBJECT}}}"#);
+        for text in [OBJECT, &whole] {
+            let target = Target::parse(text, folder.path()).unwrap();
+            assert_eq!(target.authority(), "localhost:8443");
+            assert_eq!(target.prefix(), "/a/kms/xks/v1");
+        }
+    }
+
+    #[test]
+    fn a_target_never_prints_its_secret() {
+        let folder = folder_with_ca();
+        let target = Target::parse(OBJECT, folder.path()).unwrap();
+        assert!(!format!("{target:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+        assert!(matches!(Target::parse(OBJECT, folder.path()), Err(TargetError::Ca { .. })));
+    }
+}
