@@ -1,0 +1,51 @@
+//! Why a command failed, as the lines that a person reads. `main` prints them once and exits with 1.
+
+use std::{error::Error, fmt, io, path::Path};
+
+/// One or more clear lines.
+#[derive(Debug)]
+pub(crate) struct Failure(Vec<String>);
+
+impl Failure {
+    /// One line.
+    pub(crate) fn new(line: impl Into<String>) -> Self {
+        Self(vec![line.into()])
+    }
+
+    /// Several lines, all of them at once.
+    pub(crate) fn all(lines: Vec<String>) -> Self {
+        Self(lines)
+    }
+
+    /// An error with its chain of causes, in one line.
+    pub(crate) fn from_error(error: impl Error) -> Self {
+        Self::new(chain(&error))
+    }
+
+    /// A file that could not be read, written, or made.
+    pub(crate) fn file(what: &str, file: &Path, cause: &io::Error) -> Self {
+        Self::new(format!("cannot {what} {}: {cause}", file.display()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, line) in self.0.iter().enumerate() {
+            let separator = if nth == 0 { "" } else { "\n" };
+            write!(f, "{separator}holdfast: {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `error: cause: its cause`.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
