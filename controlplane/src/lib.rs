@@ -1,1 +1,4 @@
-//! controlplane
+//! Holdfast's control plane: keeps the intended configuration, offers it to admins, and pushes it to data planes.
+
+pub mod names;
+pub mod store;

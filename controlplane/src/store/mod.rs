@@ -1,0 +1,171 @@
+//! Where the intended state is kept: the trait, its two implementers, and typed reads over either.
+//!
+//! Always holds: a commit is atomic and moves the revision by one; what was not durably written is never seen by a reader, so no node is
+//! ever told of a revision that a crash could take back; a lost race changes nothing. `core` writes; `publish` reads.
+
+mod encoding;
+pub mod entry;
+mod head;
+pub mod memory;
+pub mod seal;
+mod view;
+
+use std::{future::Future, io, pin::Pin, sync::Arc};
+
+use holdfast_proto::ids::{KeyId, Revision, StoreId};
+
+use self::entry::{Entry, EntryChange, EntryName};
+pub use self::{
+    head::{Changed, Head},
+    view::View,
+};
+
+/// Keeps entries. Use it as `Arc<dyn Store>`; read it through a [`View`].
+pub trait Store: Send + Sync + 'static {
+    /// Where the store stands: its revision, the nudge when that moves, and what changed.
+    fn head(&self) -> &Arc<Head>;
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn read(&self, name: &EntryName) -> Result<Option<Entry>, ReadError>;
+
+    /// All entries of a kind or in a key store, in the order of their names.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn scan(&self, within: Within) -> Result<Vec<Entry>, ReadError>;
+
+    /// Writes all of `changes`, or nothing. Answers once they are durable, with the new revision. Goes on to its end when the future is
+    /// dropped. Don't hold a [`View`] meanwhile: it would wait for ever.
+    fn commit(&self, expected: Revision, changes: Vec<EntryChange>) -> CommitFuture;
+
+    /// Writes entries beside the configuration ([`EntryName::NodeSeen`], [`EntryName::Count`]): the revision does not move, and a crash may
+    /// lose the last of them.
+    ///
+    /// # Errors
+    /// [`ReadError`] as for a read.
+    fn note(&self, entries: Vec<Entry>) -> Result<(), ReadError>;
+}
+
+/// What [`Store::commit`] answers.
+pub type CommitFuture = Pin<Box<dyn Future<Output = Result<Revision, CommitError>> + Send>>;
+
+/// What to scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// All key stores.
+    KeyStores,
+    /// The credentials of a key store.
+    Credentials(StoreId),
+    /// The HYOK keys of a key store.
+    HyokKeys(StoreId),
+    /// All virtual keys.
+    VirtualKeys,
+    /// All source keys.
+    SourceKeys,
+    /// All registered nodes.
+    Nodes,
+    /// All users.
+    Users,
+    /// All notes of what nodes told.
+    NodesSeen,
+    /// All encryption counts.
+    Counts,
+    /// The encryption counts of one key.
+    CountsOf(KeyId),
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Someone else was first. Nothing changed.
+    #[error("the configuration has moved to revision {now}")]
+    Conflict {
+        /// Where the store stands.
+        now: Revision,
+    },
+    /// The disk failed under the write: whether it is there will be known after a restart. Nothing more is read or written until then.
+    #[error("writing the store failed; restart to find out what was written")]
+    Io(#[source] io::Error),
+    /// An earlier write failed.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// An entry could not be encoded.
+    #[error("an entry can't be encoded")]
+    Encode(#[source] serde_json::Error),
+}
+
+/// Why nothing was read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk failed.
+    #[error("reading the store failed")]
+    Io(#[source] io::Error),
+    /// What lies there is not an entry.
+    #[error("the store holds an entry that does not decode")]
+    Decode(#[source] serde_json::Error),
+    /// An earlier write failed.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// A write failed, so that what the disk holds is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store is out of order since a write failed; restart")]
+pub struct Broken;
+
+impl EntryName {
+    /// The key under which the entry lies, in the order of names.
+    fn to_key(&self) -> Vec<u8> {
+        let (kind, parts): (u8, [&[u8]; 3]) = match self {
+            Self::KeyStore(store) => (KEY_STORE, [store.0.as_bytes(), &[], &[]]),
+            Self::Credential(store, id) => (CREDENTIAL, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
+            Self::HyokKey(store, id) => (HYOK_KEY, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
+            Self::KeyPlace(id) => (KEY_PLACE, [id.0.as_bytes(), &[], &[]]),
+            Self::VirtualKey(id) => (VIRTUAL_KEY, [id.as_bytes(), &[], &[]]),
+            Self::SourceKey(id) => (SOURCE_KEY, [id.as_bytes(), &[], &[]]),
+            Self::Node(name) => (NODE, [name.as_str().as_bytes(), &[], &[]]),
+            Self::User(name) => (USER, [name.as_str().as_bytes(), &[], &[]]),
+            Self::Demo => (DEMO, [&[], &[], &[]]),
+            Self::NodeSeen(name) => (NODE_SEEN, [name.as_str().as_bytes(), &[], &[]]),
+            Self::Count(key, version, node) => (COUNT, [key.0.as_bytes(), &version.to_be_bytes(), node.as_str().as_bytes()]),
+        };
+        [&[kind], parts[0], parts[1], parts[2]].concat()
+    }
+}
+
+impl Within {
+    /// What the keys of all entries within begin with.
+    fn prefix(self) -> Vec<u8> {
+        match self {
+            Self::KeyStores => vec![KEY_STORE],
+            Self::Credentials(store) => [&[CREDENTIAL], store.0.as_bytes().as_slice()].concat(),
+            Self::HyokKeys(store) => [&[HYOK_KEY], store.0.as_bytes().as_slice()].concat(),
+            Self::VirtualKeys => vec![VIRTUAL_KEY],
+            Self::SourceKeys => vec![SOURCE_KEY],
+            Self::Nodes => vec![NODE],
+            Self::Users => vec![USER],
+            Self::NodesSeen => vec![NODE_SEEN],
+            Self::Counts => vec![COUNT],
+            Self::CountsOf(key) => [&[COUNT], key.0.as_bytes().as_slice()].concat(),
+        }
+    }
+}
+
+// First byte of a key. Zero is the store's own.
+const KEY_STORE: u8 = 1;
+const CREDENTIAL: u8 = 2;
+const HYOK_KEY: u8 = 3;
+const KEY_PLACE: u8 = 4;
+const VIRTUAL_KEY: u8 = 5;
+const SOURCE_KEY: u8 = 6;
+const NODE: u8 = 7;
+const USER: u8 = 8;
+const DEMO: u8 = 9;
+const NODE_SEEN: u8 = 10;
+const COUNT: u8 = 11;
+
+#[cfg(test)]
+mod tests;
