@@ -138,3 +138,66 @@ pub(super) const HOST: &str = "host";
 /// The signed name that HTTP/2 may use in its stead.
 pub(super) const AUTHORITY: &str = ":authority";
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::sigv4::{Day, SigningKey};
+
+    /// Answers published by AWS in its SigV4 test suite, for the service named `service`.
+    #[test]
+    fn the_published_answers_verify() {
+        for (method, extra, signature) in [
+            ("GET", &[][..], "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+            ("POST", &[], "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+            ("POST", &[("my-header1", "value1")], "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"),
+            (
+                "GET",
+                &[("my-header1", " value1"), ("my-header2", " \"a   b   c\"")],
+                "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+            ),
+            (
+                "GET",
+                &[("my-header1", "value2"), ("my-header1", "value2"), ("my-header1", "value1")],
+                "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea",
+            ),
+        ] {
+            assert!(is_signed(method, extra, signature), "{method} {extra:?}");
+            assert!(!is_signed("PUT", extra, signature), "{method} {extra:?}");
+        }
+    }
+
+    fn is_signed(method: &str, extra: &[(&'static str, &'static str)], signature: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-date", HeaderValue::from_static(DATE));
+        let mut names = vec!["host", "x-amz-date"];
+        for (name, value) in extra {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            names.push(name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        let request =
+            Request { method, path: "/", host: "example.amazonaws.com", headers: &headers, signed_headers: &names.join(";"), body: b"" };
+        let stamp = Stamp { date: DATE, scope: "20150830/us-east-1/service/aws4_request" };
+        let day = Day::parse("20150830").unwrap();
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let key = SigningKey::for_service(secret, day, "us-east-1", "service");
+        let bytes = std::array::from_fn(|i| u8::from_str_radix(&signature[2 * i..][..2], 16).unwrap());
+        request.is_signed(&stamp, key.hmac(), &bytes)
+    }
+
+    /// Values longer than what is gathered go round it, in order.
+    #[test]
+    fn long_values_are_hashed_in_order() {
+        let mut hasher = Hasher::new();
+        let parts = [vec![1; 500], vec![2; 13], vec![3; 4_000], vec![4; 512], vec![5; 1]];
+        parts.iter().for_each(|part| hasher.put(part));
+        let whole = digest::digest(&digest::SHA256, &parts.concat());
+        assert_eq!(hasher.finish().as_ref(), whole.as_ref());
+    }
+
+    const DATE: &str = "20150830T123600Z";
+}
