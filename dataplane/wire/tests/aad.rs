@@ -1,5 +1,7 @@
 //! The bytes that bind a ciphertext, against known answers.
 
+#![cfg(test)]
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

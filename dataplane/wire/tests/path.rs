@@ -1,5 +1,7 @@
 //! Which request paths exist.
 
+#![cfg(test)]
+
 use holdfast_wire::path::{BadPath, Operation, parse};
 use proptest::prelude::*;
 

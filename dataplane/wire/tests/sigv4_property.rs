@@ -1,6 +1,8 @@
 //! SigV4 against an independent signer, `aws-sigv4`: what it signs verifies, and after any one change it
 //! does not.
 
+#![cfg(test)]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;

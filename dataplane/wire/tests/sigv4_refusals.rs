@@ -1,5 +1,7 @@
 //! Each way in which a signature can be unacceptable, and the edges of the ones that are.
 
+#![cfg(test)]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};

@@ -41,7 +41,11 @@ pub(super) enum Section<'a> {
 
 /// Reads a body whose members, apart from `requestMetadata`, are `names`.
 pub(super) fn read<'a, const N: usize>(body: &'a [u8], names: &[&'static str; N]) -> Result<Body<'a, N>, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    // Checked as a whole: serde_json does not look at the text of members that it skips.
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Err(refuse("body", Fault::NotJson));
+    };
+    let mut json = serde_json::Deserializer::from_str(text);
     let read = json.deserialize_map(BodyVisitor { names });
     match read.and_then(|body| json.end().map(|()| body)) {
         Ok(body) => Ok(body),
