@@ -187,7 +187,7 @@ impl<'s> Section<'s> {
     }
 
     /// Whatever nobody has read is unknown.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(&self) {
         let Some(table) = self.table else { return };
         let known = self.known.borrow();
         for (key, item) in table.iter().filter(|(key, _)| !known.contains(key)) {
@@ -264,7 +264,7 @@ mod tests {
             a.number("count", 1..=9);
             a.required("path", Section::path);
             a.finish();
-            root.sections("b").into_iter().for_each(Section::finish);
+            root.sections("b").iter().for_each(Section::finish);
         });
         assert_eq!(
             found,

@@ -1,0 +1,174 @@
+//! What `holdfast dev` hands to people and programs: `dev.json`, and the block that it prints.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The contents of `dev.json`. It holds secrets: mode 0600.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Handout {
+    pub(crate) xks: Xks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) api: Option<Api>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ops: Option<Ops>,
+}
+
+/// A key store and how to reach it: what `holdfast conformance --target` takes.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Xks {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The whole URI path, up to and with `/kms/xks/v1`.
+    pub(crate) prefix: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) key_id: String,
+    pub(crate) region: String,
+    /// Absolute path of the PEM file of the CA.
+    pub(crate) ca: PathBuf,
+}
+
+/// The admin API.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Api {
+    pub(crate) url: String,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) ca: PathBuf,
+}
+
+/// The ops port.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Ops {
+    pub(crate) url: String,
+}
+
+impl Handout {
+    /// Reads a file that [`Handout::write`] wrote; none where there is no such file, or it is of another form.
+    pub(crate) fn read(file: &Path) -> io::Result<Option<Self>> {
+        match fs::read(file) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the file whole or not at all, mode 0600.
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        let unfinished = file.with_extension("json.new");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        out.write_all(text.as_bytes())?;
+        out.write_all(b"\n")?;
+        out.sync_all()?;
+        fs::rename(&unfinished, file)
+    }
+}
+
+impl Xks {
+    /// A line for a shell that encrypts with the key.
+    pub(crate) fn curl(&self) -> String {
+        let body = r#"{"requestMetadata":{"awsPrincipalArn":"arn:aws:iam::123456789012:user/alice","kmsOperation":"Encrypt","kmsRequestId":"4112f4d6-db54-4af4-ae30-c55a22a8dfae","kmsKeyArn":"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},"plaintext":"aGVsbG8=","encryptionAlgorithm":"AES_GCM"}"#;
+        format!(
+            "curl --aws-sigv4 {} --user {} --cacert {} -H 'Content-Type: application/json' -d '{body}' {}",
+            quoted(&format!("aws:amz:{}:kms-xks-proxy", self.region)),
+            quoted(&format!("{}:{}", self.access_key_id, self.secret_access_key)),
+            quoted(&self.ca.display().to_string()),
+            quoted(&format!("https://{}:{}{}/keys/{}/encrypt", self.host, self.port, self.prefix, self.key_id)),
+        )
+    }
+}
+
+/// The block that a start of `dev` prints.
+pub(crate) struct Block<'a> {
+    pub(crate) handout: &'a Handout,
+    pub(crate) file: &'a Path,
+    pub(crate) key_seal: &'a Path,
+    pub(crate) control_seal: &'a Path,
+    /// What is new since the last start, one line each.
+    pub(crate) notes: &'a [String],
+}
+
+impl Block<'_> {
+    pub(crate) fn text(&self) -> String {
+        let xks = &self.handout.xks;
+        let mut text = String::new();
+        let mut row = |name: &str, value: &str| {
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "  {name:<13} {value}");
+        };
+        row("endpoint", &format!("https://{}:{}", xks.host, xks.port));
+        row("path", &xks.prefix);
+        row("access key", &xks.access_key_id);
+        row("key id", &xks.key_id);
+        if let Some(api) = &self.handout.api {
+            row("admin API", &format!("{} (user {}, password in dev.json)", api.url, api.username));
+        }
+        if let Some(ops) = &self.handout.ops {
+            row("ops", &ops.url);
+        }
+        row("key seal", &format!("{}  losing it loses every local key", self.key_seal.display()));
+        row("control seal", &format!("{}  losing it loses every credential's secret", self.control_seal.display()));
+        row("for programs", &self.file.display().to_string());
+        let notes: String = self.notes.iter().map(|note| format!("  {note}\n")).collect();
+        format!("Holdfast is up.\n\n{text}\n{notes}Encrypt with it:\n\n{}\n", xks.curl())
+    }
+}
+
+/// An address as clients of this machine reach it: the name in the certificate, and the port.
+pub(crate) fn local_url(scheme: &str, host: &str, addr: SocketAddr) -> String {
+    format!("{scheme}://{host}:{}", addr.port())
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn handout() -> Handout {
+        let xks = Xks {
+            host: "localhost".into(),
+            port: 8443,
+            prefix: "/p/kms/xks/v1".into(),
+            access_key_id: "AKIDAKIDAKIDAKIDAKID".into(),
+            secret_access_key: "s".repeat(43),
+            key_id: "key".into(),
+            region: "us-east-1".into(),
+            ca: "/it's/ca.crt".into(),
+        };
+        Handout { xks, api: None, ops: None }
+    }
+
+    #[test]
+    fn the_file_is_for_its_owner_alone_and_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dev.json");
+        handout().write(&file).unwrap();
+        handout().write(&file).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Handout::read(&file).unwrap().unwrap().xks.prefix, "/p/kms/xks/v1");
+        assert!(Handout::read(&folder.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_curl_line_survives_a_quote_in_a_path() {
+        assert!(handout().xks.curl().contains(r"--cacert '/it'\''s/ca.crt'"));
+    }
+}

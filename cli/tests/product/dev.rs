@@ -1,0 +1,171 @@
+//! `holdfast dev`: one command, everything there.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Holdfast, run};
+
+#[test]
+fn the_main_job_runs_on_embedded_defaults_and_conforms() {
+    let folder = TempDir::new().unwrap();
+    let mut dev = start(folder.path());
+    dev.wait_for("curl --aws-sigv4");
+    let json = folder.path().join("dev.json");
+    assert_eq!(fs::metadata(&json).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let report = run(&["conformance".as_ref(), "--json".as_ref(), "--target".as_ref(), json.as_os_str()]);
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    let failed: Vec<_> = report["cases"].as_array().unwrap().iter().filter(|case| case["ok"] != true).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(report["passed"].as_u64().unwrap() >= 110, "{} cases", report["passed"]);
+
+    let (status, _) = dev.stop();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn the_printed_curl_line_works_when_pasted() {
+    let folder = TempDir::new().unwrap();
+    let mut dev = start(folder.path());
+    dev.wait_for("curl --aws-sigv4");
+    let line = dev.seen.lines().find(|line| line.starts_with("curl --aws-sigv4")).unwrap().to_owned();
+    let output = Command::new("bash").args(["-c", &format!("{line} --silent --show-error --fail-with-body")]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert!(answer["ciphertext"].is_string() && answer["authenticationTag"].is_string(), "{answer}");
+}
+
+#[test]
+fn a_second_start_finds_everything_again() {
+    let folder = TempDir::new().unwrap();
+    let mut first = start(folder.path());
+    first.wait_for("curl --aws-sigv4");
+    let before = handout(folder.path());
+    let sealed = encrypt(&before);
+    assert_eq!(first.stop().0.code(), Some(0));
+
+    let mut second = start(folder.path());
+    second.wait_for("curl --aws-sigv4");
+    let after = handout(folder.path());
+    for field in ["prefix", "access_key_id", "secret_access_key", "key_id"] {
+        assert_eq!(before["xks"][field], after["xks"][field], "{field}");
+    }
+    assert_eq!(before["api"]["password"], after["api"]["password"]);
+    assert_eq!(decrypt(&after, &sealed), "aGVsbG8=");
+}
+
+#[test]
+fn a_deleted_dev_json_gets_a_new_credential_and_dev_says_so() {
+    let folder = TempDir::new().unwrap();
+    let mut first = start(folder.path());
+    first.wait_for("curl --aws-sigv4");
+    let before = handout(folder.path());
+    let sealed = encrypt(&before);
+    assert_eq!(first.stop().0.code(), Some(0));
+    fs::remove_file(folder.path().join("dev.json")).unwrap();
+
+    let mut second = start(folder.path());
+    second.wait_for("curl --aws-sigv4");
+    assert!(second.seen.contains("new credential"), "{}", second.seen);
+    let after = handout(folder.path());
+    assert_ne!(before["xks"]["access_key_id"], after["xks"]["access_key_id"]);
+    assert_eq!(before["xks"]["key_id"], after["xks"]["key_id"]);
+    assert_eq!(decrypt(&after, &sealed), "aGVsbG8=");
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let folder = TempDir::new().unwrap();
+    for flag in ["--xks-listen", "--api-listen", "--sync-listen", "--ops-listen"] {
+        let mut arguments = arguments(folder.path());
+        let at = arguments.iter().position(|argument| argument == flag).unwrap();
+        arguments[at + 1] = addr.clone();
+        let ended = run(&arguments);
+        assert_eq!(ended.status.code(), Some(1), "{flag}: {}", ended.stderr);
+        let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("holdfast: ")).collect();
+        assert!(matches!(lines[..], [line] if line.contains(&addr)), "{flag}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_unusable_data_directory_is_one_clear_line() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let newer = folder.path().join("newer");
+    fs::create_dir(&newer).unwrap();
+    fs::write(newer.join("format"), "holdfast-dev 999\n").unwrap();
+    let strange = folder.path().join("strange");
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("thesis.tex"), "").unwrap();
+    for (directory, word) in [(file, "directory"), (newer, "999"), (strange, "empty")] {
+        let ended = run(&arguments(&directory));
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("holdfast: ")).collect();
+        assert!(matches!(lines[..], [line] if line.contains(word)), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn bad_arguments_exit_with_2() {
+    for arguments in [vec!["dev", "--xks-listen", "nowhere"], vec!["dev", "--xks-quota", "-1"], vec!["sing"]] {
+        assert_eq!(run(&arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+fn start(directory: &Path) -> Holdfast {
+    Holdfast::start(&arguments(directory))
+}
+
+fn arguments(directory: &Path) -> Vec<String> {
+    let mut arguments = vec!["dev".to_owned(), "--data-dir".into(), directory.display().to_string()];
+    for listener in ["xks", "api", "sync", "ops"] {
+        arguments.extend([format!("--{listener}-listen"), "127.0.0.1:0".into()]);
+    }
+    arguments
+}
+
+fn handout(directory: &Path) -> Value {
+    serde_json::from_slice(&fs::read(directory.join("dev.json")).unwrap()).unwrap()
+}
+
+fn encrypt(handout: &Value) -> Value {
+    ask(handout, "encrypt", serde_json::json!({ "plaintext": "aGVsbG8=", "encryptionAlgorithm": "AES_GCM" }))
+}
+
+fn decrypt(handout: &Value, sealed: &Value) -> String {
+    let mut body = sealed.clone();
+    body["encryptionAlgorithm"] = "AES_GCM".into();
+    ask(handout, "decrypt", body)["plaintext"].as_str().unwrap().to_owned()
+}
+
+/// Asks by `curl`, a client that shares no code with us.
+fn ask(handout: &Value, operation: &str, mut body: Value) -> Value {
+    let xks = |field: &str| handout["xks"][field].as_str().unwrap().to_owned();
+    body["requestMetadata"] = serde_json::json!({
+        "awsPrincipalArn": "arn:aws:iam::123456789012:user/alice",
+        "kmsOperation": "Encrypt",
+        "kmsRequestId": "4112f4d6-db54-4af4-ae30-c55a22a8dfae",
+        "kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    });
+    let url = format!("https://{}:{}{}/keys/{}/{operation}", xks("host"), handout["xks"]["port"], xks("prefix"), xks("key_id"));
+    let ca = PathBuf::from(xks("ca"));
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--aws-sigv4", &format!("aws:amz:{}:kms-xks-proxy", xks("region"))])
+        .args(["--user", &format!("{}:{}", xks("access_key_id"), xks("secret_access_key"))])
+        .arg("--cacert")
+        .arg(ca)
+        .args(["-H", "Content-Type: application/json", "-d", &body.to_string(), &url])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
