@@ -1,4 +1,5 @@
 //! Holdfast's control plane: keeps the intended configuration, offers it to admins, and pushes it to data planes.
 
 pub mod names;
+pub mod publish;
 pub mod store;

@@ -1,0 +1,492 @@
+use std::collections::{HashMap, VecDeque};
+
+use holdfast_proto::{records::RecordName, snapshot::Digest};
+use proptest::prelude::*;
+
+use super::*;
+use crate::publish::fixtures::{built, key, key_id, revision, store, store_id, version};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a node does with pushes, by the same rules as the real one.
+#[derive(Default)]
+struct Node {
+    applied: Option<(Revision, RecordSet)>,
+    durable: Option<(Revision, RecordSet)>,
+    receiving: Option<(wire::Begin, Vec<Change>)>,
+    moods: VecDeque<NackReason>,
+}
+
+enum FromNode {
+    Hello(wire::Hello),
+    Ack(wire::Ack),
+    Nack(wire::Nack),
+}
+
+struct Link {
+    session: Session,
+    to_node: VecDeque<Body>,
+    to_control: VecDeque<FromNode>,
+    unanswered: usize,
+}
+
+/// A control plane, a node, and a link that comes and goes.
+struct World {
+    now: Instant,
+    newest: Arc<Built>,
+    recent: Recent,
+    refused: Option<Refused>,
+    link: Option<Link>,
+    node: Node,
+    /// Revision of a final refusal → before when it must not be begun again.
+    shunned: HashMap<Revision, Instant>,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Commit(Change),
+    SendSome(usize),
+    DeliverToNode,
+    DeliverToControl,
+    Persist,
+    Connect,
+    Lose,
+    CrashNode,
+    RestartControl,
+    HelloAgain,
+    Resync,
+    Pass(u64),
+    Mood(NackReason),
+    Bend,
+}
+
+impl Node {
+    fn hello(&self) -> wire::Hello {
+        wire::Hello {
+            applied: self.applied.as_ref().map(|(r, _)| (*r).into()),
+            durable: self.durable.as_ref().map(|(r, _)| (*r).into()),
+            digest: self.applied.as_ref().map(|(_, set)| set.digest().to_vec()).unwrap_or_default(),
+            ..wire::Hello::default()
+        }
+    }
+
+    fn ack(&self) -> FromNode {
+        let of = |held: &Option<(Revision, RecordSet)>| held.as_ref().map(|(r, _)| (*r).into());
+        FromNode::Ack(wire::Ack { applied: of(&self.applied), durable: of(&self.durable), unusable: Vec::new() })
+    }
+
+    fn take(&mut self, message: Body) -> Option<FromNode> {
+        match message {
+            Body::Begin(begin) => {
+                self.receiving = None;
+                if let Some(reason) = self.moods.pop_front() {
+                    return Some(nack(begin.revision, reason));
+                }
+                let applied = self.applied.as_ref().map(|(r, _)| *r);
+                if applied >= begin.revision.map(Revision::from) {
+                    return Some(nack(begin.revision, NackReason::Revision));
+                }
+                if begin.base.is_some() && begin.base.map(Revision::from) != applied {
+                    return Some(nack(begin.revision, NackReason::Base));
+                }
+                self.receiving = Some((begin, Vec::new()));
+                None
+            }
+            Body::Chunk(chunk) => {
+                assert!(chunk.encoded_len() <= (1 << 20));
+                if let Some((_, changes)) = &mut self.receiving {
+                    changes.extend(chunk.changes.into_iter().map(|change| Change::try_from(change).unwrap()));
+                }
+                None
+            }
+            Body::Commit(commit) => {
+                let (begin, changes) = self.receiving.take()?;
+                assert_eq!(begin.revision, commit.revision);
+                assert_eq!(begin.changes, changes.len() as u64);
+                let old = self.applied.as_ref().filter(|_| begin.base.is_some()).map(|(_, set)| set.clone()).unwrap_or_default();
+                match old.apply(changes) {
+                    Ok((set, _)) if set.digest() == commit.digest.as_slice() => {
+                        self.applied = Some((commit.revision.unwrap().into(), set));
+                        Some(self.ack())
+                    }
+                    Ok(_) | Err(_) => Some(nack(commit.revision, NackReason::Digest)),
+                }
+            }
+            Body::KeyTask(_) | Body::Fleet(_) => unreachable!("the session sends pushes only"),
+        }
+    }
+}
+
+fn nack(revision: Option<wire::Revision>, reason: NackReason) -> FromNode {
+    FromNode::Nack(wire::Nack { revision, reason: reason.into(), detail: "mood".into() })
+}
+
+impl World {
+    fn new() -> Self {
+        let newest = built([store(1, false)], 1);
+        let mut recent = Recent::default();
+        recent.push(Arc::clone(&newest));
+        let (node, shunned) = (Node::default(), HashMap::new());
+        Self { now: Instant::now(), newest, recent, refused: None, link: None, node, shunned }
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Commit(change) => self.commit(change),
+            Op::SendSome(messages) => {
+                let _sent = (0..messages).take_while(|_| self.send().is_ok()).count();
+            }
+            Op::DeliverToNode => _ = self.deliver_to_node(),
+            Op::DeliverToControl => _ = self.deliver_to_control(),
+            Op::Persist => {
+                self.node.durable = self.node.applied.clone();
+                if let Some(link) = self.link.as_mut().filter(|_| self.node.applied.is_some()) {
+                    link.to_control.push_back(self.node.ack());
+                }
+            }
+            Op::Connect => {
+                self.node.receiving = None;
+                let session = Session::new(Arc::clone(&self.newest), self.refused.clone());
+                let to_control = VecDeque::from([FromNode::Hello(self.node.hello())]);
+                self.link = Some(Link { session, to_node: VecDeque::new(), to_control, unanswered: 0 });
+            }
+            Op::Lose => self.link = None,
+            Op::CrashNode => {
+                self.link = None;
+                self.node.applied = self.node.durable.clone();
+            }
+            Op::RestartControl => {
+                self.link = None;
+                self.refused = None;
+                self.shunned.clear();
+                self.recent = Recent::default();
+                self.recent.push(Arc::clone(&self.newest));
+            }
+            Op::HelloAgain => {
+                if let Some(link) = &mut self.link {
+                    link.to_control.push_back(FromNode::Hello(self.node.hello()));
+                }
+            }
+            Op::Resync => {
+                if let Some(link) = &mut self.link {
+                    link.session.offer_again();
+                }
+            }
+            Op::Pass(seconds) => self.now += SECOND * u32::try_from(seconds).unwrap(),
+            Op::Mood(reason) => self.node.moods.push_back(reason),
+            Op::Bend => {
+                if let Some((_, set)) = &mut self.node.applied {
+                    let bent = set.apply([store(1, true), key(1, 9, true)]);
+                    *set = bent.map_or_else(|_| set.clone(), |(bent, _)| bent);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, change: Change) {
+        let Ok((set, _)) = self.newest.set.apply([change]) else { return };
+        let next = Built::new(set, self.newest.revision.next(), 0);
+        if next.digest == self.newest.digest {
+            return;
+        }
+        self.newest = Arc::new(next);
+        self.recent.push(Arc::clone(&self.newest));
+        if let Some(link) = &mut self.link {
+            link.session.configure(Arc::clone(&self.newest));
+        }
+    }
+
+    /// One message from the session onto the link. `None`: it has nothing to send; then when it wants to be asked again.
+    fn send(&mut self) -> Result<(), Option<Instant>> {
+        let link = self.link.as_mut().ok_or(None)?;
+        match link.session.poll(self.now) {
+            Next::Wait => Err(None),
+            Next::At(time) => {
+                assert!(time > self.now, "told to wait for what has passed");
+                Err(Some(time))
+            }
+            Next::Send(body) => {
+                if let Body::Begin(begin) = &body {
+                    assert_eq!(link.unanswered, 0, "two pushes in flight");
+                    link.unanswered = 1;
+                    let revision = Revision::from(begin.revision.unwrap());
+                    let shunned = self.shunned.get(&revision);
+                    assert!(shunned.is_none_or(|until| self.now >= *until), "a refused push was sent again too soon");
+                }
+                link.to_node.push_back(body);
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver_to_node(&mut self) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let Some(message) = link.to_node.pop_front() else { return false };
+        link.to_control.extend(self.node.take(message));
+        true
+    }
+
+    fn deliver_to_control(&mut self) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let Some(message) = link.to_control.pop_front() else { return false };
+        match message {
+            FromNode::Hello(hello) => drop(link.session.hello(&hello, &self.recent).unwrap()),
+            FromNode::Ack(ack) => {
+                let acked = link.session.ack(&ack).unwrap();
+                link.unanswered -= usize::from(acked.committed_at_ms.is_some());
+            }
+            FromNode::Nack(nack) => {
+                link.unanswered = 0;
+                if let Some(refused) = link.session.nack(&nack).unwrap() {
+                    self.shunned.insert(refused.revision, refused.offered_at + OFFER_AGAIN);
+                }
+            }
+        }
+        self.refused = link.session.refused().cloned();
+        true
+    }
+
+    /// Lets everything arrive, and time pass where only time is missing.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let sent = self.send();
+            if self.deliver_to_node() | self.deliver_to_control() || sent.is_ok() {
+                continue;
+            }
+            match sent {
+                Err(Some(time)) => self.now = time,
+                Ok(()) | Err(None) => return,
+            }
+        }
+        panic!("never comes to rest");
+    }
+
+    fn connected() -> Self {
+        let mut world = Self::new();
+        world.step(Op::Connect);
+        world.settle();
+        world
+    }
+
+    fn session(&mut self) -> &mut Session {
+        &mut self.link.as_mut().unwrap().session
+    }
+
+    fn digest_of_node(&self) -> Digest {
+        self.node.applied.as_ref().unwrap().1.digest()
+    }
+}
+
+fn begin(next: Next) -> wire::Begin {
+    match next {
+        Next::Send(Body::Begin(begin)) => begin,
+        other => panic!("not a Begin: {other:?}"),
+    }
+}
+
+#[test]
+fn a_node_that_holds_nothing_gets_everything() {
+    let mut world = World::new();
+    world.step(Op::Connect);
+    assert!(matches!(world.session().poll(Instant::now()), Next::Wait), "pushed before Hello");
+    world.deliver_to_control();
+    let now = world.now;
+    let begin = begin(world.session().poll(now));
+    assert_eq!((begin.base, begin.changes), (None, 1));
+}
+
+#[test]
+fn an_equal_digest_means_up_to_date_and_nothing_is_sent() {
+    let mut world = World::connected();
+    world.step(Op::Connect);
+    assert!(world.deliver_to_control());
+    assert_eq!(world.send(), Err(None));
+    assert_eq!(world.session().standing(), Standing::UpToDate);
+}
+
+#[test]
+fn a_remembered_digest_gets_the_difference_and_an_unknown_one_everything() {
+    let mut world = World::connected();
+    world.step(Op::Lose);
+    world.step(Op::Commit(key(1, 1, false)));
+    world.step(Op::Connect);
+    world.deliver_to_control();
+    let now = world.now;
+    let difference = begin(world.session().poll(now));
+    assert_eq!((difference.base.map(Revision::from), difference.changes), (Some(revision(1)), 1));
+
+    world.step(Op::RestartControl);
+    world.step(Op::Connect);
+    world.deliver_to_control();
+    let everything = begin(world.session().poll(now));
+    assert_eq!((everything.base, everything.changes), (None, 2));
+}
+
+#[test]
+fn an_old_revision_with_the_same_digest_is_moved_on_by_an_empty_push() {
+    let mut world = World::connected();
+    world.step(Op::Lose);
+    world.step(Op::Commit(key(1, 1, false)));
+    world.step(Op::Commit(Change::Delete(RecordName::Key(store_id(1), key_id(1)))));
+    world.step(Op::Connect);
+    world.deliver_to_control();
+    assert_eq!(world.send(), Ok(()));
+    let Some(Body::Begin(empty)) = world.link.as_ref().unwrap().to_node.front() else { panic!("no Begin") };
+    assert_eq!((empty.base.map(Revision::from), empty.changes), (Some(revision(1)), 0));
+    world.settle();
+    assert_eq!(world.node.applied.unwrap().0, revision(3));
+}
+
+#[test]
+fn a_newer_push_waits_for_the_answer_to_the_former_and_overtakes_those_between() {
+    let mut world = World::connected();
+    world.step(Op::Commit(key(1, 1, false)));
+    assert_eq!(world.send(), Ok(()));
+    world.step(Op::Commit(key(1, 2, false)));
+    world.step(Op::Commit(key(1, 3, false)));
+    assert_eq!((world.send(), world.send()), (Ok(()), Ok(())), "chunk and commit of the first");
+    assert_eq!(world.send(), Err(None), "nothing before the answer");
+    while world.deliver_to_node() {}
+    assert!(world.deliver_to_control());
+    let now = world.now;
+    let next = begin(world.session().poll(now));
+    assert_eq!((next.revision.map(Revision::from), next.changes), (Some(revision(4)), 2));
+}
+
+#[test]
+fn a_refused_push_waits_a_minute_and_to_be_asked_for() {
+    let mut world = World::connected();
+    world.step(Op::Mood(NackReason::Undecodable));
+    world.step(Op::Commit(key(1, 1, false)));
+    world.settle();
+    assert!(matches!(world.session().standing(), Standing::Refused(refused) if refused.detail == "mood"));
+    world.step(Op::Pass(600));
+    assert_eq!(world.send(), Err(None), "nobody asked");
+    world.step(Op::Resync);
+    world.step(Op::Mood(NackReason::Duplicate));
+    world.settle();
+    world.step(Op::Resync);
+    assert_eq!(world.send(), Err(Some(world.now + OFFER_AGAIN)), "asked, but too soon");
+    world.step(Op::Pass(60));
+    world.settle();
+    assert_eq!(world.session().standing(), Standing::UpToDate);
+}
+
+#[test]
+fn a_newer_configuration_does_not_wait_for_a_refused_one() {
+    let mut world = World::connected();
+    world.step(Op::Mood(NackReason::Undecodable));
+    world.step(Op::Commit(key(1, 1, false)));
+    world.settle();
+    world.step(Op::Commit(store(1, true)));
+    assert_eq!(world.send(), Ok(()));
+}
+
+#[test]
+fn a_wrong_base_is_answered_by_everything_at_once_and_only_once() {
+    for reason in [NackReason::Base, NackReason::Digest] {
+        let mut world = World::connected();
+        world.step(Op::Mood(reason));
+        world.step(Op::Commit(key(1, 1, false)));
+        let before = world.now;
+        world.settle();
+        assert_eq!((world.session().standing(), world.now), (Standing::UpToDate, before));
+
+        world.step(Op::Mood(reason));
+        world.step(Op::Mood(reason));
+        world.step(Op::Commit(key(1, 2, false)));
+        world.settle();
+        assert!(matches!(world.session().standing(), Standing::Refused(_)));
+    }
+}
+
+#[test]
+fn a_node_that_is_ahead_is_left_alone() {
+    let mut world = World::connected();
+    world.node.applied.as_mut().unwrap().0 = revision(9);
+    world.step(Op::Connect);
+    world.deliver_to_control();
+    assert_eq!(world.send(), Err(None));
+    assert_eq!(world.session().standing(), Standing::Ahead(revision(9)));
+}
+
+#[test]
+fn what_can_not_have_been_acknowledged_ends_the_stream() {
+    let ack = |applied, durable: Option<u64>| wire::Ack {
+        applied: Some(revision(applied).into()),
+        durable: durable.map(|d| revision(d).into()),
+        unusable: Vec::new(),
+    };
+    let fresh = Session::new(built([store(1, false)], 1), None).ack(&ack(1, None));
+    assert_eq!(fresh.unwrap_err(), ProtocolFault::NoHello);
+    let mut world = World::connected();
+    world.step(Op::Commit(key(1, 1, false)));
+    assert_eq!(world.send(), Ok(()));
+    let session = world.session();
+    assert_eq!(session.ack(&ack(2, None)).unwrap_err(), ProtocolFault::NotSent(revision(2)), "before Commit was sent");
+    assert_eq!(session.ack(&ack(7, None)).unwrap_err(), ProtocolFault::NotSent(revision(7)));
+    assert!(matches!(session.ack(&ack(1, Some(2))).unwrap_err(), ProtocolFault::DurableFirst { .. }));
+    assert_eq!(session.ack(&wire::Ack::default()).unwrap_err(), ProtocolFault::Missing("applied"));
+}
+
+#[test]
+fn chunks_stay_within_a_mebibyte_and_carry_everything() {
+    let sizes = [600_000, 500_000, 1_000_000, 20, 1_048_000, 30];
+    let versions = sizes.iter().zip(0..).map(|(size, number)| version(1, 1, number, *size));
+    let mut world = World::new();
+    world.newest = built([store(1, false), key(1, 1, false)].into_iter().chain(versions), 1);
+    world.step(Op::Connect);
+    world.settle();
+    assert_eq!(world.digest_of_node(), world.newest.digest);
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let change = prop_oneof![
+        (1..3u8, any::<bool>()).prop_map(|(s, blocked)| store(s, blocked)),
+        (1..3u8, 1..4u8, any::<bool>()).prop_map(|(s, k, blocked)| key(s, k, blocked)),
+        (1..3u8, 1..4u8, 0..3u32).prop_map(|(s, k, n)| version(s, k, n, 61)),
+        (2..3u8).prop_map(|s| Change::Delete(RecordName::Store(store_id(s)))),
+        (1..3u8, 1..4u8).prop_map(|(s, k)| Change::Delete(RecordName::Key(store_id(s), key_id(k)))),
+    ];
+    let reason = prop_oneof![Just(NackReason::Undecodable), Just(NackReason::Base), Just(NackReason::Digest), Just(NackReason::Sequence)];
+    prop_oneof![
+        6 => change.prop_map(Op::Commit),
+        8 => (1..4usize).prop_map(Op::SendSome),
+        12 => Just(Op::DeliverToNode),
+        8 => Just(Op::DeliverToControl),
+        3 => Just(Op::Persist),
+        4 => Just(Op::Connect),
+        1 => Just(Op::Lose),
+        1 => Just(Op::CrashNode),
+        1 => Just(Op::RestartControl),
+        1 => Just(Op::HelloAgain),
+        1 => Just(Op::Resync),
+        2 => (1..70u64).prop_map(Op::Pass),
+        2 => reason.prop_map(Op::Mood),
+        1 => Just(Op::Bend),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// Each step asserts that one push is in flight at most and that none is repeated too soon (`World::send`).
+    #[test]
+    fn whatever_happens_the_node_ends_at_the_newest_configuration(ops in prop::collection::vec(any_op(), 0..120)) {
+        let mut world = World::new();
+        for op in ops {
+            world.step(op);
+        }
+        world.node.moods.clear();
+        if world.link.is_none() {
+            world.step(Op::Connect);
+        }
+        world.settle();
+        // A bent node is found out by the next push; a refused push is overtaken by it.
+        world.step(Op::Commit(key(1, 77, false)));
+        world.settle();
+        prop_assert_eq!(world.digest_of_node(), world.newest.digest);
+        prop_assert_eq!(world.node.applied.as_ref().map(|(r, _)| *r), Some(world.newest.revision));
+        prop_assert_eq!(world.session().standing(), Standing::UpToDate);
+    }
+}
