@@ -1,0 +1,84 @@
+//! Reloads every listener's files on SIGHUP and when one of them changes.
+//! Holds: a change is only a nudge, all files are read afresh; what can't be loaded is said and changes nothing.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::sleep,
+};
+use tracing::{error, info, warn};
+
+use super::{Reloaded, Tls, TlsError};
+
+/// Reloads for as long as the process lives.
+pub(crate) async fn run(listeners: Vec<Arc<Tls>>) {
+    let (nudge, mut nudges) = mpsc::channel(1);
+    // Dropping the watcher would end the watch.
+    let _watcher = watch(&listeners, nudge);
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| warn!(%error, "SIGHUP will not reload certificates")).ok();
+    loop {
+        let asked = tokio::select! {
+            Some(()) = async { hangup.as_mut()?.recv().await } => true,
+            Some(()) = nudges.recv() => false,
+            else => return,
+        };
+        if !asked {
+            // A certificate and its key are two files: wait for the second.
+            sleep(SETTLE).await;
+            while nudges.try_recv().is_ok() {}
+        }
+        for tls in &listeners {
+            report(tls.reload(asked));
+        }
+    }
+}
+
+fn report(outcome: Result<Reloaded, Vec<TlsError>>) {
+    match outcome {
+        Ok(Reloaded::Unchanged) => {}
+        Ok(Reloaded::Swapped) => info!("certificates reloaded"),
+        Err(errors) => {
+            for error in errors {
+                error!(error = %chain(&error), "certificates not reloaded; the old ones stay");
+            }
+        }
+    }
+}
+
+/// Directories rather than files, since files are replaced by renaming.
+fn watch(listeners: &[Arc<Tls>], nudge: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let on_event = move |event: notify::Result<notify::Event>| {
+        // Our own reading is an event too.
+        if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            // Full: there is a nudge already.
+            let _ = nudge.try_send(());
+        }
+    };
+    let unwatched = |error: notify::Error| warn!(%error, "certificate files are not watched; SIGHUP reloads them");
+    let mut watcher = notify::recommended_watcher(on_event).map_err(unwatched).ok()?;
+    let directories: BTreeSet<PathBuf> = listeners.iter().flat_map(|tls| tls.directories()).map(PathBuf::from).collect();
+    for directory in directories {
+        let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+        if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
+            unwatched(error);
+        }
+    }
+    Some(watcher)
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+const SETTLE: Duration = Duration::from_millis(200);
