@@ -8,6 +8,7 @@ pub mod entry;
 mod head;
 pub mod memory;
 pub mod seal;
+pub mod sled;
 mod view;
 
 use std::{future::Future, io, pin::Pin, sync::Arc};
