@@ -202,7 +202,8 @@ mod tests {
     fn an_iv_or_tag_of_another_length_is_the_callers_fault() {
         let key = key(&ring(), KeyUsage::BOTH);
         let sealed = key.encrypt(b"aad", b"text").unwrap();
-        for (iv, tag) in [(&sealed.iv[..11], &sealed.tag[..]), (&sealed.iv[..], &sealed.tag[..12]), (&[0; 13], &sealed.tag[..]), (&[], &[])] {
+        for (iv, tag) in [(&sealed.iv[..11], &sealed.tag[..]), (&sealed.iv[..], &sealed.tag[..12]), (&[0; 13], &sealed.tag[..]), (&[], &[])]
+        {
             assert_eq!(key.decrypt(iv, b"aad", &sealed.ciphertext, tag), Err(KeyFault::Input));
         }
     }
