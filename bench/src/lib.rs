@@ -4,6 +4,7 @@
 //! checked by code of this crate alone, so that a mistake cannot hide by being made on both sides.
 
 pub mod connection;
+pub mod driver;
 pub mod floor;
 pub mod load;
 pub mod plan;
@@ -14,6 +15,7 @@ pub mod wrk;
 
 mod lane;
 mod message;
+mod pinned;
 mod schedule;
 mod worker;
 

@@ -148,7 +148,7 @@ const LEAD: Duration = Duration::from_micros(60);
 /// How soon the pacer sees a stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 /// How long the last slots may wait for a free connection before they count as unsent.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

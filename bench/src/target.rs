@@ -7,11 +7,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::{ClientConfig, Resumption};
+use rustls::client::{ClientConfig, Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::{RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use serde::Deserialize;
+
+use crate::pinned::Recognising;
 
 /// One XKS proxy, one external key and one SigV4 credential.
 #[derive(Clone, Debug)]
@@ -148,6 +150,9 @@ pub enum TargetError {
     /// rustls refuses a certificate of the CA file, or its own configuration.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
+    /// No verifier can be made of the CA file's certificates.
+    #[error("the CA file's certificates cannot verify anything")]
+    Verifier(#[from] VerifierBuilderError),
 }
 
 /// Reads as any JSON object; only its `xks` member, if any, matters.
@@ -181,10 +186,13 @@ fn read_roots(path: &Path) -> Result<RootCertStore, TargetError> {
 }
 
 /// Resumption is off: a "new connection" must always mean a whole handshake.
-fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, TargetError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Recognising::new(verifier.build()?)))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
@@ -193,6 +201,7 @@ fn client_config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Connection;
 
     fn folder_with_ca() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -220,6 +229,21 @@ mod tests {
         let folder = folder_with_ca();
         let target = Target::parse(OBJECT, folder.path()).unwrap();
         assert!(!format!("{target:?}").contains("hush"));
+    }
+
+    #[tokio::test]
+    async fn only_the_certificate_of_the_ca_file_is_taken() {
+        let floor = crate::floor::Floor::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let folder = folder_with_ca();
+        let text = floor.target(Path::new("ca.pem")).to_string();
+        let other = Target::parse(&text, folder.path()).unwrap();
+        std::fs::write(folder.path().join("ca.pem"), floor.certificate()).unwrap();
+        let right = Target::parse(&text, folder.path()).unwrap();
+        tokio::spawn(floor.serve());
+        let patience = std::time::Duration::from_secs(5);
+        assert!(Connection::open(&other, patience).await.is_err());
+        assert!(Connection::open(&right, patience).await.is_ok());
+        assert!(Connection::open(&right, patience).await.is_ok());
     }
 
     #[test]

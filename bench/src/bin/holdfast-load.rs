@@ -14,12 +14,12 @@ use holdfast_bench::{Check, Connections, End, LoadPlan, LoadReport, Pace, Target
 
 /// Open-loop load generator for XKS proxies: every request freshly signed, latency from the scheduled time.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    load: Option<Load>,
+    load: Load,
 }
 
 #[derive(Subcommand)]
@@ -109,11 +109,10 @@ enum CheckFlag {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse() {
-        Cli { command: Some(Command::WrkScript { target, sizes }), .. } => script(&target, &sizes),
-        Cli { load: Some(load), .. } => measure(&load),
-        // Clap demands a target or a subcommand.
-        Cli { command: None, load: None } => Ok(false),
+    let Cli { command, load } = Cli::parse();
+    let done = match command {
+        Some(Command::WrkScript { target, sizes }) => script(&target, &sizes),
+        None => measure(&load),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
