@@ -31,7 +31,7 @@ impl Connection {
     /// When either fails or takes longer.
     pub async fn open(target: &Target, patience: Duration) -> Result<Self, ConnectionError> {
         let opening = async {
-            let tcp = TcpStream::connect((target.host(), target.port())).await.map_err(ConnectionError::Connect)?;
+            let tcp = target.connect().await.map_err(ConnectionError::Connect)?;
             tcp.set_nodelay(true).map_err(ConnectionError::Connect)?;
             TlsConnector::from(target.tls()).connect(target.server_name(), tcp).await.map_err(ConnectionError::Handshake)
         };

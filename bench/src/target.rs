@@ -4,14 +4,17 @@
 //! Holds: a `Target` has a usable TLS configuration; its secret never prints.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::{ClientConfig, Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::{RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use serde::Deserialize;
+use tokio::net::TcpStream;
 
 use crate::pinned::Recognising;
 
@@ -25,6 +28,8 @@ pub struct Target {
     credential: Credential,
     name: ServerName<'static>,
     tls: Arc<ClientConfig>,
+    /// The address that the first connection reached, shared by all copies.
+    address: Arc<OnceLock<SocketAddr>>,
 }
 
 impl Target {
@@ -52,6 +57,7 @@ impl Target {
         Ok(Self {
             name,
             tls: client_config(roots)?,
+            address: Arc::default(),
             host: file.host,
             port: file.port,
             prefix: file.prefix,
@@ -93,6 +99,17 @@ impl Target {
         &self.key_id
     }
 
+    /// Opens a TCP connection. The host is looked up once only: a lookup costs more than a connection.
+    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
+        if let Some(address) = self.address.get() {
+            return TcpStream::connect(address).await;
+        }
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        // Another connection may have been first, and is as good.
+        let _ = self.address.set(stream.peer_addr()?);
+        Ok(stream)
+    }
+
     pub(crate) const fn credential(&self) -> &Credential {
         &self.credential
     }
@@ -130,7 +147,7 @@ pub enum TargetError {
         path: PathBuf,
         /// What the system said.
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// Not the JSON of a target.
     #[error("not a target: it takes host, port, prefix, access_key_id, secret_access_key, key_id, region and ca")]
