@@ -23,19 +23,13 @@ pub(crate) enum Stop {
 impl Stop {
     /// The proxy did `got` where `expected` was due.
     pub(crate) fn wrong(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self::Wrong {
-            expected: expected.into(),
-            got: got.into(),
-        }
+        Self::Wrong { expected: expected.into(), got: got.into() }
     }
 
     /// Says which of a case's several steps it was.
     pub(crate) fn at(self, step: &str) -> Self {
         match self {
-            Self::Wrong { expected, got } => Self::Wrong {
-                expected: format!("{step}: {expected}"),
-                got,
-            },
+            Self::Wrong { expected, got } => Self::Wrong { expected: format!("{step}: {expected}"), got },
             Self::LeftOut(reason) => Self::LeftOut(reason),
         }
     }
@@ -52,11 +46,7 @@ impl fmt::Display for Stop {
 
 /// Fails with `expected` against `got` unless `holds`.
 pub(crate) fn ensure(holds: bool, expected: &str, got: impl fmt::Display) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(Stop::wrong(expected, got.to_string()))
-    }
+    if holds { Ok(()) } else { Err(Stop::wrong(expected, got.to_string())) }
 }
 
 /// An answer of the proxy, whole.
@@ -121,11 +111,7 @@ impl Answer {
     fn object(&self) -> Verdict<Map<String, Value>> {
         let kind = self.header("content-type").unwrap_or("none");
         let media = kind.split(';').next().unwrap_or("").trim();
-        ensure(
-            media.eq_ignore_ascii_case("application/json"),
-            "content-type application/json",
-            format_args!("{kind} with {self}"),
-        )?;
+        ensure(media.eq_ignore_ascii_case("application/json"), "content-type application/json", format_args!("{kind} with {self}"))?;
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(members)) => Ok(members),
             Ok(_) | Err(_) => Err(Stop::wrong("a JSON object", self.to_string())),
@@ -135,12 +121,7 @@ impl Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            self.status,
-            clip(&String::from_utf8_lossy(&self.body))
-        )
+        write!(f, "{} {}", self.status, clip(&String::from_utf8_lossy(&self.body)))
     }
 }
 
@@ -224,10 +205,7 @@ mod tests {
         for bad in [
             r#"{"errorName":"ValidationException","errorMessage":"line\nbreak"}"#.to_owned(),
             r#"{"errorName":"ValidationException","errorMessage":5}"#.to_owned(),
-            format!(
-                r#"{{"errorName":"ValidationException","errorMessage":"{}"}}"#,
-                "x".repeat(512)
-            ),
+            format!(r#"{{"errorName":"ValidationException","errorMessage":"{}"}}"#, "x".repeat(512)),
             r#"{"message":"no"}"#.to_owned(),
             "not found".to_owned(),
         ] {

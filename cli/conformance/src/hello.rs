@@ -23,9 +23,7 @@ pub(crate) fn client_hello(version: Version, server_name: Option<&str>) -> Vec<u
     let mut hello = version.to_vec();
     hello.extend(RANDOM);
     hello.push(0); // no session id
-    hello.extend(with_length(
-        &SUITES.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<_>>(),
-    ));
+    hello.extend(with_length(&SUITES.iter().flat_map(|s| s.to_be_bytes()).collect::<Vec<_>>()));
     hello.extend([1, 0]); // compression: none
     hello.extend(with_length(&extensions(server_name)));
 
@@ -43,9 +41,7 @@ pub(crate) fn client_hello(version: Version, server_name: Option<&str>) -> Vec<u
 pub(crate) fn reply(bytes: &[u8]) -> Reply {
     match bytes {
         [] | [ALERT, ..] => Reply::Refused,
-        [HANDSHAKE, _, _, _, _, SERVER_HELLO, _, _, _, major, minor, ..] => {
-            Reply::ServerHello([*major, *minor])
-        }
+        [HANDSHAKE, _, _, _, _, SERVER_HELLO, _, _, _, major, minor, ..] => Reply::ServerHello([*major, *minor]),
         [other, ..] => Reply::Odd(*other),
     }
 }
@@ -98,16 +94,11 @@ const SERVER_HELLO: u8 = 2;
 const RANDOM: [u8; 32] = [0x5a; 32];
 
 /// TLS 1.2's ECDHE suites with AES-GCM, then what older versions would choose from: ECDHE and RSA with CBC.
-const SUITES: [u16; 13] = [
-    0xc02c, 0xc030, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc00a, 0xc014, 0xc009, 0xc013, 0x0035, 0x002f,
-    0x000a,
-];
+const SUITES: [u16; 13] = [0xc02c, 0xc030, 0xc02b, 0xc02f, 0xcca9, 0xcca8, 0xc00a, 0xc014, 0xc009, 0xc013, 0x0035, 0x002f, 0x000a];
 /// `x25519`, `secp256r1`, `secp384r1`.
 const GROUPS: [u16; 3] = [0x001d, 0x0017, 0x0018];
 /// ECDSA, RSA-PSS and RSA PKCS#1, with SHA-256, SHA-384, SHA-512, and SHA-1 for the old.
-const SCHEMES: [u16; 11] = [
-    0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201,
-];
+const SCHEMES: [u16; 11] = [0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201];
 
 #[cfg(test)]
 mod tests {
@@ -128,12 +119,7 @@ mod tests {
 
     #[test]
     fn a_real_server_reads_the_hello_and_refuses_only_the_old_ones() {
-        for (version, taken) in [
-            (SSL_3, false),
-            (TLS_1_0, false),
-            (TLS_1_1, false),
-            (TLS_1_2, true),
-        ] {
+        for (version, taken) in [(SSL_3, false), (TLS_1_0, false), (TLS_1_1, false), (TLS_1_2, true)] {
             let mut acceptor = rustls::server::Acceptor::default();
             let record = client_hello(version, Some("localhost"));
             acceptor.read_tls(&mut record.as_slice()).unwrap();
@@ -162,10 +148,7 @@ mod tests {
     fn replies_are_told_apart() {
         assert_eq!(reply(&[]), Reply::Refused);
         assert_eq!(reply(&[21, 3, 1, 0, 2, 2, 70]), Reply::Refused);
-        assert_eq!(
-            reply(&[22, 3, 3, 0, 50, 2, 0, 0, 46, 3, 2, 0]),
-            Reply::ServerHello([3, 2])
-        );
+        assert_eq!(reply(&[22, 3, 3, 0, 50, 2, 0, 0, 46, 3, 2, 0]), Reply::ServerHello([3, 2]));
         assert_eq!(reply(b"HTTP/1.1 400"), Reply::Odd(b'H'));
     }
 }

@@ -46,11 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            filter: None,
-            ping_path: Some("/ping".into()),
-            facts: Facts::default(),
-        }
+        Self { filter: None, ping_path: Some("/ping".into()), facts: Facts::default() }
     }
 }
 
@@ -75,15 +71,8 @@ pub async fn run(target: Target, options: Options) -> Report {
     let suite = match reach(target, options).await {
         Ok(suite) => suite,
         Err(detail) => {
-            report.push(Case {
-                name: "target.reachable".into(),
-                ok: false,
-                detail,
-            });
-            report.left_out.push(LeftOut {
-                name: "everything else".into(),
-                reason: "the target can't be reached".into(),
-            });
+            report.push(Case { name: "target.reachable".into(), ok: false, detail });
+            report.left_out.push(LeftOut { name: "everything else".into(), reason: "the target can't be reached".into() });
             return report;
         }
     };
@@ -135,12 +124,7 @@ mod tests {
         let different: HashSet<_> = names.iter().collect();
         assert_eq!(different.len(), names.len());
         assert!(names.len() >= 140, "{}", names.len());
-        let dotted = |name: &String| {
-            name.contains('.')
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
-        };
+        let dotted = |name: &String| name.contains('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
         assert_eq!(names.iter().find(|name| !dotted(name)), None);
     }
 }

@@ -40,10 +40,7 @@ pub(crate) struct Plain {
 
 impl Plain {
     pub(crate) fn new(text: &[u8]) -> Self {
-        Self {
-            text: text.to_vec(),
-            ..Self::default()
-        }
+        Self { text: text.to_vec(), ..Self::default() }
     }
 
     pub(crate) fn with_aad(mut self, aad: &[u8]) -> Self {
@@ -99,22 +96,10 @@ impl Sealed {
         ensure(
             sealed.ciphertext.len() == sealed.plain.text.len(),
             "a ciphertext as long as the plaintext",
-            format_args!(
-                "{} bytes for {}",
-                sealed.ciphertext.len(),
-                sealed.plain.text.len()
-            ),
+            format_args!("{} bytes for {}", sealed.ciphertext.len(), sealed.plain.text.len()),
         )?;
-        ensure(
-            matches!(sealed.iv.len(), 12 | 16),
-            "an IV of 12 or 16 bytes",
-            sealed.iv.len(),
-        )?;
-        ensure(
-            sealed.tag.len() == 16,
-            "a tag of 16 bytes",
-            sealed.tag.len(),
-        )?;
+        ensure(matches!(sealed.iv.len(), 12 | 16), "an IV of 12 or 16 bytes", sealed.iv.len())?;
+        ensure(sealed.tag.len() == 16, "a tag of 16 bytes", sealed.tag.len())?;
         let metadata = sealed.metadata.as_ref().map_or(0, Vec::len);
         ensure(metadata <= 20, "at most 20 bytes of metadata", metadata)?;
         Ok(sealed)
@@ -142,11 +127,7 @@ impl Sealed {
     pub(crate) fn opened(&self, answer: &Answer) -> Verdict {
         let body = answer.ok()?;
         let plaintext = required(&body, "plaintext")?;
-        ensure(
-            plaintext == self.plain.text,
-            "the plaintext that was encrypted",
-            format_args!("{} other bytes", plaintext.len()),
-        )
+        ensure(plaintext == self.plain.text, "the plaintext that was encrypted", format_args!("{} other bytes", plaintext.len()))
     }
 
     /// The metadata, or the reason why the case can't be asked.
@@ -222,5 +203,4 @@ fn required(body: &Map<String, Value>, name: &str) -> Verdict<Vec<u8>> {
 }
 
 const PRINCIPAL: &str = "arn:aws:iam::123456789012:user/Alice";
-const KEY_ARN: &str =
-    "arn:aws:kms:us-east-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const KEY_ARN: &str = "arn:aws:kms:us-east-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";

@@ -56,17 +56,8 @@ impl Plan {
         self.add(name.into(), limit, |suite| Box::pin(run(suite)));
     }
 
-    fn add(
-        &mut self,
-        name: String,
-        limit: Duration,
-        start: impl FnOnce(Arc<Suite>) -> Running + Send + 'static,
-    ) {
-        self.cases.push(Planned {
-            name,
-            limit,
-            start: Box::new(start),
-        });
+    fn add(&mut self, name: String, limit: Duration, start: impl FnOnce(Arc<Suite>) -> Running + Send + 'static) {
+        self.cases.push(Planned { name, limit, start: Box::new(start) });
     }
 }
 
@@ -81,10 +72,7 @@ impl Planned {
             Ok(Err(error)) => Err(Stop::wrong("a verdict", format!("a broken case: {error}"))),
             Err(_) => {
                 task.abort();
-                Err(Stop::wrong(
-                    format!("an end within {} s", limit.as_secs()),
-                    "none",
-                ))
+                Err(Stop::wrong(format!("an end within {} s", limit.as_secs()), "none"))
             }
         };
         let (ok, detail) = match verdict {

@@ -78,20 +78,10 @@ mod tests {
 
     fn report() -> Report {
         let mut report = Report::default();
-        for (name, ok, detail) in [
-            ("a.good", true, ""),
-            ("b.bad.one", false, "expected 200, got 500"),
-        ] {
-            report.push(Case {
-                name: name.into(),
-                ok,
-                detail: detail.into(),
-            });
+        for (name, ok, detail) in [("a.good", true, ""), ("b.bad.one", false, "expected 200, got 500")] {
+            report.push(Case { name: name.into(), ok, detail: detail.into() });
         }
-        report.left_out.push(LeftOut {
-            name: "c.none".into(),
-            reason: "no blocked_key_id".into(),
-        });
+        report.left_out.push(LeftOut { name: "c.none".into(), reason: "no blocked_key_id".into() });
         report
     }
 

@@ -36,11 +36,7 @@ enum Framing {
 
 impl Responses {
     /// The next response, interim ones (1xx) included. `to_head` says that it answers a HEAD.
-    pub(crate) async fn next(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-        to_head: bool,
-    ) -> Result<Answer, NoResponse> {
+    pub(crate) async fn next(&mut self, from: &mut (impl AsyncRead + Unpin), to_head: bool) -> Result<Answer, NoResponse> {
         let mut lines = Vec::new();
         loop {
             let line = self.line(from).await?;
@@ -51,25 +47,15 @@ impl Responses {
         }
         let mut lines = lines.into_iter();
         let first = lines.next();
-        let status = first
-            .as_deref()
-            .and_then(status)
-            .ok_or(NoResponse::Malformed("status line"))?;
-        let headers: Vec<_> = lines
-            .map(|line| header(&line).ok_or(NoResponse::Malformed("header line")))
-            .collect::<Result<_, _>>()?;
+        let status = first.as_deref().and_then(status).ok_or(NoResponse::Malformed("status line"))?;
+        let headers: Vec<_> = lines.map(|line| header(&line).ok_or(NoResponse::Malformed("header line"))).collect::<Result<_, _>>()?;
         let body = match framing(status, &headers, to_head)? {
             Framing::Empty => Vec::new(),
             Framing::Length(length) => self.take(from, length).await?,
             Framing::Chunked => self.chunks(from).await?,
             Framing::ToTheEnd => self.rest(from).await?,
         };
-        Ok(Answer {
-            status,
-            headers,
-            body,
-            elapsed: Duration::ZERO,
-        })
+        Ok(Answer { status, headers, body, elapsed: Duration::ZERO })
     }
 
     async fn line(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<String, NoResponse> {
@@ -85,27 +71,19 @@ impl Responses {
         }
     }
 
-    async fn take(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-        length: usize,
-    ) -> Result<Vec<u8>, NoResponse> {
+    async fn take(&mut self, from: &mut (impl AsyncRead + Unpin), length: usize) -> Result<Vec<u8>, NoResponse> {
         while self.unread.len() < length {
             self.more(from).await?;
         }
         Ok(self.unread.drain(..length).collect())
     }
 
-    async fn chunks(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> Result<Vec<u8>, NoResponse> {
+    async fn chunks(&mut self, from: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, NoResponse> {
         let mut body = Vec::new();
         loop {
             let line = self.line(from).await?;
             let digits = line.split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(digits.trim(), 16)
-                .map_err(|_| NoResponse::Malformed("chunk size"))?;
+            let size = usize::from_str_radix(digits.trim(), 16).map_err(|_| NoResponse::Malformed("chunk size"))?;
             if size == 0 {
                 while !self.line(from).await?.is_empty() {}
                 return Ok(body);
@@ -150,11 +128,7 @@ fn header(line: &str) -> Option<(String, String)> {
     good.then(|| (name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-fn framing(
-    status: u16,
-    headers: &[(String, String)],
-    to_head: bool,
-) -> Result<Framing, NoResponse> {
+fn framing(status: u16, headers: &[(String, String)], to_head: bool) -> Result<Framing, NoResponse> {
     if to_head || status < 200 || status == 204 || status == 304 {
         return Ok(Framing::Empty);
     }
@@ -191,10 +165,7 @@ mod tests {
         while let Ok(answer) = responses.next(&mut stream, false).await {
             seen.push((answer.status, answer.body));
         }
-        assert_eq!(
-            seen,
-            [(100, b"".to_vec()), (200, b"{}".to_vec()), (400, b"abc".to_vec())]
-        );
+        assert_eq!(seen, [(100, b"".to_vec()), (200, b"{}".to_vec()), (400, b"abc".to_vec())]);
     }
 
     #[tokio::test]

@@ -9,9 +9,7 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
-};
+use aws_sigv4::http_request::{PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 
@@ -67,22 +65,12 @@ pub(crate) struct Scope<'s> {
 impl Draft {
     /// Signs with `aws-sigv4`.
     pub(crate) fn sign(&self) -> Verdict<Signed> {
-        let identity: Identity = Credentials::new(
-            self.access_key_id.as_str(),
-            self.secret.as_str(),
-            None,
-            None,
-            "conformance",
-        )
-        .into();
+        let identity: Identity = Credentials::new(self.access_key_id.as_str(), self.secret.as_str(), None, None, "conformance").into();
         let mut settings = SigningSettings::default();
         // XKS paths need no encoding, and what is signed must be the path as it is sent.
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings
-            .excluded_headers
-            .get_or_insert_default()
-            .extend(self.unsigned.iter().map(|&name| name.into()));
+        settings.excluded_headers.get_or_insert_default().extend(self.unsigned.iter().map(|&name| name.into()));
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
@@ -98,13 +86,9 @@ impl Draft {
         };
         let pairs = self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         let host = ("host", self.host.as_str());
-        let request = SignableRequest::new(
-            &self.method,
-            format!("https://{}{}", self.host, self.path),
-            std::iter::once(host).chain(pairs),
-            body,
-        )
-        .map_err(unsignable)?;
+        let request =
+            SignableRequest::new(&self.method, format!("https://{}{}", self.host, self.path), std::iter::once(host).chain(pairs), body)
+                .map_err(unsignable)?;
         let output = aws_sigv4::http_request::sign(request, &params).map_err(unsignable)?;
         let instructions = output.output().headers();
         let made = instructions.map(|(n, v)| (n.to_owned(), v.to_owned()));
@@ -119,21 +103,13 @@ impl Draft {
     /// Signs as the specification of SigV4 says, with a scope that may not fit the rest.
     pub(crate) fn by_hand(&self, scope: &Scope<'_>) -> Signed {
         let date = stamp(self.at);
-        let mut covered: Vec<(&str, &str)> = vec![
-            (scope.host_name, self.host.as_str()),
-            ("x-amz-date", date.as_str()),
-        ];
+        let mut covered: Vec<(&str, &str)> = vec![(scope.host_name, self.host.as_str()), ("x-amz-date", date.as_str())];
         covered.extend(self.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())));
         covered.sort_unstable();
         let names: Vec<_> = covered.iter().map(|(name, _)| *name).collect();
         let names = names.join(";");
         let lines: String = covered.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
-        let canonical = format!(
-            "{}\n{}\n\n{lines}\n{names}\n{}",
-            self.method,
-            self.path,
-            hex(&sha256(&[&self.body]))
-        );
+        let canonical = format!("{}\n{}\n\n{lines}\n{names}\n{}", self.method, self.path, hex(&sha256(&[&self.body])));
         let Scope { day, terminator, .. } = scope;
         let day_text = &stamp(*day)[..8];
         let scope = format!("{day_text}/{}/{}/{terminator}", self.region, self.service);
@@ -142,26 +118,15 @@ impl Draft {
         let key = v4::generate_signing_key(&self.secret, *day, &self.region, &self.service);
         let signature = v4::calculate_signature(key, to_sign.as_bytes());
         let credential = format!("{}/{scope}", self.access_key_id);
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
-        );
-        self.with_headers(vec![
-            ("x-amz-date".into(), date),
-            ("authorization".into(), authorization),
-        ])
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}");
+        self.with_headers(vec![("x-amz-date".into(), date), ("authorization".into(), authorization)])
     }
 
     fn with_headers(&self, made: Vec<(String, String)>) -> Signed {
         let mut headers = vec![("host".to_owned(), self.host.clone())];
         headers.extend(self.headers.iter().cloned());
         headers.extend(made);
-        Signed {
-            method: self.method.clone(),
-            path: self.path.clone(),
-            authority: self.host.clone(),
-            headers,
-            body: self.body.clone(),
-        }
+        Signed { method: self.method.clone(), path: self.path.clone(), authority: self.host.clone(), headers, body: self.body.clone() }
     }
 }
 
@@ -239,15 +204,7 @@ impl Signed {
 /// `yyyymmddThhmmssZ`.
 pub(crate) fn stamp(at: SystemTime) -> String {
     let at = time::OffsetDateTime::from(at);
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        at.year(),
-        u8::from(at.month()),
-        at.day(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
+    format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", at.year(), u8::from(at.month()), at.day(), at.hour(), at.minute(), at.second())
 }
 
 fn unsignable(error: impl std::fmt::Display) -> Stop {
@@ -277,11 +234,7 @@ mod tests {
             payload: Payload::Hashed,
             body: b"{}".to_vec(),
         };
-        let scope = Scope {
-            day: at,
-            terminator: "aws4_request",
-            host_name: "host",
-        };
+        let scope = Scope { day: at, terminator: "aws4_request", host_name: "host" };
         let crates = draft.sign().unwrap();
         let by_hand = draft.by_hand(&scope);
         assert!(!crates.header("authorization").is_empty());

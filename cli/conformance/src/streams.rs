@@ -22,9 +22,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) async fn new(stream: TlsStream<TcpStream>) -> Verdict<Self> {
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(broke)?;
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broke)?;
         // Its end shows in the requests that it no longer carries.
         tokio::spawn(connection);
         Ok(Self { sender })
@@ -33,16 +31,13 @@ impl Streams {
     /// Sends a request and reads its answer.
     pub(crate) async fn send(&mut self, request: &Signed) -> Verdict<Answer> {
         let start = Instant::now();
-        let mut builder = http::Request::builder()
-            .method(request.method.as_str())
-            .uri(format!("https://{}{}", request.authority, request.path));
+        let mut builder =
+            http::Request::builder().method(request.method.as_str()).uri(format!("https://{}{}", request.authority, request.path));
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
         let body = Full::new(Bytes::from(request.body.clone()));
-        let message = builder
-            .body(body)
-            .map_err(|error| Stop::wrong("a request that can be sent", error.to_string()))?;
+        let message = builder.body(body).map_err(|error| Stop::wrong("a request that can be sent", error.to_string()))?;
         let answer = self.sender.send_request(message).await.map_err(broke)?;
         let status = answer.status().as_u16();
         let header = |(n, v): (&http::HeaderName, &http::HeaderValue)| {
@@ -51,12 +46,7 @@ impl Streams {
         };
         let headers = answer.headers().iter().map(header).collect();
         let body = answer.into_body().collect().await.map_err(broke)?;
-        Ok(Answer {
-            status,
-            headers,
-            body: body.to_bytes().to_vec(),
-            elapsed: start.elapsed(),
-        })
+        Ok(Answer { status, headers, body: body.to_bytes().to_vec(), elapsed: start.elapsed() })
     }
 }
 

@@ -35,15 +35,8 @@ impl Suite {
     pub(crate) fn new(target: Target, options: Options) -> Result<Self, String> {
         let trust = Trust::load(&target)?;
         let plain = trust.config(&Offer::PLAIN)?;
-        let server_name = ServerName::try_from(target.host.clone())
-            .map_err(|_| format!("{} is no host name", target.host))?;
-        Ok(Self {
-            target,
-            options,
-            trust,
-            plain,
-            server_name,
-        })
+        let server_name = ServerName::try_from(target.host.clone()).map_err(|_| format!("{} is no host name", target.host))?;
+        Ok(Self { target, options, trust, plain, server_name })
     }
 
     /// A TCP connection.
@@ -51,17 +44,12 @@ impl Suite {
         let stream = TcpStream::connect((self.target.host.as_str(), self.target.port))
             .await
             .map_err(|error| Stop::wrong("a TCP connection", error.to_string()))?;
-        stream
-            .set_nodelay(true)
-            .map_err(|error| Stop::wrong("a TCP connection", error.to_string()))?;
+        stream.set_nodelay(true).map_err(|error| Stop::wrong("a TCP connection", error.to_string()))?;
         Ok(stream)
     }
 
     /// A TLS connection with a configuration that the case keeps.
-    pub(crate) async fn tls(
-        &self,
-        config: &Arc<rustls::ClientConfig>,
-    ) -> Verdict<TlsStream<TcpStream>> {
+    pub(crate) async fn tls(&self, config: &Arc<rustls::ClientConfig>) -> Verdict<TlsStream<TcpStream>> {
         let tcp = self.tcp().await?;
         TlsConnector::from(Arc::clone(config))
             .connect(self.server_name.clone(), tcp)
@@ -143,11 +131,7 @@ impl Suite {
     pub(crate) async fn send(&self, request: &Signed) -> Verdict<Answer> {
         let answer = self.wire().await?.send(request).await?;
         let secret = self.target.secret_access_key.as_bytes();
-        ensure(
-            !answer.body.windows(secret.len()).any(|w| w == secret),
-            "no secret in an answer",
-            "the secret access key",
-        )?;
+        ensure(!answer.body.windows(secret.len()).any(|w| w == secret), "no secret in an answer", "the secret access key")?;
         Ok(answer)
     }
 

@@ -81,10 +81,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::from_file`].
-    pub fn from_file_with(
-        path: impl AsRef<Path>,
-        overrides: &Map<String, Value>,
-    ) -> Result<Self, TargetError> {
+    pub fn from_file_with(path: impl AsRef<Path>, overrides: &Map<String, Value>) -> Result<Self, TargetError> {
         let path = path.as_ref().to_path_buf();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -113,18 +110,11 @@ impl Target {
     /// # Errors
     /// [`TargetError::Fields`] with every member that is missing or wrong.
     pub fn from_members(members: &Map<String, Value>) -> Result<Self, TargetError> {
-        let mut reader = Reader {
-            members,
-            wrong: Vec::new(),
-        };
+        let mut reader = Reader { members, wrong: Vec::new() };
         let target = Self {
             host: reader.text("host", |s| !s.is_empty(), "not empty"),
             port: reader.port(),
-            prefix: reader.text(
-                "prefix",
-                is_prefix,
-                "10 to 128 characters of [a-zA-Z0-9/_-], ending in /kms/xks/v1",
-            ),
+            prefix: reader.text("prefix", is_prefix, "10 to 128 characters of [a-zA-Z0-9/_-], ending in /kms/xks/v1"),
             access_key_id: reader.text(
                 "access_key_id",
                 |s| (20..=30).contains(&s.len()) && s.bytes().all(is_access_key_byte),
@@ -140,21 +130,13 @@ impl Target {
             ca: reader.path("ca"),
             client: reader.client(),
         };
-        if reader.wrong.is_empty() {
-            Ok(target)
-        } else {
-            Err(TargetError::Fields(reader.wrong))
-        }
+        if reader.wrong.is_empty() { Ok(target) } else { Err(TargetError::Fields(reader.wrong)) }
     }
 
     /// The `Host` header: with the port unless it is the one that HTTPS implies.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         match self.port {
             HTTPS => host,
             port => format!("{host}:{port}"),
@@ -221,8 +203,7 @@ impl Reader<'_> {
             (Some(chain), Some(key)) => Some(ClientCertificate { chain, key }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => {
-                self.wrong
-                    .push("client_cert, client_key: one without the other".into());
+                self.wrong.push("client_cert, client_key: one without the other".into());
                 None
             }
         }
@@ -233,16 +214,11 @@ fn is_prefix(path: &str) -> bool {
     (10..=128).contains(&path.len())
         && path.starts_with('/')
         && path.ends_with("/kms/xks/v1")
-        && path
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
 }
 
 fn is_key_id(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 const fn is_access_key_byte(byte: u8) -> bool {
@@ -295,19 +271,7 @@ mod tests {
             panic!("a bad target was taken");
         };
         let names: Vec<_> = wrong.iter().filter_map(|w| w.split(':').next()).collect();
-        assert_eq!(
-            names,
-            [
-                "host",
-                "port",
-                "prefix",
-                "access_key_id",
-                "secret_access_key",
-                "key_id",
-                "region",
-                "client_cert, client_key"
-            ]
-        );
+        assert_eq!(names, ["host", "port", "prefix", "access_key_id", "secret_access_key", "key_id", "region", "client_cert, client_key"]);
     }
 
     #[test]

@@ -11,10 +11,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{
-    CipherSuite, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion,
-    WantsVerifier,
-};
+use rustls::{CipherSuite, ClientConfig, ConfigBuilder, RootCertStore, SupportedProtocolVersion, WantsVerifier};
 
 use crate::target::{ClientCertificate, Target};
 
@@ -36,17 +33,9 @@ pub(crate) struct Offer {
 
 impl Offer {
     /// HTTP/1.1 over whatever TLS the proxy likes best.
-    pub(crate) const PLAIN: Self = Self {
-        versions: BOTH,
-        suite: None,
-        alpn: &["http/1.1"],
-        resume: false,
-    };
+    pub(crate) const PLAIN: Self = Self { versions: BOTH, suite: None, alpn: &["http/1.1"], resume: false };
     /// HTTP/2 first.
-    pub(crate) const HTTP2: Self = Self {
-        alpn: &["h2", "http/1.1"],
-        ..Self::PLAIN
-    };
+    pub(crate) const HTTP2: Self = Self { alpn: &["h2", "http/1.1"], ..Self::PLAIN };
 }
 
 impl Trust {
@@ -66,10 +55,7 @@ impl Trust {
             return Err(format!("{} holds no certificate", bundle.display()));
         }
         let client = target.client.as_ref().map(identity).transpose()?;
-        Ok(Self {
-            roots: Arc::new(roots),
-            client,
-        })
+        Ok(Self { roots: Arc::new(roots), client })
     }
 
     /// A client configuration for this offer; what is wrong with it as a sentence.
@@ -102,11 +88,8 @@ fn builder(
     ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)
 }
 
-fn identity(
-    files: &ClientCertificate,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| format!("{}: {error}", files.key.display()))?;
+fn identity(files: &ClientCertificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| format!("{}: {error}", files.key.display()))?;
     Ok((certificates(&files.chain)?, key))
 }
 
@@ -124,8 +107,4 @@ pub(crate) const ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
 pub(crate) const ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Where systems keep their authorities: Debian and Alpine, Red Hat, SUSE.
-const SYSTEM_BUNDLES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-];
+const SYSTEM_BUNDLES: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];

@@ -23,10 +23,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self {
-            stream,
-            responses: Responses::default(),
-        }
+        Self { stream, responses: Responses::default() }
     }
 
     /// The TLS session underneath.
@@ -91,10 +88,7 @@ impl Wire {
     /// Whether the proxy ends the connection within that time, saying nothing more.
     pub(crate) async fn ends_within(&mut self, limit: Duration) -> bool {
         let next = self.responses.next(&mut self.stream, false);
-        matches!(
-            timeout(limit, next).await,
-            Ok(Err(NoResponse::Ended | NoResponse::Broke(_)))
-        )
+        matches!(timeout(limit, next).await, Ok(Err(NoResponse::Ended | NoResponse::Broke(_))))
     }
 }
 

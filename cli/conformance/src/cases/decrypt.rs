@@ -17,21 +17,11 @@ pub(crate) fn cases(plan: &mut Plan) {
     plan.case("decrypt.plaintext.empty", empty);
     plan.case("decrypt.every-byte-value", every_byte);
     plan.case("decrypt.optional-members.each-combination", combinations);
-    plan.case("decrypt.principal.2048-characters", |suite| {
-        opened_with(suite, "awsPrincipalArn", long_arn("iam", "role/"))
-    });
-    plan.case("decrypt.key-arn.2048-characters", |suite| {
-        opened_with(suite, "kmsKeyArn", long_arn("kms", "key/"))
-    });
-    plan.case("decrypt.principal.service", |suite| {
-        opened_with(suite, "awsPrincipalArn", "ebs.amazonaws.com".into())
-    });
-    plan.case("decrypt.principal.aws-internal", |suite| {
-        opened_with(suite, "awsPrincipalArn", "AWS Internal".into())
-    });
-    plan.case("decrypt.kms-operation.any", |suite| {
-        opened_with(suite, "kmsOperation", "AnOperationOf2031".into())
-    });
+    plan.case("decrypt.principal.2048-characters", |suite| opened_with(suite, "awsPrincipalArn", long_arn("iam", "role/")));
+    plan.case("decrypt.key-arn.2048-characters", |suite| opened_with(suite, "kmsKeyArn", long_arn("kms", "key/")));
+    plan.case("decrypt.principal.service", |suite| opened_with(suite, "awsPrincipalArn", "ebs.amazonaws.com".into()));
+    plan.case("decrypt.principal.aws-internal", |suite| opened_with(suite, "awsPrincipalArn", "AWS Internal".into()));
+    plan.case("decrypt.kms-operation.any", |suite| opened_with(suite, "kmsOperation", "AnOperationOf2031".into()));
     plan.case("decrypt.cdiv-algorithm-is-no-member", foreign_member);
     for (name, pointer, lengths) in LENGTHS {
         let name = format!("decrypt.{name}");
@@ -44,9 +34,7 @@ pub(crate) fn cases(plan: &mut Plan) {
 }
 
 async fn again(suite: Arc<Suite>) -> Verdict {
-    let sealed = suite
-        .encrypt(Plain::new(b"text").with_aad(b"project=nile"))
-        .await?;
+    let sealed = suite.encrypt(Plain::new(b"text").with_aad(b"project=nile")).await?;
     for _ in 0..3 {
         suite.open(&sealed).await?;
     }
@@ -70,11 +58,8 @@ async fn every_byte(suite: Arc<Suite>) -> Verdict {
 
 /// AAD and integrity value on or off in Encrypt, and every set of optional `requestMetadata` in Decrypt.
 async fn combinations(suite: Arc<Suite>) -> Verdict {
-    const OPTIONAL: [(&str, &str); 3] = [
-        ("awsSourceVpc", "vpc-1234567890abcdef0"),
-        ("awsSourceVpce", "vpce-1234567890abcdef0"),
-        ("kmsViaService", "ebs"),
-    ];
+    const OPTIONAL: [(&str, &str); 3] =
+        [("awsSourceVpc", "vpc-1234567890abcdef0"), ("awsSourceVpce", "vpce-1234567890abcdef0"), ("kmsViaService", "ebs")];
     let mut wire = suite.wire().await?;
     for set in 0..32_u8 {
         let mut plain = Plain::new(b"text");
@@ -113,14 +98,8 @@ async fn foreign_member(suite: Arc<Suite>) -> Verdict {
     sealed.opened(&suite.call(Operation::Decrypt, &body).await?)
 }
 
-async fn wrong_length(
-    suite: Arc<Suite>,
-    pointer: &'static str,
-    lengths: &'static [usize],
-) -> Verdict {
-    let sealed = suite
-        .encrypt(Plain::new(b"text").with_aad(b"project=nile"))
-        .await?;
+async fn wrong_length(suite: Arc<Suite>, pointer: &'static str, lengths: &'static [usize]) -> Verdict {
+    let sealed = suite.encrypt(Plain::new(b"text").with_aad(b"project=nile")).await?;
     for &length in lengths {
         let value = base64(&pattern(length));
         let body = with(&sealed.request(), pointer, json!(value));

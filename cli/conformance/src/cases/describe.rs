@@ -17,10 +17,7 @@ pub(crate) fn cases(plan: &mut Plan) {
     plan.case("metadata.members-of-other-operations-ignored", foreign_members);
     plan.case("metadata.blocked-key-is-disabled", blocked_metadata);
     for operation in [Operation::Encrypt, Operation::Decrypt] {
-        plan.case(
-            format!("{}.blocked-key", operation.word()),
-            move |suite| blocked(suite, operation),
-        );
+        plan.case(format!("{}.blocked-key", operation.word()), move |suite| blocked(suite, operation));
     }
     plan.case("health.shape", health_shape);
     plan.case("health.fleet-size", fleet_size);
@@ -39,11 +36,7 @@ async fn shape(suite: Arc<Suite>) -> Verdict {
     let body = describe(&suite).await?;
     let is = |name: &str, good: &[&str]| {
         let value = body.get(name).and_then(Value::as_str).unwrap_or("none");
-        ensure(
-            good.contains(&value),
-            &format!("{name} {}", good.join(" or ")),
-            value,
-        )
+        ensure(good.contains(&value), &format!("{name} {}", good.join(" or ")), value)
     };
     is("keySpec", &["AES_256"])?;
     is("keyStatus", &["ENABLED"])
@@ -54,17 +47,9 @@ async fn key_usage(suite: Arc<Suite>) -> Verdict {
     let usage = body.get("keyUsage").and_then(Value::as_array);
     let usage = usage.ok_or_else(|| Stop::wrong("keyUsage an array", "none"))?;
     let words: HashSet<_> = usage.iter().filter_map(Value::as_str).collect();
-    ensure(
-        words.len() == usage.len(),
-        "keyUsage of different strings",
-        json!(usage),
-    )?;
+    ensure(words.len() == usage.len(), "keyUsage of different strings", json!(usage))?;
     ensure(usage.len() <= 10, "at most ten usages", usage.len())?;
-    ensure(
-        words.contains("ENCRYPT") && words.contains("DECRYPT"),
-        "ENCRYPT and DECRYPT among the usages",
-        json!(usage),
-    )
+    ensure(words.contains("ENCRYPT") && words.contains("DECRYPT"), "ENCRYPT and DECRYPT among the usages", json!(usage))
 }
 
 async fn optional_members(suite: Arc<Suite>) -> Verdict {
@@ -88,11 +73,7 @@ async fn blocked_metadata(suite: Arc<Suite>) -> Verdict {
     let mut draft = suite.metadata_draft();
     draft.path = suite.path_of(Operation::Metadata, &blocked_key(&suite)?);
     let body = suite.send(&draft.sign()?).await?.ok()?;
-    ensure(
-        body.get("keyStatus") == Some(&json!("DISABLED")),
-        "keyStatus DISABLED",
-        json!(body),
-    )
+    ensure(body.get("keyStatus") == Some(&json!("DISABLED")), "keyStatus DISABLED", json!(body))
 }
 
 async fn blocked(suite: Arc<Suite>, operation: Operation) -> Verdict {
@@ -126,11 +107,7 @@ async fn health_shape(suite: Arc<Suite>) -> Verdict {
 async fn fleet_size(suite: Arc<Suite>) -> Verdict {
     let body = health(&suite).await?;
     let size = body.get("xksProxyFleetSize").and_then(Value::as_u64);
-    ensure(
-        size.is_some_and(|size| size > 0),
-        "xksProxyFleetSize an integer over 0",
-        json!(body.get("xksProxyFleetSize")),
-    )
+    ensure(size.is_some_and(|size| size > 0), "xksProxyFleetSize an integer over 0", json!(body.get("xksProxyFleetSize")))
 }
 
 async fn fleet(suite: &Suite) -> Verdict<Vec<Value>> {
@@ -151,11 +128,7 @@ async fn fleet_details(suite: Arc<Suite>) -> Verdict {
             )?;
         }
         let status = member["healthStatus"].as_str().unwrap_or("none");
-        ensure(
-            ["ACTIVE", "DEGRADED", "UNAVAILABLE"].contains(&status),
-            "healthStatus ACTIVE, DEGRADED or UNAVAILABLE",
-            status,
-        )?;
+        ensure(["ACTIVE", "DEGRADED", "UNAVAILABLE"].contains(&status), "healthStatus ACTIVE, DEGRADED or UNAVAILABLE", status)?;
     }
     Ok(())
 }
@@ -182,11 +155,7 @@ async fn ping_is_no_operation(suite: Arc<Suite>) -> Verdict {
     let mut draft = suite.metadata_draft();
     draft.path = ping_path(&suite)?;
     let answer = suite.send(&draft.sign()?).await?;
-    ensure(
-        matches!(answer.status, 404 | 405),
-        "404 or 405 to a POST",
-        &answer,
-    )
+    ensure(matches!(answer.status, 404 | 405), "404 or 405 to a POST", &answer)
 }
 
 fn ping_path(suite: &Suite) -> Verdict<String> {

@@ -24,12 +24,8 @@ pub(crate) fn cases(plan: &mut Plan) {
         let name = format!("encrypt.principal.{name}");
         plan.case(name, move |suite| accepted(suite, "awsPrincipalArn", json!(value)));
     }
-    plan.case("encrypt.principal.2048-characters", |suite| {
-        accepted(suite, "awsPrincipalArn", json!(long_arn("iam", "user/")))
-    });
-    plan.case("encrypt.key-arn.2048-characters", |suite| {
-        accepted(suite, "kmsKeyArn", json!(long_arn("kms", "key/")))
-    });
+    plan.case("encrypt.principal.2048-characters", |suite| accepted(suite, "awsPrincipalArn", json!(long_arn("iam", "user/"))));
+    plan.case("encrypt.key-arn.2048-characters", |suite| accepted(suite, "kmsKeyArn", json!(long_arn("kms", "key/"))));
     plan.case("encrypt.kms-operation.any", any_operation);
     plan.case("encrypt.request-id.opaque", any_request_id);
     plan.case("encrypt.optional-members", optional_members);
@@ -94,15 +90,8 @@ async fn accepted(suite: Arc<Suite>, name: &'static str, value: Value) -> Verdic
 
 async fn any_operation(suite: Arc<Suite>) -> Verdict {
     let long = "x".repeat(300);
-    for word in [
-        "Encrypt",
-        "Decrypt",
-        "GenerateDataKeyPairWithoutPlaintext",
-        "ReEncryptTo",
-        "AnOperationOf2031",
-        "äöü 鍵",
-        long.as_str(),
-    ] {
+    for word in ["Encrypt", "Decrypt", "GenerateDataKeyPairWithoutPlaintext", "ReEncryptTo", "AnOperationOf2031", "äöü 鍵", long.as_str()]
+    {
         let tried = accepted(Arc::clone(&suite), "kmsOperation", json!(word)).await;
         tried.map_err(|stop| stop.at(word))?;
     }
@@ -121,11 +110,8 @@ async fn any_request_id(suite: Arc<Suite>) -> Verdict {
 async fn optional_members(suite: Arc<Suite>) -> Verdict {
     let plain = Plain::new(b"text");
     let mut body = plain.request();
-    for (name, value) in [
-        ("awsSourceVpc", "vpc-1234567890abcdef0"),
-        ("awsSourceVpce", "vpce-1234567890abcdef0"),
-        ("kmsViaService", "ebs"),
-    ] {
+    for (name, value) in [("awsSourceVpc", "vpc-1234567890abcdef0"), ("awsSourceVpce", "vpce-1234567890abcdef0"), ("kmsViaService", "ebs")]
+    {
         body = with(&body, &format!("/requestMetadata/{name}"), json!(value));
     }
     let answer = suite.call(Operation::Encrypt, &body).await?;
@@ -164,24 +150,15 @@ pub(crate) fn check_cdiv(sealed: &Sealed) -> Verdict {
     ]);
     match &sealed.integrity {
         Some(value) if *value == expected => Ok(()),
-        Some(value) => Err(Stop::wrong(
-            format!("ciphertextDataIntegrityValue {}", base64(&expected)),
-            base64(value),
-        )),
+        Some(value) => Err(Stop::wrong(format!("ciphertextDataIntegrityValue {}", base64(&expected)), base64(value))),
         None => Err(Stop::wrong("a ciphertextDataIntegrityValue", "none")),
     }
 }
 
 async fn cdiv_absent(suite: Arc<Suite>) -> Verdict {
-    let answer = suite
-        .call(Operation::Encrypt, &Plain::new(b"text").request())
-        .await?;
+    let answer = suite.call(Operation::Encrypt, &Plain::new(b"text").request()).await?;
     let body = answer.ok()?;
-    ensure(
-        !body.contains_key("ciphertextDataIntegrityValue"),
-        "no ciphertextDataIntegrityValue",
-        &answer,
-    )
+    ensure(!body.contains_key("ciphertextDataIntegrityValue"), "no ciphertextDataIntegrityValue", &answer)
 }
 
 async fn unsupported(suite: Arc<Suite>, pointer: &'static str, value: &'static str) -> Verdict {
@@ -204,11 +181,7 @@ async fn unique(suite: Arc<Suite>) -> Verdict<String> {
         ciphertexts.insert(sealed.ciphertext);
     }
     ensure(ivs.len() == 200, "200 different IVs", ivs.len())?;
-    ensure(
-        ciphertexts.len() == 200,
-        "200 different ciphertexts",
-        ciphertexts.len(),
-    )?;
+    ensure(ciphertexts.len() == 200, "200 different ciphertexts", ciphertexts.len())?;
     Ok(String::new())
 }
 
@@ -237,24 +210,13 @@ const SIZES: [(&str, usize, Option<usize>); 11] = [
 const PRINCIPALS: [(&str, &str); 3] = [
     ("service", "ebs.amazonaws.com"),
     ("aws-internal", "AWS Internal"),
-    (
-        "assumed-role",
-        "arn:aws:sts::123456789012:assumed-role/Admin/session+=,.@-",
-    ),
+    ("assumed-role", "arn:aws:sts::123456789012:assumed-role/Admin/session+=,.@-"),
 ];
 
 /// Name, member, value that no proxy knows.
 const OTHER_ALGORITHMS: [(&str, &str, &str); 4] = [
     ("algorithm.other", "/encryptionAlgorithm", "AES_CBC"),
     ("algorithm.lower-case", "/encryptionAlgorithm", "aes_gcm"),
-    (
-        "cdiv.algorithm.other",
-        "/ciphertextDataIntegrityValueAlgorithm",
-        "SHA_512",
-    ),
-    (
-        "cdiv.algorithm.lower-case",
-        "/ciphertextDataIntegrityValueAlgorithm",
-        "sha_256",
-    ),
+    ("cdiv.algorithm.other", "/ciphertextDataIntegrityValueAlgorithm", "SHA_512"),
+    ("cdiv.algorithm.lower-case", "/ciphertextDataIntegrityValueAlgorithm", "sha_256"),
 ];
