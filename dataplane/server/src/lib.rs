@@ -1,8 +1,32 @@
 //! The data plane: answers AWS KMS.
+//!
+//! Owns the request path (design §4), from the listener to the key, and what it needs beside it: settings, TLS, limits, metrics, audit
+//! and the ops port. Holds: a request is answered from one snapshot, in time, and never waits for the control plane. [`DataPlane`]
+//! puts everything together; `live` holds the snapshot, `sync` brings it.
 
+pub mod cache;
 pub mod limits;
 pub mod live;
 pub mod metrics;
 pub mod settings;
 pub mod signing;
-pub(crate) mod tls;
+
+mod audit;
+mod authorize;
+mod body;
+mod deadline;
+mod drain;
+mod listen;
+mod ops;
+mod ops_port;
+mod plane;
+mod request;
+mod tls;
+mod trail;
+
+pub use self::{
+    audit::AuditError,
+    plane::{DataPlane, StartError, StartErrors},
+    settings::Settings,
+    tls::{BadPattern, TlsError},
+};

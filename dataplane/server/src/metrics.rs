@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
-use holdfast_wire::{path::Operation, refusal::Refusal};
+use holdfast_wire::path::Operation;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 pub use self::clock::ClockOffsets;
+use crate::trail::Outcome;
 
 /// The process's metrics as Prometheus reads them.
 #[derive(Clone, Debug)]
@@ -141,24 +142,20 @@ impl Metrics {
         self.clock.record(seconds);
     }
 
-    /// One answer, or a request that was given up when `refusal` is what it would have got.
-    pub(crate) fn request(&self, store: Option<&StoreMetrics>, operation: Operation, refusal: Option<Refusal>, took: Duration) {
+    /// One request, however it ended.
+    pub(crate) fn request(&self, store: Option<&StoreMetrics>, operation: Option<Operation>, outcome: Outcome, took: Duration) {
+        if let Outcome::Refused(refusal) = outcome {
+            counter!(REFUSALS, "kind" => refusal.label()).increment(1);
+        }
+        // A path that isn't one of this API is no request to any key store.
+        let Some(operation) = operation else { return };
         self.latency.at(operation).record(took.as_secs_f64());
         let store = store.unwrap_or(&self.nowhere);
-        match refusal {
-            None => store.succeeded.at(operation).increment(1),
-            Some(refusal) => {
-                let outcome = refusal.wire().1.as_str();
-                counter!(REQUESTS, "store" => Arc::clone(&store.label), "operation" => operation.as_str(), "outcome" => outcome)
-                    .increment(1);
-                self.refused(refusal);
-            }
+        match outcome {
+            Outcome::Ok => store.succeeded.at(operation).increment(1),
+            Outcome::Refused(refusal) => store.ended(operation, refusal.wire().1.as_str()).increment(1),
+            Outcome::Aborted => store.ended(operation, outcome.as_str()).increment(1),
         }
-    }
-
-    /// One refusal, of whatever kind.
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        counter!(REFUSALS, "kind" => refusal.label()).increment(1);
     }
 
     pub(crate) fn handshake(&self, how: Handshake) {
@@ -204,6 +201,10 @@ impl StoreMetrics {
             PerOperation::of(|operation| counter!(REQUESTS, "store" => Arc::clone(&label), "operation" => operation, "outcome" => "ok"));
         Self { name, label, succeeded }
     }
+
+    fn ended(&self, operation: Operation, outcome: &'static str) -> Counter {
+        counter!(REQUESTS, "store" => Arc::clone(&self.label), "operation" => operation.as_str(), "outcome" => outcome)
+    }
 }
 
 /// One handle for each operation.
@@ -237,7 +238,7 @@ impl<T> PerOperation<T> {
 }
 
 fn describe() {
-    metrics::describe_counter!(REQUESTS, "Requests answered, by key store, operation and outcome: ok or the error's name.");
+    metrics::describe_counter!(REQUESTS, "Requests by key store, operation and outcome: ok, the error's name, or aborted.");
     metrics::describe_histogram!(LATENCY, metrics::Unit::Seconds, "From a request's head to its answer.");
     metrics::describe_counter!(REFUSALS, "Refusals by kind, finer than the error's name.");
     metrics::describe_counter!(HANDSHAKES, "TLS handshakes that succeeded, with and without client certificate.");

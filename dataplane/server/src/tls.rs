@@ -26,10 +26,11 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 use zeroize::Zeroizing;
 
+pub use self::identity::BadPattern;
 pub(crate) use self::identity::Identity;
 use self::{
     certificates::Certificates,
-    identity::{BadPattern, CnPattern, KmsVerifier},
+    identity::{CnPattern, KmsVerifier},
 };
 use crate::settings::{CertificateFiles, ClientCertificates, ListenerSettings};
 

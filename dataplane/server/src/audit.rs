@@ -1,0 +1,276 @@
+//! The audit trail: one JSON line for each failure, and for each success of key stores that ask.
+//!
+//! Owns the files: `audit-YYYY-MM-DD.jsonl` (UTC) in a directory, mode 0600, appended to by one thread. Holds: the request path only
+//! puts a record into a bounded queue; what does not fit there or can't be written is counted, never waited for. No payload: what a
+//! record can hold is in [`Record`].
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::error;
+
+use crate::{metrics::Metrics, tls::reload::chain};
+
+/// Where records go. Dropping it writes out what is queued.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    /// None once it drops.
+    queue: Option<SyncSender<Record>>,
+    thread: Option<JoinHandle<()>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One request, as the audit trail has it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    /// When the answer was ready; RFC 3339, UTC.
+    #[serde(serialize_with = "rfc3339")]
+    pub(crate) time: SystemTime,
+    /// `kmsRequestId` as the body has it. Not to be trusted in records of requests that did not authenticate.
+    pub(crate) kms_request_id: Option<Box<str>>,
+    /// The key store's name; none where the path names no store.
+    pub(crate) store: Option<Box<str>>,
+    /// The key store's id.
+    pub(crate) store_id: Option<uuid::Uuid>,
+    /// The external key id in the path.
+    pub(crate) external_key_id: Option<Box<str>>,
+    /// `awsPrincipalArn`, like `kmsRequestId`.
+    pub(crate) aws_principal_arn: Option<Box<str>>,
+    /// `kmsKeyArn`, like `kmsRequestId`.
+    pub(crate) kms_key_arn: Option<Box<str>>,
+    /// `kmsOperation`, like `kmsRequestId`.
+    pub(crate) kms_operation: Option<Box<str>>,
+    /// What was asked of us; none for a path that isn't one of this API.
+    pub(crate) operation: Option<&'static str>,
+    /// `ok`, `refused` or `aborted`: the client was gone before its answer.
+    pub(crate) outcome: &'static str,
+    /// The refusal as the client saw it.
+    pub(crate) error_name: Option<&'static str>,
+    /// The refusal, more finely.
+    pub(crate) reason: Option<&'static str>,
+    /// Whose signature verified.
+    pub(crate) access_key_id: Option<Box<str>>,
+    /// Where the connection comes from.
+    pub(crate) peer: std::net::IpAddr,
+    /// From the head to the answer.
+    pub(crate) micros: u64,
+}
+
+/// Why there is no audit trail.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A file can't be made in the directory.
+    #[error("cannot write audit files in {}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The thread was not started.
+    #[error("cannot start the audit thread")]
+    Thread(#[source] io::Error),
+}
+
+impl Audit {
+    /// Opens today's file and starts the thread; without a directory there is no audit.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub(crate) fn start(directory: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, AuditError> {
+        let Some(directory) = directory else { return Ok(Self { queue: None, thread: None, metrics }) };
+        let files = Files::open(directory).map_err(|cause| AuditError::Directory { directory: directory.into(), cause })?;
+        let (queue, records) = sync_channel(QUEUED);
+        let writer = Writer { files, metrics: Arc::clone(&metrics) };
+        let thread = thread::Builder::new().name("holdfast-audit".into()).spawn(move || writer.run(&records));
+        Ok(Self { queue: Some(queue), thread: Some(thread.map_err(AuditError::Thread)?), metrics })
+    }
+
+    /// Whether anybody reads what is written.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Queues a record.
+    pub(crate) fn write(&self, record: Record) {
+        if let Some(queue) = &self.queue
+            && queue.try_send(record).is_err()
+        {
+            self.metrics.audit_dropped();
+        }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Writer {
+    files: Files,
+    metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    fn run(mut self, records: &Receiver<Record>) {
+        // Flushed when the queue is empty, so that a reader sees a record soon and a flood costs one write for many.
+        loop {
+            let record = match records.try_recv() {
+                Ok(record) => record,
+                Err(_) => {
+                    self.settle(0, |files| files.flush());
+                    match records.recv_timeout(IDLE) {
+                        Ok(record) => record,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            };
+            self.settle(1, |files| files.append(&record));
+        }
+    }
+
+    fn settle(&mut self, lost: u32, write: impl FnOnce(&mut Files) -> io::Result<()>) {
+        if let Err(cause) = write(&mut self.files) {
+            (0..lost).for_each(|_| self.metrics.audit_dropped());
+            if !std::mem::replace(&mut self.files.failing, true) {
+                error!(error = %chain(&cause), "audit records are being lost");
+            }
+        } else if lost > 0 {
+            self.files.failing = false;
+        }
+    }
+}
+
+struct Files {
+    directory: PathBuf,
+    day: Date,
+    file: BufWriter<File>,
+    /// Said once, until a record is written again.
+    failing: bool,
+}
+
+impl Files {
+    fn open(directory: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let day = OffsetDateTime::now_utc().date();
+        Ok(Self { directory: directory.into(), day, file: BufWriter::new(open(directory, day)?), failing: false })
+    }
+
+    fn append(&mut self, record: &Record) -> io::Result<()> {
+        let day = OffsetDateTime::from(record.time).date();
+        // Only onwards: a record from before midnight that comes late stays in the new file.
+        if day > self.day {
+            self.file.flush()?;
+            self.file = BufWriter::new(open(&self.directory, day)?);
+            self.day = day;
+        }
+        serde_json::to_writer(&mut self.file, record)?;
+        self.file.write_all(b"\n")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn open(directory: &Path, day: Date) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(format!("audit-{day}.jsonl")))
+}
+
+fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = OffsetDateTime::from(*time).format(&Rfc3339).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(&text)
+}
+
+/// Records that wait for the disk: a second of them at 8,000 failures per second.
+const QUEUED: usize = 8_192;
+const IDLE: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn record(time: SystemTime) -> Record {
+        Record {
+            time,
+            kms_request_id: Some("id \"1\"\n".into()),
+            store: None,
+            store_id: None,
+            external_key_id: None,
+            aws_principal_arn: None,
+            kms_key_arn: None,
+            kms_operation: None,
+            operation: Some("Encrypt"),
+            outcome: "ok",
+            error_name: None,
+            reason: None,
+            access_key_id: None,
+            peer: std::net::Ipv4Addr::LOCALHOST.into(),
+            micros: 7,
+        }
+    }
+
+    #[test]
+    fn what_was_queued_is_on_disk_when_the_audit_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let audit = Audit::start(Some(directory.path()), Arc::new(Metrics::register())).unwrap();
+        let now = SystemTime::now();
+        for _ in 0..100 {
+            audit.write(record(now));
+        }
+        drop(audit);
+        let path = directory.path().join(format!("audit-{}.jsonl", OffsetDateTime::from(now).date()));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 100);
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((line["kmsRequestId"].as_str(), line["micros"].as_u64()), (Some("id \"1\"\n"), Some(7)));
+        }
+    }
+
+    #[test]
+    fn a_new_day_is_a_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = Files::open(directory.path()).unwrap();
+        let now = SystemTime::now();
+        let tomorrow = now + Duration::from_secs(86_400);
+        files.append(&record(now)).unwrap();
+        files.append(&record(tomorrow)).unwrap();
+        files.append(&record(now)).unwrap();
+        files.flush().unwrap();
+        let lines = |time: SystemTime| {
+            let name = format!("audit-{}.jsonl", OffsetDateTime::from(time).date());
+            std::fs::read_to_string(directory.path().join(name)).unwrap().lines().count()
+        };
+        assert_eq!((lines(now), lines(tomorrow)), (1, 2));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_said_at_the_start() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(Audit::start(Some(file.path()), Arc::new(Metrics::register())), Err(AuditError::Directory { .. })));
+    }
+}

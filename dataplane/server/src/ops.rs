@@ -1,0 +1,36 @@
+//! The four operations, as functions of a parsed body and what it may use.
+//! Hold: no I/O and no clock; each takes the proof that it may use a key, and answers a body or a refusal.
+
+pub(crate) mod decrypt;
+pub(crate) mod encrypt;
+pub(crate) mod health;
+pub(crate) mod metadata;
+
+use holdfast_keys::{KeyFault, local::LocalKey};
+use holdfast_wire::refusal::Refusal;
+
+use crate::live::Unusable;
+
+/// The key of a version or of health, where this node can use it.
+fn usable(key: &Result<LocalKey, Unusable>) -> Result<&LocalKey, Refusal> {
+    key.as_ref().map_err(|reason| match reason {
+        Unusable::Sealed(_) | Unusable::NoPartition(_) => Refusal::KeyUnusable,
+    })
+}
+
+/// A fault as Decrypt tells it.
+const fn while_decrypting(fault: KeyFault) -> Refusal {
+    match fault {
+        KeyFault::Input => Refusal::InvalidCiphertext,
+        KeyFault::Key => Refusal::KeyUsage,
+        KeyFault::Token => Refusal::KeyManagerDown,
+    }
+}
+
+/// A fault as Encrypt tells it: nothing in the request can be at fault.
+const fn while_encrypting(fault: KeyFault) -> Refusal {
+    match fault {
+        KeyFault::Key => Refusal::KeyUsage,
+        KeyFault::Input | KeyFault::Token => Refusal::KeyManagerDown,
+    }
+}

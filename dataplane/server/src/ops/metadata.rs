@@ -1,0 +1,23 @@
+//! `GetKeyMetadata`: what AWS may know of a key. Answers for blocked keys too.
+
+use bytes::Bytes;
+use holdfast_wire::{
+    message::{KeyStatus, KeyUsages, MetadataResponse},
+    refusal::Refusal,
+};
+
+use crate::authorize::KnownKey;
+
+/// Describes a key.
+pub(crate) fn run(key: KnownKey<'_>) -> Result<Bytes, Refusal> {
+    let usage = key.usage();
+    let usages = match (usage.encrypt, usage.decrypt) {
+        (true, true) => KeyUsages::EncryptDecrypt,
+        (true, false) => KeyUsages::Encrypt,
+        (false, true) => KeyUsages::Decrypt,
+        // A key that can do nothing has no description in the protocol.
+        (false, false) => return Err(Refusal::KeyUnusable),
+    };
+    let status = if key.is_blocked() { KeyStatus::Disabled } else { KeyStatus::Enabled };
+    Ok(MetadataResponse { usages, status }.to_json().into())
+}

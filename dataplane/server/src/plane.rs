@@ -1,0 +1,290 @@
+//! A data plane as a whole: put together, started, drained.
+//!
+//! Holds: starting lists everything that is wrong, not just the first thing, and nothing listens before all of it is right. It runs on
+//! the runtime that it was started on and ends with it, or when it drops.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
+
+use holdfast_proto::seal::{BadSealText, Seal, SealRing};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use zeroize::Zeroizing;
+
+use crate::{
+    audit::{Audit, AuditError},
+    drain::{Drain, Phase},
+    listen::{self, Listener, Peers, Timeouts},
+    live::{Ledger, Live, Parts},
+    metrics::{self, Exporter, InstallError, Metrics},
+    ops_port::OpsPort,
+    request::Responder,
+    settings::{ListenerSettings, Settings},
+    signing::SigningKeys,
+    tls::{Tls, TlsError, reload},
+};
+
+/// A running data plane.
+pub struct DataPlane {
+    live: Arc<Live>,
+    drain: Arc<Drain>,
+    drain_delay: Duration,
+    permits: Arc<Semaphore>,
+    max_connections: u32,
+    xks_addrs: Vec<SocketAddr>,
+    ops_addr: Option<SocketAddr>,
+    /// Everything that runs but the connections. Aborted when this drops.
+    tasks: JoinSet<()>,
+}
+
+/// Everything that keeps a data plane from starting.
+#[derive(Debug)]
+pub struct StartErrors(pub Vec<StartError>);
+
+/// One thing that keeps a data plane from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No listener is configured.
+    #[error("no listener is configured")]
+    NoListener,
+    /// No seal is configured.
+    #[error("no key seal is configured")]
+    NoSeal,
+    /// A seal file that can't be read.
+    #[error("cannot read the key seal {}", path.display())]
+    SealFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file that holds no seal.
+    #[error("{} holds no key seal", path.display())]
+    SealText {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: BadSealText,
+    },
+    /// A listener's TLS.
+    #[error("listener {addr}")]
+    Tls {
+        /// The listener.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        cause: TlsError,
+    },
+    /// An address that can't be listened on.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The audit trail.
+    #[error("no audit trail")]
+    Audit(#[source] AuditError),
+    /// The metrics recorder.
+    #[error("no metrics")]
+    Metrics(#[source] InstallError),
+    /// A thread that was not started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl DataPlane {
+    /// Starts a data plane on the current runtime.
+    ///
+    /// # Errors
+    /// [`StartErrors`] lists all that is wrong.
+    pub async fn start(settings: Settings) -> Result<Self, StartErrors> {
+        let checked = Checked::of(&settings)?;
+        let Checked { seals, listeners, ops, audit, exporter, metrics } = checked;
+        let signing = Arc::<SigningKeys>::default();
+        let drain = Arc::<Drain>::default();
+        let parts =
+            Parts { seals, metrics: Arc::clone(&metrics), signing: Arc::clone(&signing), ledger: Arc::new(Ledger::resume([], true)) };
+        let live = Arc::new(Live::start(parts).map_err(|cause| StartErrors(vec![StartError::Thread(cause)]))?);
+        let responder = Arc::new(Responder {
+            live: Arc::clone(&live),
+            signing,
+            metrics: Arc::clone(&metrics),
+            audit,
+            drain: Arc::clone(&drain),
+            fleet: Arc::new(AtomicU32::new(1)),
+            in_flight: settings.in_flight,
+            log: Default::default(),
+        });
+
+        let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
+        let permits = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let mut plane = Self {
+            live,
+            drain,
+            drain_delay: settings.drain_delay,
+            permits: Arc::clone(&permits),
+            max_connections,
+            xks_addrs: listeners.iter().filter_map(|(_, socket)| socket.local_addr().ok()).collect(),
+            ops_addr: ops.as_ref().and_then(|socket| socket.local_addr().ok()),
+            tasks: JoinSet::new(),
+        };
+        plane.tasks.spawn(reload::run(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect()));
+        plane.tasks.spawn({
+            let exporter = exporter.clone();
+            async move { metrics.upkeep(exporter).await }
+        });
+        if let Some(socket) = ops {
+            plane.tasks.spawn(OpsPort { responder: Arc::clone(&responder), exporter }.run(socket));
+        }
+        let peers = Arc::new(Peers::new(settings.per_peer));
+        for (tls, socket) in listeners {
+            let listener = Listener {
+                tls,
+                responder: Arc::clone(&responder),
+                permits: Arc::clone(&permits),
+                peers: Arc::clone(&peers),
+                timeouts: timeouts(&settings),
+            };
+            plane.tasks.spawn(listener.run(socket));
+        }
+        Ok(plane)
+    }
+
+    /// Where AWS KMS connects to, in the order of the settings.
+    #[must_use]
+    pub fn xks_addrs(&self) -> &[SocketAddr] {
+        &self.xks_addrs
+    }
+
+    /// Where operators look.
+    #[must_use]
+    pub const fn ops_addr(&self) -> Option<SocketAddr> {
+        self.ops_addr
+    }
+
+    /// The snapshot in use.
+    #[must_use]
+    pub const fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Stops: not ready at once, accepting for the drain delay or until `hurry` ends, then ten seconds for what is in flight.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        self.drain.advance(Phase::Leaving);
+        if !self.drain_delay.is_zero() {
+            // Either way the delay is over.
+            let _ = timeout(self.drain_delay, hurry).await;
+        }
+        self.drain.advance(Phase::Closing);
+        // Every connection holds a permit until it ends.
+        let ended = self.permits.acquire_many(self.max_connections);
+        // Late ones are closed when this drops.
+        let _ = timeout(IN_FLIGHT, ended).await;
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.drain.advance(Phase::Closed);
+    }
+}
+
+impl fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataPlane").field("xks_addrs", &self.xks_addrs).field("ops_addr", &self.ops_addr).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for StartErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            let line = reload::chain(error);
+            if at == 0 { f.write_str(&line)? } else { write!(f, "\n{line}")? }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StartErrors {}
+
+/// All that can be wrong, right.
+struct Checked {
+    seals: Arc<SealRing>,
+    listeners: Vec<(Arc<Tls>, TcpListener)>,
+    ops: Option<TcpListener>,
+    audit: Audit,
+    exporter: Exporter,
+    metrics: Arc<Metrics>,
+}
+
+impl Checked {
+    fn of(settings: &Settings) -> Result<Self, StartErrors> {
+        let mut wrong = Vec::new();
+        // First, since handles registered before it would do nothing.
+        let exporter = kept(metrics::install().map_err(StartError::Metrics), &mut wrong);
+        let metrics = Arc::new(Metrics::register());
+        let seals = seals(&settings.key_seals, &mut wrong);
+        if settings.listeners.is_empty() {
+            wrong.push(StartError::NoListener);
+        }
+        let listeners: Vec<_> = settings.listeners.iter().filter_map(|listener| open(listener, &mut wrong)).collect();
+        let ops = settings.ops.and_then(|addr| kept(bind(addr), &mut wrong));
+        let audit = Audit::start(settings.audit_dir.as_deref(), Arc::clone(&metrics)).map_err(StartError::Audit);
+        let audit = kept(audit, &mut wrong);
+        match (exporter, seals, audit) {
+            (Some(exporter), Some(seals), Some(audit)) if wrong.is_empty() => {
+                Ok(Self { seals: Arc::new(seals), listeners, ops, audit, exporter, metrics })
+            }
+            _ => Err(StartErrors(wrong)),
+        }
+    }
+}
+
+fn seals(paths: &[PathBuf], wrong: &mut Vec<StartError>) -> Option<SealRing> {
+    if paths.is_empty() {
+        wrong.push(StartError::NoSeal);
+    }
+    let mut seals = paths.iter().filter_map(|path| kept(seal(path), wrong)).collect::<Vec<_>>().into_iter();
+    Some(SealRing::new(seals.next()?, seals.collect()))
+}
+
+fn seal(path: &Path) -> Result<Seal, StartError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| StartError::SealFile { path: path.into(), cause });
+    Seal::from_text(&Zeroizing::new(text?)).map_err(|cause| StartError::SealText { path: path.into(), cause })
+}
+
+fn open(settings: &ListenerSettings, wrong: &mut Vec<StartError>) -> Option<(Arc<Tls>, TcpListener)> {
+    let addr = settings.addr;
+    let tls = Tls::load(settings).map_err(|causes| wrong.extend(causes.into_iter().map(|cause| StartError::Tls { addr, cause }))).ok();
+    let socket = kept(bind(addr), wrong);
+    Some((Arc::new(tls?), socket?))
+}
+
+fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    listen::bind(addr).map_err(|cause| StartError::Listen { addr, cause })
+}
+
+fn kept<T>(tried: Result<T, StartError>, wrong: &mut Vec<StartError>) -> Option<T> {
+    tried.map_err(|error| wrong.push(error)).ok()
+}
+
+const fn timeouts(settings: &Settings) -> Timeouts {
+    Timeouts {
+        handshake: settings.handshake_timeout,
+        header: settings.header_timeout,
+        stranger: settings.stranger_timeout,
+        idle: settings.idle_timeout,
+    }
+}
+
+/// For what is in flight when a drain has stopped accepting (design §4).
+const IN_FLIGHT: Duration = Duration::from_secs(10);
