@@ -261,8 +261,13 @@ pub struct NodeEntry {
     pub name: NodeName,
     /// SHA-256 over the certificate's DER.
     pub fingerprint: Fingerprint,
-    /// When it was enrolled, milliseconds since 1970.
+    /// When that certificate was issued, milliseconds since 1970.
     pub enrolled_ms: u64,
+    /// When the name was last forgotten, milliseconds since 1970: certificates issued until then are refused.
+    #[serde(default)]
+    pub revoked_ms: Option<u64>,
+    /// Not forgotten.
+    pub registered: bool,
 }
 
 /// SHA-256 over a certificate's DER.

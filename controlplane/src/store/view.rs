@@ -131,7 +131,7 @@ impl View {
         self.all(Within::SourceKeys, source_key)
     }
 
-    /// A registered node; none when it was forgotten or never enrolled.
+    /// A node; its entry stays when it is forgotten.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -139,7 +139,7 @@ impl View {
         self.one(&EntryName::Node(name.clone()), node)
     }
 
-    /// All registered nodes.
+    /// All nodes, forgotten ones too.
     ///
     /// # Errors
     /// [`ReadError`].

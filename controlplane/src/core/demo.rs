@@ -1,0 +1,186 @@
+//! The demo key store: promised with all its names when the directory is initialised, made as soon as a data plane is connected.
+//!
+//! Always holds: the promise names the ids of the key tasks, so that a second try after a crash makes the same keys; the store, its
+//! credential and its key are committed at once, together with the note that the promise is kept.
+
+use std::sync::Arc;
+
+use holdfast_proto::{
+    ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, StoreId, UriPath},
+    records::KeyUsage,
+    secret::Secret,
+};
+use uuid::Uuid;
+
+use super::{
+    Core, CoreError, bad_name,
+    credentials::{NewCredential, sealed},
+    draw::{now_ns, suffix, tag},
+    hyok_keys::{Made, NewHyokKey, entries},
+    key_stores,
+    source_keys::NewSourceKey,
+    write::Plan,
+};
+use crate::{
+    access::{Manage, Permit},
+    store::{
+        View,
+        entry::{CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, Stamps, Tier},
+        seal::ControlSeal,
+    },
+};
+
+/// What a demo is to be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoOptions {
+    /// The AWS region that signs its requests.
+    pub region: String,
+    /// Requests per second and node; none: no limit.
+    pub quota: Option<std::num::NonZeroU32>,
+}
+
+/// All that a client of the demo needs.
+#[derive(Clone, Debug)]
+pub struct DemoCredential {
+    /// The path, up to and including `/kms/xks/v1`.
+    pub uri_path: UriPath,
+    /// The region.
+    pub region: String,
+    /// What AWS would call the key.
+    pub external_id: ExternalKeyId,
+    /// The public half.
+    pub access_key_id: AccessKeyId,
+    /// The secret half.
+    pub secret: Secret,
+}
+
+/// A promise, and what to show of it.
+pub(crate) fn promise(seal: &ControlSeal, options: DemoOptions) -> Result<(DemoEntry, DemoCredential), CoreError> {
+    key_stores::in_range(NAME, &options.region, MAX_CREDENTIALS)?;
+    let store = StoreId(Uuid::new_v4());
+    let uri_path = format!("/demo-{}/kms/xks/v1", suffix()?);
+    let uri_path = UriPath::try_from(uri_path.as_str()).map_err(bad_name("uri_path"))?;
+    let key = KeyId(Uuid::new_v4());
+    let external_id = ExternalKeyId::try_from(key.to_string().as_str()).map_err(bad_name("external_key_id"))?;
+    let (access_key_id, secret) = NewCredential::draw()?;
+    let stamps = Stamps::new(now_ns());
+    let credential = sealed(seal, store, NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps })?;
+    let shown =
+        DemoCredential { uri_path: uri_path.clone(), region: options.region.clone(), external_id: external_id.clone(), access_key_id, secret };
+    let entry = DemoEntry {
+        store,
+        uri_path,
+        region: options.region,
+        quota: options.quota.map(std::num::NonZeroU32::get),
+        credential,
+        key,
+        external_id,
+        virtual_key: Uuid::new_v4(),
+        health_blob: Uuid::new_v4(),
+        key_blob: Uuid::new_v4(),
+        fulfilled: false,
+    };
+    Ok((entry, shown))
+}
+
+impl Core {
+    /// Makes the demo that was promised, if one was and it isn't there yet.
+    ///
+    /// # Errors
+    /// [`CoreError`], `NoNode` while no data plane is connected: try again then.
+    pub async fn fulfil_demo(&self) -> Result<(), CoreError> {
+        let Some(demo) = self.view().await?.demo()?.filter(|demo| !demo.fulfilled) else { return Ok(()) };
+        let permit = Permit::<Manage>::system("demo");
+        let key = |name: &str| NewSourceKey { name: name.into(), tier: Tier::Local, usage: KeyUsage::BOTH, unexportable: true };
+        let health = self.make_source_key(&permit, demo.health_blob, key("health of demo")).await?;
+        let source = self.make_source_key(&permit, demo.key_blob, key("of demo")).await?;
+        let made = Made { id: demo.key, virtual_key: demo.virtual_key, tag: tag()?, now_ns: now_ns() };
+        let plan = |view: &View| {
+            let Some(demo) = view.demo()?.filter(|demo| !demo.fulfilled) else {
+                return Ok(Plan { changes: Vec::new(), answer: () });
+            };
+            key_stores::unique(view, NAME, &demo.uri_path)?;
+            let new = NewHyokKey { store: demo.store, name: NAME.into(), external_id: None, legacy: None };
+            let (_, mut all) = entries(&new, demo.external_id.clone(), (made, source.clone()));
+            all.push(Entry::SourceKey(health.clone()));
+            all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
+            all.push(Entry::Credential(demo.credential.clone()));
+            all.push(Entry::Demo(DemoEntry { fulfilled: true, ..demo }));
+            Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
+        };
+        self.writer.change(plan).await.map(drop)
+    }
+
+    /// A new credential for the demo, for someone who lost the secret. Where its store is full, the oldest goes.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised, or it was deleted since.
+    pub async fn demo_credential(&self) -> Result<DemoCredential, CoreError> {
+        let (access_key_id, secret) = NewCredential::draw()?;
+        let stamps = Stamps::new(now_ns());
+        let plan = |view: &View| {
+            let demo = view.demo()?.ok_or(CoreError::NotFound("demo"))?;
+            let new = NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps };
+            let credential = sealed(&self.seal, demo.store, new)?;
+            let changes = if demo.fulfilled {
+                replacing_oldest(view, demo.store, credential)?
+            } else {
+                vec![EntryChange::Put(Entry::Demo(DemoEntry { credential, ..demo.clone() }))]
+            };
+            Ok(Plan { changes, answer: demo })
+        };
+        let (demo, _) = self.writer.change(plan).await?;
+        Ok(DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret })
+    }
+
+    /// Keeps trying until the demo is made, if one was promised.
+    pub(crate) async fn keep_demo_promise(self: Arc<Self>) {
+        loop {
+            match self.fulfil_demo().await {
+                Ok(()) => return,
+                Err(CoreError::NoNode { .. } | CoreError::Deadline | CoreError::Raced) => {}
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the demo key store can't be made");
+                    return;
+                }
+            }
+            self.publisher.node_came().await;
+        }
+    }
+}
+
+fn replacing_oldest(view: &View, store: StoreId, credential: CredentialEntry) -> Result<Vec<EntryChange>, CoreError> {
+    let mut key_store = key_stores::found(view, store)?;
+    let mut live = view.credentials(store)?;
+    live.sort_by_key(|c| c.stamps.created_ns);
+    let surplus = (live.len() + 1).saturating_sub(key_store.max_credentials.into());
+    let mut changes: Vec<_> = live.iter().take(surplus).map(|c| EntryChange::Delete(EntryName::Credential(store, c.id))).collect();
+    key_store.credential_version += 1;
+    key_store.stamps = key_store.stamps.touched(now_ns());
+    changes.extend([Entry::KeyStore(key_store), Entry::Credential(credential)].map(EntryChange::Put));
+    Ok(changes)
+}
+
+fn key_store(demo: &DemoEntry, now_ns: u64) -> KeyStoreEntry {
+    KeyStoreEntry {
+        id: demo.store,
+        name: NAME.into(),
+        uri_path: demo.uri_path.clone(),
+        region: demo.region.clone(),
+        tier: Tier::Local,
+        blocked: false,
+        mtls_enabled: false,
+        success_audit: false,
+        quota: demo.quota,
+        in_flight: None,
+        max_snapshot_age_seconds: None,
+        max_credentials: MAX_CREDENTIALS,
+        credential_version: 1,
+        health_key: demo.health_blob,
+        labels: std::collections::BTreeMap::new(),
+        stamps: Stamps::new(now_ns),
+    }
+}
+
+const NAME: &str = "demo";
+const MAX_CREDENTIALS: u8 = 20;

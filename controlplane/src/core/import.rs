@@ -1,0 +1,115 @@
+//! Key stores in bulk, with keys that were made elsewhere under the same key seal: for benches and moves.
+
+use holdfast_proto::{
+    ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
+    records::{LocalBlob, SourceKey},
+    secret::Secret,
+};
+use uuid::Uuid;
+
+use super::{
+    Core, CoreError,
+    credentials::{NewCredential, sealed},
+    draw::{now_ns, tag},
+    hyok_keys::{Made, NewHyokKey, entries},
+    key_stores,
+    write::Plan,
+};
+use crate::{
+    access::{Manage, Permit},
+    store::{
+        View,
+        entry::{Entry, EntryChange, KeyStoreEntry, SourceKeyEntry, Stamps, Tier},
+    },
+};
+
+/// A key store of tier `local` with its keys.
+#[derive(Clone, Debug)]
+pub struct ImportKeyStore {
+    /// Unique.
+    pub name: String,
+    /// Unique.
+    pub uri_path: UriPath,
+    /// The AWS region that signs its requests.
+    pub region: String,
+    /// Its one credential.
+    pub credential: (AccessKeyId, Secret),
+    /// Its health key.
+    pub health: LocalBlob,
+    /// Its HYOK keys: external ids, distinct, and sealed source keys.
+    pub keys: Vec<(ExternalKeyId, LocalBlob)>,
+}
+
+impl Core {
+    /// Adds key stores, one commit per few thousand entries: a key store is there before all its keys are.
+    ///
+    /// # Errors
+    /// [`CoreError::Exists`] or [`CoreError::Invalid`] for a key store; those before it are there.
+    pub async fn import(&self, _permit: &Permit<Manage>, stores: Vec<ImportKeyStore>) -> Result<(), CoreError> {
+        for import in stores {
+            let id = StoreId(Uuid::new_v4());
+            let (mut batch, mut keys) = (self.header(id, &import)?, import.keys.into_iter());
+            let (name, path) = (&import.name, &import.uri_path);
+            let mut first = true;
+            while !batch.is_empty() {
+                for (external_id, blob) in keys.by_ref().take(KEYS_AT_ONCE) {
+                    batch.extend(key(id, external_id, blob)?);
+                }
+                let plan = |view: &View| {
+                    if first {
+                        key_stores::unique(view, name, path)?;
+                    }
+                    Ok(Plan { changes: batch.iter().cloned().map(EntryChange::Put).collect(), answer: () })
+                };
+                self.writer.change(plan).await?;
+                first = false;
+                batch = match keys.next() {
+                    Some((external_id, blob)) => key(id, external_id, blob)?,
+                    None => Vec::new(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self, id: StoreId, import: &ImportKeyStore) -> Result<Vec<Entry>, CoreError> {
+        key_stores::in_range(&import.name, &import.region, MAX_CREDENTIALS)?;
+        let stamps = Stamps::new(now_ns());
+        let (access_key_id, secret) = &import.credential;
+        let credential = sealed(&self.seal, id, NewCredential { access_key_id: access_key_id.clone(), secret, stamps })?;
+        let key_store = KeyStoreEntry {
+            id,
+            name: import.name.clone(),
+            uri_path: import.uri_path.clone(),
+            region: import.region.clone(),
+            tier: Tier::Local,
+            blocked: false,
+            mtls_enabled: false,
+            success_audit: false,
+            quota: None,
+            in_flight: None,
+            max_snapshot_age_seconds: None,
+            max_credentials: MAX_CREDENTIALS,
+            credential_version: 1,
+            health_key: import.health.id,
+            labels: std::collections::BTreeMap::new(),
+            stamps,
+        };
+        Ok(vec![source(import.health.clone(), stamps), Entry::KeyStore(key_store), Entry::Credential(credential)])
+    }
+}
+
+fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Vec<Entry>, CoreError> {
+    let made = Made { id: KeyId(Uuid::new_v4()), virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
+    let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None };
+    let source = SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps: Stamps::new(made.now_ns) };
+    Ok(entries(&new, external_id, (made, source)).1)
+}
+
+fn source(blob: LocalBlob, stamps: Stamps) -> Entry {
+    Entry::SourceKey(SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps })
+}
+
+/// Four entries each.
+const KEYS_AT_ONCE: usize = 1_000;
+const MAX_CREDENTIALS: u8 = 20;

@@ -1,0 +1,130 @@
+//! Every admin operation, once; REST and gRPC are thin over this.
+//!
+//! Always holds: an operation demands the proof that `access` hands out; it judges the state it reads by pure functions and commits all
+//! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
+
+pub mod credentials;
+pub mod demo;
+mod draw;
+pub mod hyok_keys;
+pub mod import;
+pub mod key_stores;
+pub mod nodes;
+pub mod rotation;
+pub mod source_keys;
+mod state;
+pub mod users;
+pub mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use holdfast_proto::{
+    ids::{BadName, Revision},
+    seal::SealFailed,
+};
+
+pub use self::write::Writer;
+use crate::{
+    access::password::HashFailed,
+    names::NodeName,
+    publish::Publisher,
+    store::{CommitError, ReadError, Store, View, seal::ControlSeal},
+};
+
+/// The admin operations.
+pub struct Core {
+    store: Arc<dyn Store>,
+    writer: Arc<Writer>,
+    seal: ControlSeal,
+    publisher: Publisher,
+}
+
+/// A change that is committed, with the nodes that have not applied it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied<T> {
+    /// What became of the object.
+    pub value: T,
+    /// Connected nodes that had not applied it in time, and registered nodes that are not connected.
+    pub pending: Vec<NodeName>,
+}
+
+/// Why an operation was not done. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// There is no such thing.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// Something else has this name.
+    #[error("{what} {name} exists already")]
+    Exists {
+        /// What.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A value is out of range or malformed.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The state it is in does not allow that.
+    #[error("{0}")]
+    State(String),
+    /// Others kept changing the configuration.
+    #[error("the configuration was changed by someone else meanwhile; try again")]
+    Raced,
+    /// No connected data plane serves this key source.
+    #[error("no data plane that serves {target} is connected: keys can't be made or looked at")]
+    NoNode {
+        /// The key source.
+        target: String,
+    },
+    /// A data plane would not do it.
+    #[error("the data plane refused: {0}")]
+    Refused(String),
+    /// No data plane did it in time.
+    #[error("no data plane answered in time")]
+    Deadline,
+    /// The store can't be read.
+    #[error("the store can't be read")]
+    Read(#[from] ReadError),
+    /// The store can't be written.
+    #[error("the store can't be written")]
+    Commit(#[source] CommitError),
+    /// A secret can't be sealed.
+    #[error("a secret can't be sealed")]
+    Seal(#[from] SealFailed),
+    /// A password can't be hashed.
+    #[error("a password can't be hashed")]
+    Hash(#[from] HashFailed),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    Random,
+}
+
+impl Core {
+    /// The operations over a store, with a publisher that serves the same store.
+    #[must_use]
+    pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher }
+    }
+
+    async fn view(&self) -> Result<View, CoreError> {
+        Ok(View::of(&self.store).await?)
+    }
+
+    /// Waits until connected nodes have applied `revision`; those that have not in time are named.
+    async fn applied<T>(&self, value: T, revision: Revision) -> Applied<T> {
+        Applied { value, pending: self.publisher.applied(revision, APPLIED_WITHIN).await }
+    }
+}
+
+fn bad_name(field: &'static str) -> impl FnOnce(BadName) -> CoreError {
+    move |cause| CoreError::Invalid { field, detail: cause.to_string() }
+}
+
+/// Design §7.5.
+const APPLIED_WITHIN: Duration = Duration::from_secs(5);
