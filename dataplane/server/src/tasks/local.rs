@@ -1,0 +1,67 @@
+//! Key tasks on software keys: generate, inspect, and the health ciphertext. Each takes microseconds.
+
+use holdfast_keys::local::{self, LocalKey, OpenLocalError};
+use holdfast_proto::{
+    records::{KeyUsage, LocalBlob, SourceKey},
+    seal::{OpenError, SealRing},
+    sync::{self as wire, KeyTask, KeyTaskFailure, key_task::Task, key_task_result::Outcome},
+};
+use uuid::Uuid;
+
+use super::failure;
+
+/// Does a task whose target is `local`.
+pub(super) fn outcome(task: &KeyTask, seals: &SealRing) -> Outcome {
+    let done = match &task.task {
+        Some(Task::Generate(generate)) => self::generate(&task.id, *generate, seals),
+        Some(Task::Inspect(inspect)) => open(inspect.source.clone(), seals).map(|(blob, _)| attributes(&blob)),
+        Some(Task::HealthCiphertext(make)) => open(make.source.clone(), seals).and_then(|(_, key)| health_ciphertext(&key)),
+        None => Err(failure(KeyTaskFailure::Unsupported, "a task that this version does not know")),
+    };
+    done.unwrap_or_else(|failed| failed)
+}
+
+fn generate(id: &[u8], asked: wire::GenerateKey, seals: &SealRing) -> Result<Outcome, Outcome> {
+    let refused = |detail| failure(KeyTaskFailure::Refused, detail);
+    let id = Uuid::from_slice(id).map_err(|_| refused("a task id has 16 bytes"))?;
+    let usage = asked.usage.map(KeyUsage::from).ok_or_else(|| refused("no usage was named"))?;
+    let blob = local::generate(seals, id, usage, asked.unexportable);
+    let blob = blob.map_err(|error| failure(KeyTaskFailure::Unavailable, &error.to_string()))?;
+    Ok(Outcome::Generated((&SourceKey::Local(blob)).into()))
+}
+
+fn attributes(blob: &LocalBlob) -> Outcome {
+    let bits = u32::try_from(local::KEY_LENGTH * 8).unwrap_or(u32::MAX);
+    let usage = Some(blob.usage.into());
+    Outcome::Attributes(wire::KeyAttributes { algorithm: "AES".into(), bits, usage, unexportable: blob.unexportable })
+}
+
+fn health_ciphertext(key: &LocalKey) -> Result<Outcome, Outcome> {
+    let sealed = key.encrypt(HEALTH_AAD, HEALTH_TEXT).map_err(|fault| failure(KeyTaskFailure::Refused, &fault.to_string()))?;
+    Ok(Outcome::HealthCiphertext([&[HEALTH_FORMAT][..], &sealed.iv, &sealed.tag, &sealed.ciphertext].concat()))
+}
+
+fn open(source: Option<wire::SourceKey>, seals: &SealRing) -> Result<(LocalBlob, LocalKey), Outcome> {
+    let source = source.ok_or_else(|| failure(KeyTaskFailure::Refused, "no source key was named"))?;
+    match SourceKey::try_from(source) {
+        Ok(SourceKey::Local(blob)) => match LocalKey::open(seals, &blob) {
+            Ok(key) => Ok((blob, key)),
+            Err(error) => Err(failure(blame(error), &crate::sync::status::chain(&error))),
+        },
+        Ok(SourceKey::Partition(_)) => Err(failure(KeyTaskFailure::Unsupported, "the source key is not a local one")),
+        Err(error) => Err(failure(KeyTaskFailure::Refused, &error.to_string())),
+    }
+}
+
+/// Another node may have the seal that this one lacks; an altered blob opens nowhere.
+const fn blame(error: OpenLocalError) -> KeyTaskFailure {
+    match error {
+        OpenLocalError::Seal(OpenError::UnknownSeal(_)) => KeyTaskFailure::Unavailable,
+        OpenLocalError::Seal(OpenError::Malformed | OpenError::Refused) | OpenLocalError::Length(_) => KeyTaskFailure::Refused,
+    }
+}
+
+/// A health ciphertext is `0x01 ‖ IV (12) ‖ tag (16) ‖ ciphertext`.
+pub(super) const HEALTH_FORMAT: u8 = 1;
+pub(super) const HEALTH_AAD: &[u8] = b"holdfast health ciphertext 1";
+pub(super) const HEALTH_TEXT: &[u8] = b"holdfast is well";
