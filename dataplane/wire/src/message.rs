@@ -2,7 +2,7 @@
 //!
 //! Owns: which member must be there, of which type and size, and which refusal each breach is ("which
 //! 400" in the protocol). Holds: a request that exists obeys every rule that needs no key; unknown
-//! members are ignored at any level; plaintext is wiped when dropped and never shown by `Debug`.
+//! members are ignored at any level, doubled ones too; plaintext is wiped when dropped and never shown by `Debug`.
 //!
 //! Breaches are looked for in this order, so that one body always gets one answer: the JSON and its
 //! members in the order of the tables in the specification, then algorithms, then sizes. A `null` is

@@ -4,7 +4,6 @@
 //! label and a text. A text is for the client: printable ASCII, under 512 characters, no quote or
 //! backslash, no secret and nothing that a stranger should learn. Labels are for metrics and audit.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use crate::aad::{ForeignMetadata, TooLong};
@@ -16,11 +15,12 @@ use crate::sigv4::AuthError;
 pub enum Refusal {
     /// The path is not one of this API.
     #[error("The URI path is not valid.")]
-    BadPath(BadPath),
+    BadPath(#[source] BadPath),
     /// A path of this API, whose prefix no key store has.
     #[error("The URI path is not valid.")]
     UnknownStore,
-    /// A path of this API, by another method than `POST`. The protocol gives the status, 405, and no name.
+    /// A path of this API, by another method than `POST`. The protocol gives the status, 405, and no name;
+    /// `UnsupportedOperationException`, "not implemented", is the nearest.
     #[error("Only POST is allowed on this path.")]
     MethodNotAllowed,
     /// The body is over [`crate::limits::MAX_BODY_BYTES`].
@@ -34,7 +34,7 @@ pub enum Refusal {
     BodyIncomplete,
     /// SigV4 does not verify. One text for every reason.
     #[error("The request could not be authenticated.")]
-    Unauthenticated(AuthError),
+    Unauthenticated(#[source] AuthError),
     /// The key store demands a client certificate and there is none.
     #[error("The request could not be authenticated.")]
     NoClientCertificate,
@@ -256,8 +256,8 @@ impl Refusal {
 
     /// `errorMessage`: for the client.
     #[must_use]
-    pub fn message(&self) -> Cow<'static, str> {
-        Cow::Owned(self.to_string())
+    pub fn message(&self) -> String {
+        self.to_string()
     }
 
     /// The JSON body.

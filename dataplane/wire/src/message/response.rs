@@ -102,8 +102,8 @@ impl EncryptResponse<'_> {
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let payload = self.ciphertext.len() + self.iv.len() + self.ciphertext_metadata.len();
-        // Twice what base64 makes of the parts that have no fixed length, and all names: fits in one go.
-        let mut out = String::with_capacity(288 + payload.div_ceil(3) * 4);
+        // Names, tag and CDIV take 192 characters, padding of the other three up to 12: fits in one go.
+        let mut out = String::with_capacity(208 + payload.div_ceil(3) * 4);
         push_base64(&mut out, r#"{"ciphertext":""#, self.ciphertext);
         push_base64(&mut out, r#"","initializationVector":""#, self.iv);
         push_base64(&mut out, r#"","authenticationTag":""#, self.tag);

@@ -15,7 +15,8 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Derives the key from a credential's secret, for the service `kms-xks-proxy`.
+    /// Derives the key from a credential's secret, for the service `kms-xks-proxy`. What `aws-sigv4`
+    /// computes on the way lies on its stack and heap for a moment and is not wiped by it.
     #[must_use]
     pub fn derive(secret: &str, day: Day, region: &str) -> Self {
         Self::for_service(secret, day, region, SERVICE)
