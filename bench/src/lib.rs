@@ -20,6 +20,7 @@ mod schedule;
 mod worker;
 
 pub use load::run;
+pub use message::encrypt_body;
 pub use plan::{Check, Connections, End, LoadPlan, Pace, Workload};
 pub use report::LoadReport;
 pub use target::Target;

@@ -91,6 +91,12 @@ impl Body {
     }
 }
 
+/// The body of one Encrypt.
+#[must_use]
+pub fn encrypt_body(shape: Shape) -> Vec<u8> {
+    Body::new(Operation::Encrypt, shape).bytes
+}
+
 /// What an Encrypt answers.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

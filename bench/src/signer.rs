@@ -46,9 +46,15 @@ impl Signer {
     /// A signer with the target's credential, region and host.
     #[must_use]
     pub fn new(target: &Target) -> Self {
+        Self::for_host(target.authority(), target.credential().clone())
+    }
+
+    /// A signer for requests whose `Host` header says `authority`.
+    #[must_use]
+    pub fn for_host(authority: String, credential: Credential) -> Self {
         Self {
-            credential: target.credential().clone(),
-            authority: target.authority(),
+            credential,
+            authority,
             day: Day::default(),
             second: u64::MAX,
             stamp: String::new(),
@@ -170,20 +176,12 @@ mod tests {
     use super::*;
 
     fn signer() -> Signer {
-        Signer {
-            credential: Credential {
-                access_key_id: "AKIA2222333344445555".into(),
-                secret: "PLauuk9iFNQNyJBfWbbSbLRXTnSkZZzt8gFwAdJvq2U".into(),
-                region: "eu-central-1".into(),
-            },
-            authority: "xks.example.com:8443".into(),
-            day: Day::default(),
-            second: u64::MAX,
-            stamp: String::new(),
-            canonical: Vec::new(),
-            to_sign: String::new(),
-            authorization: String::new(),
-        }
+        let credential = Credential {
+            access_key_id: "AKIA2222333344445555".into(),
+            secret: "PLauuk9iFNQNyJBfWbbSbLRXTnSkZZzt8gFwAdJvq2U".into(),
+            region: "eu-central-1".into(),
+        };
+        Signer::for_host("xks.example.com:8443".into(), credential)
     }
 
     /// `aws-sigv4`'s whole signer over the same request.

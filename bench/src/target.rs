@@ -125,10 +125,13 @@ impl Target {
 
 /// A SigV4 credential and the region it signs for.
 #[derive(Clone)]
-pub(crate) struct Credential {
-    pub(crate) access_key_id: String,
-    pub(crate) secret: String,
-    pub(crate) region: String,
+pub struct Credential {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret: String,
+    /// The AWS region in the scope.
+    pub region: String,
 }
 
 impl fmt::Debug for Credential {
