@@ -3,12 +3,18 @@
 //! Always holds: two builds with different digests have different revisions, the newer the greater; a commit that changes no record
 //! moves only [`Built::covers`], so that nodes are not made to write what they have. Called by `reconcile`, read by each session.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use holdfast_proto::{
-    ids::Revision,
+    ids::{KeyId, Revision},
     snapshot::{Digest, RecordSet},
 };
+use uuid::Uuid;
+
+use super::records::PendingVersions;
 
 /// A built configuration.
 #[derive(Clone, Debug)]
@@ -21,8 +27,19 @@ pub(crate) struct Built {
     pub(crate) covers: Revision,
     /// The set's digest.
     pub(crate) digest: Digest,
-    /// When the newest change was committed, milliseconds since 1970.
+    /// When the newest change was committed, milliseconds since 1970; 0: before this process knew.
     pub(crate) committed_at_ms: u64,
+    /// Keys with versions that wait for all nodes to have them.
+    pub(crate) pending: BTreeMap<KeyId, PendingKey>,
+}
+
+/// The pending versions of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PendingKey {
+    /// Whose versions they are.
+    pub(crate) virtual_key: Uuid,
+    /// Number and tag of each, with a revision from which on nodes have it.
+    pub(crate) since: BTreeMap<(u32, [u8; 4]), Revision>,
 }
 
 /// The last few builds, from which a difference can be made for a node that holds one of them. They share what did not change.
@@ -32,7 +49,24 @@ pub(crate) struct Recent(VecDeque<Arc<Built>>);
 impl Built {
     /// A set under the revision that made it.
     pub(crate) fn new(set: RecordSet, revision: Revision, committed_at_ms: u64) -> Self {
-        Self { digest: set.digest(), set, revision, covers: revision, committed_at_ms }
+        Self { digest: set.digest(), set, revision, covers: revision, committed_at_ms, pending: BTreeMap::new() }
+    }
+
+    /// The same with its pending versions: those of `before`, but for keys that were `read` since.
+    pub(super) fn with_pending(mut self, before: Option<&Self>, read: &BTreeMap<KeyId, Option<PendingVersions>>) -> Self {
+        let before = before.map(|before| &before.pending);
+        self.pending = before.cloned().unwrap_or_default();
+        for (id, found) in read {
+            let known = before.and_then(|before| before.get(id));
+            let Some(found) = found else {
+                self.pending.remove(id);
+                continue;
+            };
+            let since = |version| known.and_then(|known| known.since.get(version)).copied().unwrap_or(self.revision);
+            let since = found.versions.iter().map(|version| (*version, since(version))).collect();
+            self.pending.insert(*id, PendingKey { virtual_key: found.virtual_key, since });
+        }
+        self
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_proto::{
     ids::{ExternalKeyId, KeyId, Revision, StoreId, UriPath},
-    records::{Change, Key, KeyUsage, LocalBlob, Record, SourceKey, StoreHeader, Version},
+    records::{Change, Key, KeyUsage, LocalBlob, PartitionKey, Record, SourceKey, StoreHeader, Version},
     snapshot::RecordSet,
     state::VersionState,
 };
@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::built::Built;
 
-pub(super) fn store_id(n: u8) -> StoreId {
+pub(super) const fn store_id(n: u8) -> StoreId {
     StoreId(Uuid::from_bytes([n; 16]))
 }
 
-pub(super) fn key_id(n: u8) -> KeyId {
+pub(super) const fn key_id(n: u8) -> KeyId {
     KeyId(Uuid::from_bytes([n; 16]))
 }
 
@@ -47,9 +47,21 @@ pub(super) fn key(store: u8, key: u8, blocked: bool) -> Change {
 
 /// A version whose sealed blob has `size` bytes, so that chunks can be filled.
 pub(super) fn version(store: u8, key: u8, number: u32, size: usize) -> Change {
-    let state = VersionState::Pending;
+    of(store, key, number, (VersionState::Pending, source(1, size)))
+}
+
+pub(super) fn active(store: u8, key: u8, number: u32) -> Change {
+    of(store, key, number, (VersionState::Active, source(1, 61)))
+}
+
+pub(super) fn partition_version(store: u8, key: u8, number: u32) -> Change {
+    let partition = PartitionKey { group: "group".into(), cka_id: [1].into(), label: "label".into() };
+    of(store, key, number, (VersionState::Active, SourceKey::Partition(partition)))
+}
+
+fn of(store: u8, key: u8, number: u32, (state, source): (VersionState, SourceKey)) -> Change {
     let (store, key) = (store_id(store), key_id(key));
-    Change::Upsert(Record::Version(Version { store, key, number, tag: [7; 4], state, source: source(1, size) }))
+    Change::Upsert(Record::Version(Version { store, key, number, tag: [7; 4], state, source }))
 }
 
 pub(super) fn revision(counter: u64) -> Revision {

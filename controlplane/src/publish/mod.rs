@@ -1,7 +1,279 @@
-//! Publishing: from the store's entries to what every data plane holds (design §7).
+//! Publishing: from the store's entries to what every data plane holds, and back what the data planes say (design §6 and §7).
+//!
+//! `build` and `reconcile` make the records of the newest revision; a `session` per node decides what it is sent, and `service` carries
+//! that over mutual TLS; `nodes` books who has what, `promote` lets a version encrypt once all have it, `tasks` asks a node for work on
+//! key material. `core` commits to the store and asks here, through [`Publisher`], how far it got.
 
+mod build;
 mod built;
+mod counts;
+mod identity;
+mod nodes;
+mod progress;
+mod promote;
+mod reconcile;
+mod records;
+mod service;
 mod session;
+mod tasks;
+mod view;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use holdfast_proto::ids::{KeyId, Revision};
+use tokio::{net::TcpListener, sync::mpsc, time::MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use self::{
+    build::{BuildError, Builder},
+    counts::Counts,
+    nodes::Nodes,
+    progress::Progress,
+    promote::Promoter,
+    reconcile::Reconciler,
+    service::{Pem, Shared, serve},
+    tasks::Tasks,
+};
+pub use self::{
+    tasks::{Done, KeyAttributes, KeyTask, TaskError, Work},
+    view::{ClientCertificates, Configuration, Listener, NodeReport, NodeView, UnusableKey},
+};
+use crate::{
+    names::NodeName,
+    store::{ReadError, Store, View, entry::CountEntry, seal::ControlSeal},
+};
+
+/// What publishing needs.
+#[derive(Debug)]
+pub struct PublishSettings {
+    /// Where nodes connect.
+    pub listener: TcpListener,
+    /// The server's certificate chain, PEM.
+    pub certificate: String,
+    /// Its private key, PEM.
+    pub key: String,
+    /// The authority that signs the nodes' certificates, PEM.
+    pub client_ca: String,
+    /// Encryptions under one version at which a local key rotates by itself: [`ROTATE_AT`].
+    pub rotate_at: u64,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The way to it.
+    pub publisher: Publisher,
+    /// Virtual keys whose active version is used up: to be rotated by `core`. Sent again after a minute where that didn't happen.
+    pub rotations_due: mpsc::Receiver<Uuid>,
+}
+
+/// Why publishing did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The intended state can't be read or built.
+    #[error("the configuration can't be built")]
+    Build(#[source] StartBuildError),
+    /// The store can't be read.
+    #[error("the store can't be read")]
+    Read(#[from] ReadError),
+    /// The certificates or the key can't be used.
+    #[error("the sync listener's certificate, key or client authority can't be used")]
+    Tls(#[source] tonic::transport::Error),
+    /// The listener has no address.
+    #[error("the sync listener is unusable")]
+    Listener(#[source] io::Error),
+}
+
+/// The first build's trouble.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StartBuildError(#[from] BuildError);
+
+/// The way to what is published and to the nodes. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Publisher(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    progress: Progress,
+    addr: SocketAddr,
+    background: TaskTracker,
+}
+
+/// Starts to publish what `store` holds.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: ControlSeal) -> Result<Running, StartError> {
+    let addr = settings.listener.local_addr().map_err(StartError::Listener)?;
+    let renew = Arc::default();
+    let builder = Builder::new(Arc::clone(&store), seal);
+    let reconciler = Reconciler::start(&store, builder, Arc::clone(&renew)).await.map_err(|error| StartError::Build(error.into()))?;
+    let published = reconciler.subscribe();
+    let (nodes, counts) = remembered(&store, settings.rotate_at).await?;
+    let shared = Arc::new(Shared {
+        store: Arc::clone(&store),
+        nodes: Arc::clone(&nodes),
+        tasks: Tasks::default(),
+        counts: Mutex::new(counts),
+        published: published.clone(),
+        renew,
+        stop: CancellationToken::new(),
+        streams: TaskTracker::new(),
+    });
+    let PublishSettings { listener, certificate, key, client_ca, rotate_at: _ } = settings;
+    let server = serve(Arc::clone(&shared), listener, &Pem { certificate, key, client_ca }).map_err(StartError::Tls)?;
+    info!(listener = "sync", %addr, "listening");
+
+    let background = TaskTracker::new();
+    let progress = Progress { nodes: Arc::clone(&nodes), published: published.clone() };
+    let (due, rotations_due) = mpsc::channel(ROTATIONS_AHEAD);
+    background.spawn(reconciler.run(shared.stop.clone()));
+    background.spawn(Promoter { store, nodes, published }.run(shared.stop.clone()));
+    background.spawn(progress.clone().measure(shared.stop.clone()));
+    background.spawn(watch_over(Arc::clone(&shared), due));
+    background.spawn(async move {
+        if let Err(error) = server.await {
+            error!(error = &error as &dyn std::error::Error, "the sync listener has broken down");
+        }
+    });
+    background.close();
+    let publisher = Publisher(Arc::new(Inner { shared, progress, addr, background }));
+    Ok(Running { publisher, rotations_due })
+}
+
+impl Publisher {
+    /// Where nodes connect.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    /// Waits until all connected nodes have applied `revision`, `limit` at most; gives the registered nodes that have not, connected or not
+    /// (design §7.5).
+    pub async fn applied(&self, revision: Revision, limit: Duration) -> Vec<NodeName> {
+        self.0.progress.applied(revision, limit).await
+    }
+
+    /// Waits until a key has an active version on all connected nodes, at least one; whether it has after `limit`.
+    pub async fn promoted(&self, key: KeyId, limit: Duration) -> bool {
+        self.0.progress.promoted(key, limit).await
+    }
+
+    /// Waits until a connected node serves `target`.
+    pub async fn target(&self, target: &str) {
+        self.0.progress.target(target).await;
+    }
+
+    /// Has a data plane work on key material.
+    ///
+    /// # Errors
+    /// [`TaskError`].
+    pub async fn run(&self, task: KeyTask) -> Result<Done, TaskError> {
+        self.0.shared.tasks.run(&self.0.shared.nodes, task).await
+    }
+
+    /// All registered nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        self.0.shared.nodes.views()
+    }
+
+    /// How often a version of a key has encrypted on all nodes, as far as they have told.
+    #[must_use]
+    pub fn encryptions(&self, key: KeyId, version: u32, tag: [u8; 4]) -> u64 {
+        self.0.shared.counts.lock().unwrap_or_else(PoisonError::into_inner).sum((key, version, tag))
+    }
+
+    /// Offers a node the push that it refused again, in its time. Whether it is connected.
+    #[must_use]
+    pub fn resync(&self, name: &NodeName) -> bool {
+        self.0.shared.nodes.offer_again(Some(name))
+    }
+
+    /// Offers all nodes what they refused again.
+    pub fn reload(&self) {
+        self.0.shared.nodes.offer_again(None);
+    }
+
+    /// Ends a node's stream and waits for it no more. Commit its tombstone first. Whether it was known.
+    #[must_use]
+    pub fn forget(&self, name: &NodeName) -> bool {
+        self.0.shared.nodes.forget(name)
+    }
+
+    /// Ends all streams and everything that runs here; comes back when it has ended.
+    pub async fn drain(&self) {
+        self.0.shared.stop.cancel();
+        self.0.shared.streams.close();
+        self.0.shared.streams.wait().await;
+        self.0.background.wait().await;
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}
+
+async fn remembered(store: &Arc<dyn Store>, rotate_at: u64) -> Result<(Arc<Nodes>, Counts), ReadError> {
+    let view = View::of(store).await?;
+    let registered = view.nodes()?.into_iter().filter(|node| node.registered).collect();
+    let nodes = Nodes::new(registered, view.nodes_seen()?, Instant::now());
+    let counts: Vec<CountEntry> = view.counts()?;
+    Ok((Arc::new(nodes), Counts::new(counts, rotate_at)))
+}
+
+/// Every few seconds: who is away, what to note of the nodes, which keys are due.
+async fn watch_over(shared: Arc<Shared>, due: mpsc::Sender<Uuid>) {
+    let mut timer = tokio::time::interval(LOOK_EVERY);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            now = timer.tick() => {
+                let notes = shared.nodes.look_round(now.into_std()).into_iter().map(crate::store::entry::Entry::NodeSeen).collect();
+                if let Err(error) = shared.store.note(notes) {
+                    warn!(error = &error as &dyn std::error::Error, "the nodes' last signs of life were not noted");
+                }
+                let set = shared.published.borrow().built.set.clone();
+                let keys = shared.counts.lock().unwrap_or_else(PoisonError::into_inner).due(&set, now.into_std());
+                for key in keys {
+                    call(&shared.store, &due, key).await;
+                }
+            }
+        }
+    }
+}
+
+async fn call(store: &Arc<dyn Store>, due: &mpsc::Sender<Uuid>, key: KeyId) {
+    let found = match View::of(store).await {
+        Ok(view) => view.find_hyok_key(key),
+        Err(error) => Err(error),
+    };
+    match found {
+        // A full queue is as good as a rotation that failed: it is called again in a minute.
+        Ok(Some(found)) => _ = due.try_send(found.virtual_key),
+        Ok(None) => {}
+        Err(error) => warn!(error = &error as &dyn std::error::Error, key = %key, "a key that is due was not found"),
+    }
+}
+
+/// Half of what NIST SP 800-38D §8.3 allows under one key with random 96-bit IVs.
+pub const ROTATE_AT: u64 = 1 << 31;
+
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Rotations that wait for `core`.
+const ROTATIONS_AHEAD: usize = 1_024;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,0 +1,180 @@
+//! How often nodes have encrypted under each version, summed (design §6), and which versions are due to be replaced.
+//!
+//! Always holds: a sum never falls. A node counts for ever; one that comes back with less than before has lost its state, and what it
+//! counts from then on is added to what it had. Where this process can't tell (it was restarted since), it counts too much, never too
+//! little. Counts are noted beside the configuration and move no revision.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use holdfast_proto::{ids::KeyId, records::SourceKey, snapshot::RecordSet, state::VersionState, sync::EncryptionCount};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    names::NodeName,
+    store::entry::{CountEntry, Entry},
+};
+
+/// All counts.
+#[derive(Debug)]
+pub(super) struct Counts {
+    versions: BTreeMap<VersionName, BTreeMap<NodeName, Count>>,
+    /// When each was last called due.
+    called: HashMap<VersionName, Instant>,
+    rotate_at: u64,
+}
+
+/// Key, number and tag.
+type VersionName = (KeyId, u32, [u8; 4]);
+
+/// One node's count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    /// What it had counted before it lost its state.
+    before: u64,
+    /// What it says.
+    told: u64,
+}
+
+impl Counts {
+    /// Starts from what was noted.
+    pub(super) fn new(noted: Vec<CountEntry>, rotate_at: u64) -> Self {
+        let mut counts = Self { versions: BTreeMap::new(), called: HashMap::new(), rotate_at };
+        for note in noted {
+            let nodes = counts.versions.entry((note.key, note.version, note.tag)).or_default();
+            nodes.insert(note.node, Count { before: 0, told: note.reserved });
+        }
+        counts
+    }
+
+    /// Takes a node's report; gives what is to be noted.
+    pub(super) fn report(&mut self, node: &NodeName, told: &[EncryptionCount]) -> Vec<Entry> {
+        let mut notes = Vec::new();
+        for report in told {
+            let (Ok(key), Ok(tag)) = (Uuid::from_slice(&report.key_id), <[u8; 4]>::try_from(report.tag.as_slice())) else { continue };
+            let (key, version) = (KeyId(key), report.version);
+            let count = self.versions.entry((key, version, tag)).or_default().entry(node.clone()).or_default();
+            if report.reserved < count.told {
+                count.before = count.sum();
+            }
+            count.told = report.reserved;
+            notes.push(Entry::Count(CountEntry { key, version, tag, node: node.clone(), reserved: count.sum() }));
+        }
+        notes
+    }
+
+    /// Keys whose active version was used up to the limit and is local, so that they are to be rotated. Called again for the same version
+    /// only after [`CALL_AGAIN`], in case it was in vain. The like in a partition raises an alert instead.
+    pub(super) fn due(&mut self, set: &RecordSet, now: Instant) -> Vec<KeyId> {
+        let mut due = Vec::new();
+        let mut most = 0;
+        for (name, nodes) in &self.versions {
+            let sum = nodes.values().fold(0u64, |sum, count| sum.saturating_add(count.sum()));
+            most = most.max(sum);
+            let lately = self.called.get(name).is_some_and(|called| now.saturating_duration_since(*called) < CALL_AGAIN);
+            if sum < self.rotate_at || lately {
+                continue;
+            }
+            match active_source(set, name) {
+                Some(SourceKey::Local(_)) => due.push(name.0),
+                Some(SourceKey::Partition(_)) => {
+                    warn!(key = %name.0, version = name.1, encryptions = sum, "a key in a partition has encrypted so often that it should be rotated");
+                    metrics::counter!("holdfast_rotation_alerts_total").increment(1);
+                }
+                None => continue,
+            }
+            self.called.insert(*name, now);
+        }
+        metrics::gauge!("holdfast_encryptions_under_one_version").set(most as f64);
+        due
+    }
+
+    /// How often one version has encrypted, as far as nodes have told.
+    pub(super) fn sum(&self, name: VersionName) -> u64 {
+        self.versions.get(&name).map_or(0, |nodes| nodes.values().fold(0, |sum, count| sum.saturating_add(count.sum())))
+    }
+}
+
+impl Count {
+    const fn sum(self) -> u64 {
+        self.before.saturating_add(self.told)
+    }
+}
+
+fn active_source<'a>(set: &'a RecordSet, (key, number, tag): &VersionName) -> Option<&'a SourceKey> {
+    let key = set.stores().find_map(|store| store.key(*key))?;
+    let active = key.versions().find(|v| v.number == *number && v.tag == *tag && v.state == VersionState::Active)?;
+    Some(&active.source)
+}
+
+/// A version that is due is called so no more often.
+const CALL_AGAIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::fixtures::{active, key, key_id, partition_version, store};
+
+    fn node(name: &str) -> NodeName {
+        NodeName::try_from(name).unwrap()
+    }
+
+    fn told(reserved: u64) -> [EncryptionCount; 1] {
+        [EncryptionCount { key_id: key_id(1).0.as_bytes().to_vec(), version: 0, reserved, tag: vec![7; 4] }]
+    }
+
+    const NAME: VersionName = (key_id(1), 0, [7; 4]);
+
+    #[test]
+    fn a_sum_never_falls_even_when_a_node_loses_its_state() {
+        let mut counts = Counts::new(Vec::new(), 100);
+        counts.report(&node("a"), &told(30));
+        counts.report(&node("b"), &told(20));
+        assert_eq!(counts.sum(NAME), 50);
+        counts.report(&node("a"), &told(5));
+        assert_eq!(counts.sum(NAME), 55);
+        let notes = counts.report(&node("a"), &told(6));
+        assert_eq!(counts.sum(NAME), 56);
+        assert!(matches!(&notes[..], [Entry::Count(note)] if note.reserved == 36));
+    }
+
+    #[test]
+    fn what_was_noted_counts_after_a_restart() {
+        let mut before = Counts::new(Vec::new(), 100);
+        let notes = before.report(&node("a"), &told(30)).into_iter();
+        let noted = notes.filter_map(|note| if let Entry::Count(note) = note { Some(note) } else { None });
+        let mut counts = Counts::new(noted.collect(), 100);
+        assert_eq!(counts.sum(NAME), 30);
+        counts.report(&node("a"), &told(40));
+        assert_eq!(counts.sum(NAME), 40);
+    }
+
+    #[test]
+    fn a_local_key_is_due_at_the_limit_and_not_called_again_within_a_minute() {
+        let (set, _) = RecordSet::default().apply([store(1, false), key(1, 1, false), active(1, 1, 0)]).unwrap();
+        let mut counts = Counts::new(Vec::new(), 100);
+        let now = Instant::now();
+        counts.report(&node("a"), &told(60));
+        counts.report(&node("b"), &told(39));
+        assert_eq!(counts.due(&set, now), []);
+        counts.report(&node("b"), &told(40));
+        assert_eq!(counts.due(&set, now), [key_id(1)]);
+        assert_eq!(counts.due(&set, now), []);
+        assert_eq!(counts.due(&set, now + CALL_AGAIN), [key_id(1)]);
+    }
+
+    #[test]
+    fn only_an_active_local_version_is_rotated() {
+        let pending = [store(1, false), key(1, 1, false), crate::publish::fixtures::version(1, 1, 0, 61)];
+        let partition = [store(1, false), key(1, 1, false), partition_version(1, 1, 0)];
+        for changes in [pending, partition] {
+            let (set, _) = RecordSet::default().apply(changes).unwrap();
+            let mut counts = Counts::new(Vec::new(), 100);
+            counts.report(&node("a"), &told(100));
+            assert_eq!(counts.due(&set, Instant::now()), []);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Key tasks: work on key material, which only data planes do (design §2).
+//!
+//! Always holds: one node is asked at a time, and another only when the first was lost or said that another may help; all are asked under
+//! the same id, so that a repeat gives the same result. An answer counts only on the stream on which the task was sent.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use holdfast_proto::{
+    records::{KeyUsage, SourceKey},
+    sync::{self as wire, KeyTaskFailure, control_message, key_task, key_task_result::Outcome},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::nodes::{Link, LinkId, Nodes};
+
+/// Work for a data plane.
+#[derive(Clone, Debug)]
+pub struct KeyTask {
+    /// Chosen once for this work: a repeat under the same id gives the same result. A key that is made gets it as its id.
+    pub id: Uuid,
+    /// Where the key is or is to be: `local`, or a partition group.
+    pub target: String,
+    /// How long to wait, over all nodes that are asked.
+    pub deadline: Duration,
+    /// What to do.
+    pub work: Work,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Make an AES-256 key.
+    Generate {
+        /// What it may be used for.
+        usage: KeyUsage,
+        /// Never wrapped for export.
+        unexportable: bool,
+    },
+    /// Tell what a key is.
+    Inspect(SourceKey),
+    /// Encrypt something for health checks.
+    HealthCiphertext(SourceKey),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The key that was made.
+    Generated(SourceKey),
+    /// What a key is.
+    Attributes(KeyAttributes),
+    /// A ciphertext for health checks.
+    HealthCiphertext(Vec<u8>),
+}
+
+/// What a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttributes {
+    /// Such as `AES`.
+    pub algorithm: String,
+    /// Its length.
+    pub bits: u32,
+    /// What it may be used for.
+    pub usage: KeyUsage,
+    /// Never wrapped for export.
+    pub unexportable: bool,
+}
+
+/// Why nothing came of it. Details are the node's words; none is secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// Nobody to ask.
+    #[error("no connected data plane serves {target}")]
+    NoNode {
+        /// What was asked for.
+        target: String,
+    },
+    /// No answer in time. The work may have been done; ask again under the same id.
+    #[error("no data plane answered in time")]
+    Deadline,
+    /// Every node that serves the target was asked, and none could do it now.
+    #[error("no connected data plane can do this now: {detail}")]
+    Unavailable {
+        /// The last one's words.
+        detail: String,
+    },
+    /// Asking again can't help.
+    #[error("the data plane refused: {detail}")]
+    Refused {
+        /// Its words.
+        detail: String,
+    },
+    /// The node's software or its token can't do this.
+    #[error("the data plane can't do this: {detail}")]
+    Unsupported {
+        /// Its words.
+        detail: String,
+    },
+    /// The answer does not fit the task: a defect, or two versions that do not go together.
+    #[error("the data plane's answer doesn't fit the task")]
+    Malformed,
+}
+
+/// Tasks that wait for an answer.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    waiting: Mutex<HashMap<(LinkId, Uuid), Vec<Waiter>>>,
+}
+
+type Waiter = oneshot::Sender<Option<Outcome>>;
+
+/// How asking one node ended.
+enum Asked {
+    Answered(Result<Done, TaskError>),
+    /// Ask another.
+    NotHere(String),
+}
+
+impl Tasks {
+    /// Has a task done.
+    pub(super) async fn run(&self, nodes: &Nodes, task: KeyTask) -> Result<Done, TaskError> {
+        let until = Instant::now() + task.deadline;
+        let mut asked = Vec::new();
+        let mut detail = None;
+        loop {
+            let links = nodes.links(&task.target);
+            let Some((name, link)) = links.into_iter().find(|(_, link)| !asked.contains(&link.id)) else {
+                return Err(detail.map_or(TaskError::NoNode { target: task.target }, |detail| TaskError::Unavailable { detail }));
+            };
+            asked.push(link.id);
+            let answer = timeout_at(until, self.ask(&link, &task, until)).await;
+            self.forget_closed(link.id, task.id);
+            match answer {
+                Err(_) => return Err(TaskError::Deadline),
+                Ok(Asked::Answered(answer)) => return answer,
+                Ok(Asked::NotHere(words)) => {
+                    warn!(node = %name, task = %task.id, detail = words, "key task not done here; asking another node");
+                    detail = Some(words);
+                }
+            }
+        }
+    }
+
+    /// An answer came in.
+    pub(super) fn answered(&self, link: LinkId, result: wire::KeyTaskResult) {
+        let Ok(id) = Uuid::from_slice(&result.id) else { return };
+        let waiters = self.lock().remove(&(link, id)).unwrap_or_default();
+        for waiter in waiters {
+            // Who no longer waits has run into its deadline.
+            _ = waiter.send(result.outcome.clone());
+        }
+    }
+
+    /// A stream has ended: nothing will be answered on it any more.
+    pub(super) fn lost(&self, link: LinkId) {
+        self.lock().retain(|(on, _), _| *on != link);
+    }
+
+    async fn ask(&self, link: &Link, task: &KeyTask, until: Instant) -> Asked {
+        let (waiter, answer) = oneshot::channel();
+        self.lock().entry((link.id, task.id)).or_default().push(waiter);
+        let message = wire::ControlMessage { body: Some(control_message::Body::KeyTask(task.to_wire(until))) };
+        let answered = async {
+            link.out.send(Ok(message)).await.ok()?;
+            answer.await.ok()
+        };
+        // The stream may have ended before the waiter was there to be swept.
+        let answer = tokio::select! {
+            answer = answered => answer,
+            () = link.end.cancelled() => None,
+        };
+        answer.map_or_else(|| Asked::NotHere("its stream ended".into()), |outcome| task.judge(outcome))
+    }
+
+    fn forget_closed(&self, link: LinkId, task: Uuid) {
+        let mut waiting = self.lock();
+        if let Some(waiters) = waiting.get_mut(&(link, task)) {
+            waiters.retain(|waiter| !waiter.is_closed());
+            if waiters.is_empty() {
+                waiting.remove(&(link, task));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(LinkId, Uuid), Vec<Waiter>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeyTask {
+    fn to_wire(&self, until: Instant) -> wire::KeyTask {
+        let left = until.saturating_duration_since(Instant::now());
+        let task = match &self.work {
+            Work::Generate { usage, unexportable } => {
+                key_task::Task::Generate(wire::GenerateKey { usage: Some((*usage).into()), unexportable: *unexportable })
+            }
+            Work::Inspect(source) => key_task::Task::Inspect(wire::InspectKey { source: Some(source.into()) }),
+            Work::HealthCiphertext(source) => key_task::Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source.into()) }),
+        };
+        wire::KeyTask {
+            id: self.id.as_bytes().to_vec(),
+            deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            target: self.target.clone(),
+            task: Some(task),
+        }
+    }
+
+    fn judge(&self, outcome: Option<Outcome>) -> Asked {
+        Asked::Answered(match (&self.work, outcome) {
+            (_, Some(Outcome::Error(error))) => match (error.failure(), error.detail) {
+                (KeyTaskFailure::Unavailable, detail) => return Asked::NotHere(detail),
+                (KeyTaskFailure::Deadline, _) => Err(TaskError::Deadline),
+                (KeyTaskFailure::Refused, detail) => Err(TaskError::Refused { detail }),
+                (KeyTaskFailure::Unsupported, detail) => Err(TaskError::Unsupported { detail }),
+                (KeyTaskFailure::Unspecified, _) => Err(TaskError::Malformed),
+            },
+            (Work::Generate { .. }, Some(Outcome::Generated(source))) => {
+                SourceKey::try_from(source).map(Done::Generated).map_err(|_| TaskError::Malformed)
+            }
+            (Work::Inspect(_), Some(Outcome::Attributes(attributes))) => attributes.usage.map_or(Err(TaskError::Malformed), |usage| {
+                let (algorithm, bits, unexportable) = (attributes.algorithm, attributes.bits, attributes.unexportable);
+                Ok(Done::Attributes(KeyAttributes { algorithm, bits, usage: usage.into(), unexportable }))
+            }),
+            (Work::HealthCiphertext(_), Some(Outcome::HealthCiphertext(ciphertext))) => Ok(Done::HealthCiphertext(ciphertext)),
+            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_), _) => Err(TaskError::Malformed),
+        })
+    }
+}
