@@ -65,6 +65,9 @@ fn bench(flags: &Flags) -> Result<bool, DriverError> {
         (None, _) | (_, None) => None,
     };
     let servers: Vec<&Server> = [&floor, &holdfast].into_iter().chain(&peer).collect();
+    for server in &servers {
+        bench.await_ready(server)?;
+    }
     let saturated = SATURATED.map(Test::Saturated);
     let fresh = FRESH.map(Test::Fresh);
     let mut rows: Vec<Row> = Vec::new();

@@ -211,7 +211,7 @@ fn machine_ticks(text: &str) -> Result<u64, DriverError> {
 /// `USER_HZ`: what Linux shows to programs on every common architecture, whatever the kernel's own rate.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// The first start of `holdfast dev` makes keys and hashes a password.
-const START_TIME: Duration = Duration::from_secs(30);
+pub(super) const START_TIME: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -6,13 +6,14 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use super::DriverError;
-use super::process::{Kind, Server, Usage};
+use super::process::{Kind, START_TIME, Server, Usage};
 use crate::load::run;
 use crate::plan::{Connections, End, LoadPlan, Pace, Shape};
 use crate::report::LoadReport;
@@ -88,6 +89,25 @@ impl Bench {
             single: Builder::new_current_thread().enable_all().build()?,
             double: Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
         })
+    }
+
+    /// Waits until a server answers an Encrypt with 200.
+    ///
+    /// # Errors
+    /// When it does not within half a minute; what it answered instead is in the error.
+    pub fn await_ready(&self, server: &Server) -> Result<(), DriverError> {
+        let until = Instant::now() + START_TIME;
+        loop {
+            let plan = LoadPlan { connections: 1, end: End::Requests(1), ..LoadPlan::new(vec![server.target.clone()]) };
+            let report = self.single.block_on(run(plan))?;
+            if report.failed() == 0 {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(DriverError::NotReady { name: server.kind.as_str(), said: report.to_string() });
+            }
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// Makes one measurement, and makes it again while others disturb it.
