@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use self::plan::{Outcome, Plan};
+use self::plan::{Outcome, Plan, Planned};
 pub use self::report::{Case, LeftOut, Report};
 use self::suite::Suite;
 pub use self::target::{ClientCertificate, Target, TargetError};
@@ -78,17 +78,30 @@ pub async fn run(target: Target, options: Options) -> Report {
     };
     let mut plan = Plan::default();
     cases::all(&mut plan);
-    for planned in plan.cases {
-        let wanted = suite.options.filter.as_deref();
-        if wanted.is_some_and(|part| !planned.name.contains(part)) {
-            continue;
-        }
+    let wanted = |planned: &Planned| suite.options.filter.as_deref().is_none_or(|part| planned.name.contains(part));
+    let mut cases = plan.cases.into_iter().filter(wanted);
+    while let Some(planned) = cases.next() {
         match planned.run(Arc::clone(&suite)).await {
-            Outcome::Asked(case) => report.push(case),
             Outcome::LeftOut(left_out) => report.left_out.push(left_out),
+            Outcome::Asked(case) => {
+                let failed = (!case.ok).then(|| case.name.clone());
+                report.push(case);
+                let Some(after) = failed else { continue };
+                if !suite.is_back_within(RESTART).await {
+                    report.push(gone(&after));
+                    let reason = "the target was gone";
+                    report.left_out.extend(cases.map(|rest| LeftOut { name: rest.name, reason: reason.into() }));
+                    break;
+                }
+            }
         }
     }
     report
+}
+
+/// The proxy went down, and nothing brought it up again: each case left would only say so once more.
+fn gone(after: &str) -> Case {
+    Case { name: "target.goes-on".into(), ok: false, detail: format!("expected a proxy that goes on, got none after {after}") }
 }
 
 /// Every case's name, in the order of asking.
@@ -109,6 +122,8 @@ async fn reach(target: Target, options: Options) -> Result<Arc<Suite>, String> {
     }
 }
 
+/// How long whatever supervises a proxy that went down may take to bring it up again.
+const RESTART: Duration = Duration::from_secs(3);
 /// How long the first connection may take.
 const REACH: Duration = Duration::from_secs(5);
 

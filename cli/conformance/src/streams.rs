@@ -22,7 +22,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) async fn new(stream: TlsStream<TcpStream>) -> Verdict<Self> {
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(broke)?;
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|error| broke(&error))?;
         // Its end shows in the requests that it no longer carries.
         tokio::spawn(connection);
         Ok(Self { sender })
@@ -38,21 +38,21 @@ impl Streams {
         }
         let body = Full::new(Bytes::from(request.body.clone()));
         let message = builder.body(body).map_err(|error| Stop::wrong("a request that can be sent", error.to_string()))?;
-        let answer = self.sender.send_request(message).await.map_err(broke)?;
+        let answer = self.sender.send_request(message).await.map_err(|error| broke(&error))?;
         let status = answer.status().as_u16();
         let header = |(n, v): (&http::HeaderName, &http::HeaderValue)| {
             let value = String::from_utf8_lossy(v.as_bytes()).into_owned();
             (n.as_str().to_owned(), value)
         };
         let headers = answer.headers().iter().map(header).collect();
-        let body = answer.into_body().collect().await.map_err(broke)?;
+        let body = answer.into_body().collect().await.map_err(|error| broke(&error))?;
         Ok(Answer { status, headers, body: body.to_bytes().to_vec(), elapsed: start.elapsed() })
     }
 }
 
-fn broke(error: hyper::Error) -> Stop {
+fn broke(error: &hyper::Error) -> Stop {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         text.push_str(": ");
         text.push_str(&inner.to_string());

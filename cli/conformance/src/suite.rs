@@ -1,14 +1,17 @@
 //! What every case works with: the target, connections to it, and the requests that are good there.
 //!
-//! Holds: each `call` has a connection of its own, so that no case sees what another did to one; no answer
-//! that passes through here may contain the secret access key.
+//! Holds: `send` and `call` share one connection, made anew when it can't be used again, since what a case does
+//! to a connection is asked on connections of its own (`wire`); no answer that passes through `send` may
+//! contain the secret access key.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,6 +31,8 @@ pub(crate) struct Suite {
     trust: Trust,
     plain: Arc<rustls::ClientConfig>,
     server_name: ServerName<'static>,
+    /// The connection of the last `send`, if it can be used again.
+    idle: Mutex<Option<Wire>>,
 }
 
 impl Suite {
@@ -36,7 +41,7 @@ impl Suite {
         let trust = Trust::load(&target)?;
         let plain = trust.config(&Offer::PLAIN)?;
         let server_name = ServerName::try_from(target.host.clone()).map_err(|_| format!("{} is no host name", target.host))?;
-        Ok(Self { target, options, trust, plain, server_name })
+        Ok(Self { target, options, trust, plain, server_name, idle: Mutex::new(None) })
     }
 
     /// A TCP connection.
@@ -46,6 +51,16 @@ impl Suite {
             .map_err(|error| Stop::wrong("a TCP connection", error.to_string()))?;
         stream.set_nodelay(true).map_err(|error| Stop::wrong("a TCP connection", error.to_string()))?;
         Ok(stream)
+    }
+
+    /// Whether the proxy takes TLS connections, at once or within that time.
+    pub(crate) async fn is_back_within(&self, limit: Duration) -> bool {
+        let knock = async {
+            while self.wire().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(limit, knock).await.is_ok()
     }
 
     /// A TLS connection with a configuration that the case keeps.
@@ -127,12 +142,36 @@ impl Suite {
         self.draft(Operation::Metadata, &bare_request(Operation::Metadata))
     }
 
-    /// Sends a request on a connection of its own.
+    /// Sends a request; where it is no matter on which connection.
     pub(crate) async fn send(&self, request: &Signed) -> Verdict<Answer> {
-        let answer = self.wire().await?.send(request).await?;
+        let answer = self.send_somehow(request).await?;
         let secret = self.target.secret_access_key.as_bytes();
-        ensure(!answer.body.windows(secret.len()).any(|w| w == secret), "no secret in an answer", "the secret access key")?;
+        let leaks = answer.body.windows(secret.len()).any(|w| w == secret);
+        ensure(!leaks, "no secret in an answer", "the secret access key")?;
         Ok(answer)
+    }
+
+    async fn send_somehow(&self, request: &Signed) -> Verdict<Answer> {
+        let idle = self.idle.lock().await.take();
+        let reused = idle.is_some();
+        if let Some(mut wire) = idle {
+            // The proxy may have ended it meanwhile; only a new connection can tell what it makes of the request.
+            if let Ok(answer) = wire.send(request).await {
+                self.keep(wire).await;
+                return Ok(answer);
+            }
+        }
+        let again = |stop: Stop| if reused { stop.at("again, after a connection broke") } else { stop };
+        let mut wire = self.wire().await.map_err(again)?;
+        let answer = wire.send(request).await.map_err(again)?;
+        self.keep(wire).await;
+        Ok(answer)
+    }
+
+    async fn keep(&self, wire: Wire) {
+        if wire.is_reusable() {
+            *self.idle.lock().await = Some(wire);
+        }
     }
 
     /// Signs and sends a body.

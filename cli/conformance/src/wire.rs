@@ -19,16 +19,23 @@ use crate::sign::Signed;
 pub(crate) struct Wire {
     stream: TlsStream<TcpStream>,
     responses: Responses,
+    /// Whether the last exchange ended such that another may follow.
+    reusable: bool,
 }
 
 impl Wire {
     pub(crate) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream, responses: Responses::default() }
+        Self { stream, responses: Responses::default(), reusable: true }
     }
 
     /// The TLS session underneath.
     pub(crate) fn tls(&self) -> &rustls::ClientConnection {
         self.stream.get_ref().1
+    }
+
+    /// Whether another request may follow on this connection.
+    pub(crate) const fn is_reusable(&self) -> bool {
+        self.reusable
     }
 
     /// Sends a request and reads its final answer.
@@ -39,6 +46,8 @@ impl Wire {
     /// Sends bytes and reads one final answer, interim ones skipped.
     pub(crate) async fn exchange(&mut self, bytes: &[u8], to_head: bool) -> Verdict<Answer> {
         let start = Instant::now();
+        self.reusable = false;
+        let mut written = false;
         let (mut read, mut write) = tokio::io::split(&mut self.stream);
         let answer = async {
             loop {
@@ -51,7 +60,7 @@ impl Wire {
         let writing = async {
             // A proxy may answer and close before it has read everything; the answer is what counts.
             let _ = write.write_all(bytes).await;
-            let _ = write.flush().await;
+            written = write.flush().await.is_ok();
             pending::<Result<Answer, NoResponse>>().await
         };
         let answered = tokio::select! {
@@ -60,6 +69,8 @@ impl Wire {
         };
         let mut answer = answered.map_err(|none| unanswered(&none))?;
         answer.elapsed = start.elapsed();
+        let closes = |value: &str| value.eq_ignore_ascii_case("close");
+        self.reusable = written && !answer.header("connection").is_some_and(closes);
         Ok(answer)
     }
 

@@ -43,12 +43,17 @@ async fn refused_text(suite: Arc<Suite>, operation: Operation, text: String) -> 
 async fn not_json(suite: Arc<Suite>, operation: Operation) -> Verdict {
     let good = suite.good_body(operation).await?.to_string();
     let cut = good.get(..good.len() - 1).unwrap_or_default();
-    let trailing = format!("{good}x");
-    let twice = format!("{good}{good}");
-    let in_array = format!("[{good}]");
-    for text in [cut, trailing.as_str(), twice.as_str(), in_array.as_str(), "null", "\"text\"", "a=b&c=d"] {
-        let tried = refused_text(Arc::clone(&suite), operation, text.to_owned()).await;
-        tried.map_err(|stop: Stop| stop.at(text))?;
+    for (label, text) in [
+        ("its end cut off", cut.to_owned()),
+        ("text behind it", format!("{good}x")),
+        ("a second one behind it", format!("{good}{good}")),
+        ("in an array", format!("[{good}]")),
+        ("null", "null".to_owned()),
+        ("a string", "\"text\"".to_owned()),
+        ("a form", "a=b&c=d".to_owned()),
+    ] {
+        let tried = refused_text(Arc::clone(&suite), operation, text).await;
+        tried.map_err(|stop: Stop| stop.at(label))?;
     }
     Ok(())
 }

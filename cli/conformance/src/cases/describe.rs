@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Refusal, Stop, Verdict, ensure};
+use crate::cases::encrypt::long_arn;
 use crate::message::{Operation, bare_request, with};
 use crate::plan::Plan;
 use crate::suite::Suite;
@@ -15,6 +16,15 @@ pub(crate) fn cases(plan: &mut Plan) {
     plan.case("metadata.key-usage", key_usage);
     plan.case("metadata.optional-members", optional_members);
     plan.case("metadata.members-of-other-operations-ignored", foreign_members);
+    plan.case("metadata.principal.2048-characters", |suite| {
+        accepted(suite, Operation::Metadata, "awsPrincipalArn", long_arn("iam", "user/"))
+    });
+    plan.case("metadata.principal.service", |suite| accepted(suite, Operation::Metadata, "awsPrincipalArn", "ebs.amazonaws.com".into()));
+    plan.case("metadata.principal.aws-internal", |suite| accepted(suite, Operation::Metadata, "awsPrincipalArn", "AWS Internal".into()));
+    for operation in [Operation::Metadata, Operation::Health] {
+        let name = format!("{}.kms-operation.any", operation.word());
+        plan.case(name, move |suite| accepted(suite, operation, "kmsOperation", "AnOperationOf2031".into()));
+    }
     plan.case("metadata.blocked-key-is-disabled", blocked_metadata);
     for operation in [Operation::Encrypt, Operation::Decrypt] {
         plan.case(format!("{}.blocked-key", operation.word()), move |suite| blocked(suite, operation));
@@ -67,6 +77,12 @@ async fn foreign_members(suite: Arc<Suite>) -> Verdict {
     body = with(&body, "/plaintext", json!("aGk="));
     let answer = suite.call(Operation::Metadata, &body).await?;
     answer.ok().map(drop)
+}
+
+/// Asks with one member of `requestMetadata` replaced.
+async fn accepted(suite: Arc<Suite>, operation: Operation, name: &'static str, value: String) -> Verdict {
+    let body = with(&bare_request(operation), &format!("/requestMetadata/{name}"), json!(value));
+    suite.call(operation, &body).await?.ok().map(drop)
 }
 
 async fn blocked_metadata(suite: Arc<Suite>) -> Verdict {

@@ -68,7 +68,7 @@ async fn not_base64(suite: Arc<Suite>, operation: Operation, pointer: &str) -> V
     each(&suite, operation, NOT_BASE64.into_iter().map(|text| (text.to_owned(), with(&good, pointer, json!(text))))).await
 }
 
-/// Sends each body over one connection, and expects `ValidationException` each time.
+/// Sends each body, and expects `ValidationException` each time.
 async fn each(suite: &Suite, operation: Operation, bodies: impl Iterator<Item = (String, Value)>) -> Verdict {
     for (label, body) in bodies {
         let answer = suite.call(operation, &body).await?;

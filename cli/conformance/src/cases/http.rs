@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{Verdict, ensure};
+use crate::answer::{Refusal, Verdict, ensure};
 use crate::arithmetic::pattern;
 use crate::message::{Operation, Plain, Sealed};
 use crate::plan::Plan;
@@ -17,11 +17,11 @@ pub(crate) fn cases(plan: &mut Plan) {
     plan.case("http.chunked.one-chunk", |suite| chunked(suite, 64 * 1024));
     plan.case("http.chunked.7-byte-chunks", |suite| chunked(suite, 7));
     plan.case("http.chunked.with-extension-and-trailer", extension_and_trailer);
+    plan.case("http.chunked.1-mib-is-unsupported", chunked_oversized);
     plan.case("http.expect-100-continue", expect);
     plan.case("http.expect-100-continue.body-without-waiting", expect_without_waiting);
     plan.case("http.written-byte-by-byte", byte_by_byte);
     plan.case("http.head-and-body-apart", apart);
-    plan.case("http.no-content-type-on-the-way-in", no_content_type);
     plan.case("http.request-given-up-halfway", given_up);
     for (name, framing) in HIDDEN {
         let name = format!("http.{name}.no-second-answer");
@@ -36,6 +36,16 @@ async fn chunked(suite: Arc<Suite>, size: usize) -> Verdict {
     bytes.extend(request.chunked(size));
     let answer = suite.wire().await?.exchange(&bytes, false).await?;
     suite.open(&Sealed::read(plain, &answer)?).await
+}
+
+/// No length says beforehand that the body will be too large.
+async fn chunked_oversized(suite: Arc<Suite>) -> Verdict {
+    let plain = Plain::new(&pattern(1024 * 1024));
+    let request = suite.draft(Operation::Encrypt, &plain.request()).sign()?;
+    let mut bytes = request.head(CHUNKED);
+    bytes.extend(request.chunked(8 * 1024));
+    let answer = suite.wire().await?.exchange(&bytes, false).await?;
+    answer.refused(Refusal::Unsupported)
 }
 
 /// RFC 9112 §7.1.1 and §7.1.2: both may be there, both may be ignored.
@@ -88,14 +98,6 @@ async fn apart(suite: Arc<Suite>) -> Verdict {
     tokio::time::sleep(Duration::from_millis(50)).await;
     wire.write(&request.body).await?;
     wire.read().await?.ok().map(drop)
-}
-
-/// KMS always sends one; a proxy that answers 415 or 400 to a client without has a rule that nobody gave it.
-async fn no_content_type(suite: Arc<Suite>) -> Verdict {
-    let mut draft = suite.metadata_draft();
-    draft.headers.clear();
-    let answer = suite.send(&draft.sign()?).await?;
-    answer.ok().map(drop)
 }
 
 /// A client that goes away in the middle of its body leaves no trace for the next one.

@@ -21,7 +21,7 @@ pub(crate) fn cases(plan: &mut Plan) {
         plan.case(name, move |suite| good_after(suite, status, bad));
     }
     plan.case("http.keep-alive.200-requests", many);
-    plan.case("http.keep-alive.across-3-idle-seconds", idle);
+    plan.case("http.keep-alive.across-2-idle-seconds", idle);
     plan.case("http.connection-close-is-honoured", close);
     plan.case("http.pipelining.in-order", pipelined);
     plan.case("http.pipelining.refusals-between", pipelined_refusals);
@@ -54,7 +54,7 @@ async fn many(suite: Arc<Suite>) -> Verdict {
 async fn idle(suite: Arc<Suite>) -> Verdict {
     let mut wire = suite.wire().await?;
     good(&suite, &mut wire).await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     good(&suite, &mut wire).await
 }
 
