@@ -37,7 +37,7 @@ pub use self::target::{ClientCertificate, Target, TargetError};
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Ask only cases whose name contains this.
-    pub filter: Option<String>,
+    pub only: Option<String>,
     /// The path that a load balancer polls, on the target's own port; `None` leaves its cases out.
     pub ping_path: Option<String>,
     /// What is true of this proxy beyond its target.
@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { filter: None, ping_path: Some("/ping".into()), facts: Facts::default() }
+        Self { only: None, ping_path: Some("/ping".into()), facts: Facts::default() }
     }
 }
 
@@ -78,7 +78,7 @@ pub async fn run(target: Target, options: Options) -> Report {
     };
     let mut plan = Plan::default();
     cases::all(&mut plan);
-    let wanted = |planned: &Planned| suite.options.filter.as_deref().is_none_or(|part| planned.name.contains(part));
+    let wanted = |planned: &Planned| suite.options.only.as_deref().is_none_or(|part| planned.name.contains(part));
     let mut cases = plan.cases.into_iter().filter(wanted);
     while let Some(planned) = cases.next() {
         match planned.run(Arc::clone(&suite)).await {
