@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
     names::NodeName,
-    pki::fingerprint,
+    pki::{fingerprint, issued_ms},
     store::{
         CommitError, ReadError, Store, View,
         entry::{Entry, EntryChange, Fingerprint, NodeEntry},
@@ -115,13 +115,3 @@ impl Identity {
         }
     }
 }
-
-/// The first eight bytes of the sixteen of a serial number that `pki` gives; a serial of another form was issued at the beginning of time.
-fn issued_ms(serial: &[u8]) -> u64 {
-    match serial.first_chunk::<8>() {
-        Some(milliseconds) if serial.len() == SERIAL_LENGTH => u64::from_be_bytes(*milliseconds),
-        Some(_) | None => 0,
-    }
-}
-
-const SERIAL_LENGTH: usize = 16;

@@ -277,3 +277,5 @@ const ROTATIONS_AHEAD: usize = 1_024;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Key tasks.
+
+use std::time::Duration;
+
+use holdfast_proto::{
+    records::{KeyUsage, LocalBlob, SourceKey},
+    sync::{self as wire, KeyTaskError, KeyTaskFailure, key_task_result::Outcome},
+};
+use uuid::Uuid;
+
+use super::{
+    estate::{Estate, SOON},
+    node::Node,
+};
+use crate::publish::{Done, KeyTask, TaskError, Work};
+
+fn task(target: &str) -> KeyTask {
+    let work = Work::Generate { usage: KeyUsage::BOTH, unexportable: true };
+    KeyTask { id: Uuid::from_u128(77), target: target.into(), deadline: SOON, work }
+}
+
+fn made() -> SourceKey {
+    SourceKey::Local(LocalBlob { id: Uuid::from_u128(77), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() })
+}
+
+fn generated() -> Outcome {
+    Outcome::Generated(wire::SourceKey::from(&made()))
+}
+
+fn failed(failure: KeyTaskFailure) -> Outcome {
+    Outcome::Error(KeyTaskError { failure: failure.into(), detail: "because".into() })
+}
+
+#[tokio::test]
+async fn a_task_is_done_by_a_node_that_serves_its_target() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    let running = tokio::spawn({
+        let publisher = publisher.clone();
+        async move { publisher.run(task("local")).await }
+    });
+    let asked = node.task().await;
+    assert_eq!((asked.id.as_slice(), asked.target.as_str()), (Uuid::from_u128(77).as_bytes().as_slice(), "local"));
+    node.answer(&asked, generated()).await;
+    assert_eq!(running.await.unwrap(), Ok(Done::Generated(made())));
+}
+
+#[tokio::test]
+async fn without_a_node_that_serves_the_target_the_error_says_so() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    assert_eq!(publisher.run(task("local")).await, Err(TaskError::NoNode { target: "local".into() }));
+    let _node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    assert_eq!(publisher.run(task("group")).await, Err(TaskError::NoNode { target: "group".into() }));
+}
+
+#[tokio::test]
+async fn when_a_node_is_lost_or_unavailable_another_is_asked_under_the_same_id() {
+    for lose in [true, false] {
+        let estate = Estate::new().await;
+        let publisher = estate.publish().await.publisher;
+        let mut a = Node::joined(&estate, &publisher, "a").await;
+        let mut b = Node::joined(&estate, &publisher, "b").await;
+        let running = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { publisher.run(task("local")).await }
+        });
+        let first = a.task().await;
+        if lose {
+            drop(a);
+        } else {
+            a.answer(&first, failed(KeyTaskFailure::Unavailable)).await;
+        }
+        let second = b.task().await;
+        assert_eq!(second.id, first.id);
+        b.answer(&second, generated()).await;
+        assert_eq!(running.await.unwrap(), Ok(Done::Generated(made())));
+    }
+}
+
+#[tokio::test]
+async fn what_asking_again_can_not_help_is_answered_at_once() {
+    let table = [
+        (failed(KeyTaskFailure::Refused), TaskError::Refused { detail: "because".into() }),
+        (failed(KeyTaskFailure::Unsupported), TaskError::Unsupported { detail: "because".into() }),
+        (failed(KeyTaskFailure::Unavailable), TaskError::Unavailable { detail: "because".into() }),
+        (failed(KeyTaskFailure::Deadline), TaskError::Deadline),
+        (Outcome::HealthCiphertext(vec![1]), TaskError::Malformed),
+    ];
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    for (outcome, error) in table {
+        let running = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { publisher.run(task("local")).await }
+        });
+        let asked = node.task().await;
+        node.answer(&asked, outcome).await;
+        assert_eq!(running.await.unwrap(), Err(error));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_not_waited_for() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    let hurried = KeyTask { deadline: Duration::from_millis(20), ..task("local") };
+    assert_eq!(publisher.run(hurried).await, Err(TaskError::Deadline));
+    let asked = node.task().await;
+    node.answer(&asked, generated()).await;
+    // The late answer is dropped, and the node can be asked again.
+    let running = tokio::spawn({
+        let publisher = publisher.clone();
+        async move { publisher.run(task("local")).await }
+    });
+    let again = node.task().await;
+    node.answer(&again, generated()).await;
+    assert!(running.await.unwrap().is_ok());
+}
