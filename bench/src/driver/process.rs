@@ -91,10 +91,10 @@ impl Server {
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
         let child = command.spawn().map_err(|cause| DriverError::Start { program: PathBuf::from(command.get_program()), cause })?;
         let mut running = Running { child, _folder: folder };
-        running
+        let target = running
             .wait_for(target)
             .ok_or_else(|| DriverError::NotReady { name: kind.as_str(), said: fs::read_to_string(&log).unwrap_or_default() })?;
-        Ok(Self { kind, target: Target::read(target)?, pid: running.child.id(), _child: Some(running) })
+        Ok(Self { kind, target, pid: running.child.id(), _child: Some(running) })
     }
 }
 
@@ -106,16 +106,18 @@ struct Running {
 }
 
 impl Running {
-    /// Waits until `file` is there; `None` when the process ends first or takes too long.
-    fn wait_for(&mut self, file: &Path) -> Option<()> {
+    /// Waits until `file` is a target, whole; `None` when the process ends first or takes too long.
+    fn wait_for(&mut self, file: &Path) -> Option<Target> {
         let until = Instant::now() + START_TIME;
-        while !file.exists() {
+        loop {
+            if let Ok(target) = Target::read(file) {
+                return Some(target);
+            }
             if Instant::now() > until || !matches!(self.child.try_wait(), Ok(None)) {
                 return None;
             }
             sleep(Duration::from_millis(20));
         }
-        Some(())
     }
 }
 
