@@ -192,3 +192,6 @@ impl Read {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
