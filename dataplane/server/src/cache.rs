@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use self::counts::StoredCounts;
 use crate::{
     live::{Counted, Ledger, Live},
-    sync::status::chain,
+    tls::reload::chain,
 };
 
 /// A state directory, in use by this process.

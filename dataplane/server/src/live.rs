@@ -102,6 +102,12 @@ impl Live {
     }
 
     /// The control plane is connected and has nothing newer.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed) == CURRENT
+    }
+
+    /// From now on [`Live::is_current`].
     pub fn mark_current(&self) {
         self.confirmed.store(CURRENT, Ordering::Relaxed);
     }

@@ -21,6 +21,11 @@ impl Maker {
         Self { seals: Arc::new(SealRing::new(Seal::generate().unwrap(), Vec::new())) }
     }
 
+    /// The same seals once more.
+    pub(crate) fn again(&self) -> Self {
+        Self { seals: Arc::clone(&self.seals) }
+    }
+
     pub(crate) fn live(&self) -> Live {
         self.live_with(Arc::new(Ledger::resume([], true)))
     }

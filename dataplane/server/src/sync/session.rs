@@ -265,4 +265,4 @@ const PROTOCOL: u32 = 1;
 const NO_REVISION: Fault = Fault::Sequence("the begin has no revision");
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

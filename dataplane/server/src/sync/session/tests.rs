@@ -10,12 +10,12 @@ use proptest::{prelude::*, sample::Index};
 use super::*;
 use crate::live::tests::{Maker, at, key, key_id, path, store_id};
 
-fn control(body: Body) -> ControlMessage {
+pub(crate) fn control(body: Body) -> ControlMessage {
     ControlMessage { body: Some(body) }
 }
 
 /// A whole push as a control plane would send it, in chunks of two changes.
-fn push(from: Option<(Revision, &RecordSet)>, to: (Revision, &RecordSet)) -> Vec<ControlMessage> {
+pub(crate) fn push(from: Option<(Revision, &RecordSet)>, to: (Revision, &RecordSet)) -> Vec<ControlMessage> {
     let nothing = RecordSet::default();
     let changes: Vec<_> = to.1.since(from.map_or(&nothing, |(_, set)| set)).iter().map(wire::Change::from).collect();
     let begin = Begin {
@@ -43,7 +43,7 @@ fn feed(session: &mut Session, messages: impl IntoIterator<Item = ControlMessage
     (installed, refused)
 }
 
-fn set(changes: impl IntoIterator<Item = Change>) -> RecordSet {
+pub(crate) fn set(changes: impl IntoIterator<Item = Change>) -> RecordSet {
     RecordSet::default().apply(changes).unwrap().0
 }
 
@@ -53,7 +53,7 @@ fn holding() -> (Session, RecordSet) {
     (Session::new(at(5), held.clone(), false), held)
 }
 
-fn blocked(held: &RecordSet) -> RecordSet {
+pub(crate) fn blocked(held: &RecordSet) -> RecordSet {
     held.apply([Change::Upsert(Record::Key(Key { blocked: true, ..key(1, 0) }))]).unwrap().0
 }
 

@@ -1,0 +1,133 @@
+//! Writes to the state directory in the background.
+//!
+//! Holds: no request and no push waits for the disk; of several snapshots that wait, only the newest is written; what can't be
+//! written is said in the log and tried again, and serving goes on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use holdfast_proto::ids::Revision;
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use super::gauges;
+use crate::{
+    cache::{Cache, CacheError},
+    live::{Live, Snapshot},
+    tls::reload::chain,
+};
+
+/// Keeps counts and the snapshot's age on disk.
+pub(super) struct Keeper {
+    pub(super) live: Arc<Live>,
+    pub(super) cache: Arc<Cache>,
+}
+
+/// Writes each new snapshot, and tells `durable`. Ends when nobody can install more and the last one is written.
+pub(super) async fn write_last_good(cache: Arc<Cache>, mut snapshots: watch::Receiver<Arc<Snapshot>>, durable: watch::Sender<Revision>) {
+    while snapshots.changed().await.is_ok() {
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            let revision = snapshot.revision;
+            let cache = Arc::clone(&cache);
+            let written = spawn_blocking(move || cache.write_last_good(&snapshot.records, snapshot.revision));
+            if succeeded(written.await, "last-good") {
+                debug!(%revision, "last-good snapshot written");
+                durable.send_replace(revision);
+                break;
+            }
+            // A newer one, or nobody left to wait for, ends the pause.
+            if let Ok(Err(_)) = timeout(PAUSE, snapshots.changed()).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Writes counts and age for the last time.
+pub(super) fn close(cache: &Cache, live: &Live, idle: bool) {
+    let counts = if idle { live.ledger().close() } else { live.ledger().reserve() };
+    if let Err(error) = cache.write_counts(&counts, idle) {
+        said("counts", &chain(&error));
+    }
+    let age = live.age();
+    if age < CONFIRM_EVERY
+        && live.load().revision > Revision::default()
+        && let Err(error) = cache.write_confirmed(SystemTime::now() - age)
+    {
+        said("confirmed", &chain(&error));
+    }
+}
+
+impl Keeper {
+    /// Until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        gauges::snapshot(&self.live.load());
+        let mut counts_not_before = Instant::now();
+        let mut confirm_at = Instant::now() + CONFIRM_EVERY;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            gauges::age(&self.live);
+            let now = Instant::now();
+            if self.live.ledger().wants() && now >= counts_not_before && !self.reserve().await {
+                counts_not_before = now + PAUSE;
+            }
+            if now >= confirm_at && self.live.is_current() {
+                confirm_at = now + CONFIRM_EVERY;
+                self.confirm().await;
+            }
+        }
+    }
+
+    async fn reserve(&self) -> bool {
+        let (live, cache) = (Arc::clone(&self.live), Arc::clone(&self.cache));
+        let written = spawn_blocking(move || {
+            let written = cache.write_counts(&live.ledger().reserve(), false);
+            if written.is_err() {
+                live.ledger().want();
+            }
+            written
+        });
+        succeeded(written.await, "counts")
+    }
+
+    async fn confirm(&self) {
+        let cache = Arc::clone(&self.cache);
+        succeeded(spawn_blocking(move || cache.write_confirmed(SystemTime::now())).await, "confirmed");
+    }
+}
+
+fn succeeded(written: Result<Result<(), CacheError>, tokio::task::JoinError>, file: &'static str) -> bool {
+    match written {
+        Ok(Ok(())) => return true,
+        Ok(Err(error)) => said(file, &chain(&error)),
+        Err(panic) => said(file, &chain(&panic)),
+    }
+    false
+}
+
+fn said(file: &'static str, error: &str) {
+    gauges::write_failed(file);
+    error!(file, error, "a state file was not written; serving goes on");
+}
+
+/// Counts are looked at this often. Half a block takes longer than that to use up, by far.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After a failed write.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// An age is right to this much after a restart that was not planned.
+const CONFIRM_EVERY: Duration = Duration::from_secs(60);
