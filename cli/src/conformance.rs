@@ -6,7 +6,7 @@ use clap::Args;
 use holdfast_conformance::{Options, Target};
 use serde_json::{Map, Value};
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, runtime};
 
 /// Checks an XKS proxy, any, against the specification: each case looks at status, errorName, headers and limits
 #[derive(Args, Debug)]
@@ -47,10 +47,10 @@ struct Overrides {
     ca: Option<PathBuf>,
 }
 
-pub(crate) async fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
     let members = args.overrides.members()?;
     let target = Target::from_file_with(&args.target, &members).map_err(Failure::from_error)?;
-    let report = holdfast_conformance::run(target, Options { only: args.only, ..Options::default() }).await;
+    let report = runtime()?.block_on(holdfast_conformance::run(target, Options { only: args.only, ..Options::default() }));
     if args.json {
         let text = serde_json::to_string_pretty(&report).map_err(Failure::from_error)?;
         output::line(&text);

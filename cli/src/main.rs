@@ -1,3 +1,63 @@
-//! The holdfast command.
+//! `holdfast`: the one binary. Each subcommand is a module; this one parses, runs, prints a failure once and picks the exit code
+//! (0 good, 1 failed, 2 bad arguments).
+
 mod config;
-fn main() {}
+mod conformance;
+mod controlplane;
+mod data_dir;
+mod dataplane;
+mod dev;
+mod failure;
+mod handout;
+mod logging;
+mod node;
+mod output;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// An AWS KMS external key store (XKS) proxy: hold your own key
+#[derive(Parser, Debug)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Dev(dev::DevArgs),
+    Controlplane(controlplane::ControlPlaneArgs),
+    Dataplane(dataplane::DataPlaneArgs),
+    Node(node::NodeArgs),
+    Conformance(conformance::ConformanceArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Dev(args) => dev::run(args),
+        Command::Controlplane(args) => controlplane::run(args),
+        Command::Dataplane(args) => dataplane::run(&args),
+        Command::Node(args) => node::run(args),
+        Command::Conformance(args) => conformance::run(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The runtime that a plane runs on: a worker for each core.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::new(format!("cannot start worker threads: {cause}")))
+}

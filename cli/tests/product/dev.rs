@@ -1,17 +1,14 @@
 //! `holdfast dev`: one command, everything there.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Holdfast, run};
+use crate::{
+    client::{ask, dev_arguments, handout},
+    process::{Holdfast, run},
+};
 
 #[test]
 fn the_main_job_runs_on_embedded_defaults_and_conforms() {
@@ -86,7 +83,7 @@ fn a_taken_port_is_one_clear_line() {
     let addr = taken.local_addr().unwrap().to_string();
     let folder = TempDir::new().unwrap();
     for flag in ["--xks-listen", "--api-listen", "--sync-listen", "--ops-listen"] {
-        let mut arguments = arguments(folder.path());
+        let mut arguments = dev_arguments(folder.path());
         let at = arguments.iter().position(|argument| argument == flag).unwrap();
         arguments[at + 1] = addr.clone();
         let ended = run(&arguments);
@@ -108,7 +105,7 @@ fn an_unusable_data_directory_is_one_clear_line() {
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("thesis.tex"), "").unwrap();
     for (directory, word) in [(file, "directory"), (newer, "999"), (strange, "empty")] {
-        let ended = run(&arguments(&directory));
+        let ended = run(&dev_arguments(&directory));
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
         let lines: Vec<_> = ended.stderr.lines().filter(|line| line.starts_with("holdfast: ")).collect();
         assert!(matches!(lines[..], [line] if line.contains(word)), "{}", ended.stderr);
@@ -123,49 +120,15 @@ fn bad_arguments_exit_with_2() {
 }
 
 fn start(directory: &Path) -> Holdfast {
-    Holdfast::start(&arguments(directory))
-}
-
-fn arguments(directory: &Path) -> Vec<String> {
-    let mut arguments = vec!["dev".to_owned(), "--data-dir".into(), directory.display().to_string()];
-    for listener in ["xks", "api", "sync", "ops"] {
-        arguments.extend([format!("--{listener}-listen"), "127.0.0.1:0".into()]);
-    }
-    arguments
-}
-
-fn handout(directory: &Path) -> Value {
-    serde_json::from_slice(&fs::read(directory.join("dev.json")).unwrap()).unwrap()
+    Holdfast::start(&dev_arguments(directory))
 }
 
 fn encrypt(handout: &Value) -> Value {
-    ask(handout, "encrypt", serde_json::json!({ "plaintext": "aGVsbG8=", "encryptionAlgorithm": "AES_GCM" }))
+    ask(handout, "encrypt", json!({ "plaintext": "aGVsbG8=", "encryptionAlgorithm": "AES_GCM" }))
 }
 
-fn decrypt(handout: &Value, sealed: &Value) -> String {
+fn decrypt(handout: &Value, sealed: &Value) -> Value {
     let mut body = sealed.clone();
     body["encryptionAlgorithm"] = "AES_GCM".into();
-    ask(handout, "decrypt", body)["plaintext"].as_str().unwrap().to_owned()
-}
-
-/// Asks by `curl`, a client that shares no code with us.
-fn ask(handout: &Value, operation: &str, mut body: Value) -> Value {
-    let xks = |field: &str| handout["xks"][field].as_str().unwrap().to_owned();
-    body["requestMetadata"] = serde_json::json!({
-        "awsPrincipalArn": "arn:aws:iam::123456789012:user/alice",
-        "kmsOperation": "Encrypt",
-        "kmsRequestId": "4112f4d6-db54-4af4-ae30-c55a22a8dfae",
-        "kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-    });
-    let url = format!("https://{}:{}{}/keys/{}/{operation}", xks("host"), handout["xks"]["port"], xks("prefix"), xks("key_id"));
-    let ca = PathBuf::from(xks("ca"));
-    let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--aws-sigv4", &format!("aws:amz:{}:kms-xks-proxy", xks("region"))])
-        .args(["--user", &format!("{}:{}", xks("access_key_id"), xks("secret_access_key"))])
-        .arg("--cacert")
-        .arg(ca)
-        .args(["-H", "Content-Type: application/json", "-d", &body.to_string(), &url])
-        .output()
-        .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    ask(handout, "decrypt", body)["plaintext"].take()
 }

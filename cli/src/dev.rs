@@ -1,0 +1,232 @@
+//! `holdfast dev`: both planes in one process, from nothing to serving. The parts are the real ones: sled, mutual TLS between the planes, sealed keys.
+//!
+//! Each step of a first start finds out by itself whether it has been done, so that an interrupted one goes on where it stopped.
+
+use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+
+use clap::Args;
+use holdfast_controlplane::{
+    ControlPlane, DemoCredential, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll, init,
+    names::NodeName, store::sled::OpenError,
+};
+use holdfast_dataplane::{
+    DataPlane,
+    settings::{CertificateFiles, ListenerSettings, Settings, SyncSettings},
+};
+
+use crate::{
+    data_dir::DataDir,
+    failure::Failure,
+    handout::{Api, Block, Handout, Ops, Xks, local_url},
+    logging::{self, Format, LogSettings},
+    node, output, runtime,
+    signals::StopSignals,
+};
+
+/// Runs everything on this machine, to try out: control plane, data plane, a key store with a key and a credential
+#[derive(Args, Debug)]
+#[command(after_help = "Example: holdfast dev --data-dir ./holdfast-data")]
+pub(crate) struct DevArgs {
+    /// Where everything lies; made at the first start
+    #[arg(long, value_name = "DIR", default_value = "./holdfast-data")]
+    data_dir: PathBuf,
+    /// Where AWS KMS would connect to
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    xks_listen: SocketAddr,
+    /// Admin API, HTTPS: REST and gRPC
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8444")]
+    api_listen: SocketAddr,
+    /// Between the planes, mutual TLS
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8445")]
+    sync_listen: SocketAddr,
+    /// Plain HTTP: /livez, /readyz, /ping, /metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9464")]
+    ops_listen: SocketAddr,
+    /// AWS region of the demo key store; settled at the first start [default: us-east-1]
+    #[arg(long)]
+    region: Option<String>,
+    /// Requests per second that the demo key store answers; `off`: no limit
+    #[arg(long, value_name = "N|off", default_value = "off")]
+    xks_quota: Quota,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    log_format: Format,
+}
+
+/// A number of requests per second, or no limit.
+#[derive(Clone, Copy, Debug)]
+struct Quota(Option<NonZeroU32>);
+
+pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
+    logging::install(&LogSettings { format: args.log_format, level: Some("warn") });
+    // The control plane has threads of its own: hashing a password must not hold up a request of AWS KMS.
+    let control_runtime = runtime()?;
+    let data_runtime = runtime()?;
+    let start = Start { dir: DataDir::open(&args.data_dir)?, args };
+    let first = start.make_what_is_missing()?;
+    let control = control_runtime.block_on(ControlPlane::start(start.control_plane())).map_err(Failure::from_error)?;
+    let served = data_runtime.block_on(start.serve(first, &control));
+    control_runtime.block_on(control.drain());
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// What a start has to work with.
+struct Start {
+    dir: DataDir,
+    args: DevArgs,
+}
+
+impl Start {
+    /// Makes the control plane's directory and the node's, where they are not there yet. What only the first start knows comes back.
+    fn make_what_is_missing(&self) -> Result<Option<InitReport>, Failure> {
+        let region = self.args.region.clone().unwrap_or_else(|| DEFAULT_REGION.into());
+        let options = InitOptions { demo: Some(DemoOptions { region, quota: self.args.xks_quota.0 }), ..InitOptions::default() };
+        let first = match init(&self.dir.control_plane(), options) {
+            Ok(report) => Some(report),
+            Err(InitError::Open(OpenError::Initialised { .. })) => None,
+            Err(error) => return Err(Failure::from_error(error)),
+        };
+        let node = self.dir.node();
+        // `enroll` writes this file last.
+        if !node.join("dataplane.toml").exists() {
+            match fs::remove_dir_all(&node) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(Failure::file("remove", &node, &cause)),
+                Ok(()) | Err(_) => {}
+            }
+            let name = NodeName::try_from("dev").map_err(Failure::from_error)?;
+            let toml = node::dataplane_toml(&self.sync_endpoint(self.args.sync_listen));
+            let options = EnrollOptions { dataplane_toml: toml, ..EnrollOptions::default() };
+            enroll(&self.dir.control_plane(), &name, &node, options).map_err(Failure::from_error)?;
+        }
+        Ok(first)
+    }
+
+    fn control_plane(&self) -> ControlSettings {
+        ControlSettings::new(self.dir.control_plane(), self.args.api_listen, self.args.sync_listen)
+    }
+
+    fn data_plane(&self, sync: SocketAddr) -> Settings {
+        let node = self.dir.node();
+        let certificate = CertificateFiles { chain: node.join("xks.crt"), key: node.join("xks.key") };
+        let mut settings = Settings::new(node.join("state"));
+        settings.listeners = vec![ListenerSettings::new(self.args.xks_listen, vec![certificate])];
+        settings.ops = Some(self.args.ops_listen);
+        settings.key_seals = vec![node.join("key-seal")];
+        settings.audit_dir = Some(node.join("audit"));
+        settings.sync = Some(SyncSettings {
+            endpoint: self.sync_endpoint(sync),
+            server_name: HOST.into(),
+            certificate: node.join("node.crt"),
+            key: node.join("node.key"),
+            ca: node.join("ca.crt"),
+        });
+        settings
+    }
+
+    /// Serves until a signal, then drains.
+    async fn serve(&self, first: Option<InitReport>, control: &ControlPlane) -> Result<(), Failure> {
+        let mut signals = StopSignals::new().map_err(Failure::from_error)?;
+        let data = DataPlane::start(self.data_plane(control.sync_addr())).await.map_err(Failure::from_error)?;
+        let handed_out = tokio::select! {
+            handed_out = self.hand_out(first, control, &data) => handed_out,
+            () = signals.next() => {
+                data.drain(signals.next()).await;
+                return Ok(());
+            }
+        };
+        if handed_out.is_ok() {
+            signals.next().await;
+        }
+        data.drain(signals.next()).await;
+        handed_out
+    }
+
+    /// Waits until the demo key serves, writes `dev.json` and prints the block.
+    async fn hand_out(&self, first: Option<InitReport>, control: &ControlPlane, data: &DataPlane) -> Result<(), Failure> {
+        if !control.demo_served(PATIENCE).await.map_err(Failure::from_error)? {
+            return Err(Failure::new(format!("the demo key did not serve within {} s; the log says why", PATIENCE.as_secs())));
+        }
+        control.set_demo_quota(self.args.xks_quota.0).await.map_err(Failure::from_error)?;
+        let file = self.dir.handout();
+        let known = Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))?;
+        let mut notes = Vec::new();
+        let (mut xks, password) = match (first, known) {
+            (Some(InitReport { admin_password, demo: Some(demo), .. }), _) => (Xks::from(demo), admin_password.expose().to_owned()),
+            (_, Some(Handout { xks, api: Some(api), .. })) => (xks, api.password),
+            (_, _) => {
+                notes.push("dev.json was gone: the demo key store has a new credential, and admin a new password.".to_owned());
+                let demo = control.demo_credential().await.map_err(Failure::from_error)?;
+                let password = control.reset_admin_password().await.map_err(Failure::from_error)?;
+                (Xks::from(demo), password.expose().to_owned())
+            }
+        };
+        if let Some(region) = self.args.region.as_ref().filter(|region| **region != xks.region) {
+            return Err(Failure::new(format!(
+                "--region {region}: the demo key store in this data directory is in {}; leave the flag out, or use another --data-dir",
+                xks.region
+            )));
+        }
+        let ca = self.dir.control_plane().join("ca.crt");
+        xks.port = data.xks_addrs().first().map_or(0, SocketAddr::port);
+        xks.ca.clone_from(&ca);
+        let api = Api { url: local_url("https", HOST, control.api_addr()), username: "admin".into(), password, ca };
+        let ops = data.ops_addr().map(|addr| Ops { url: format!("http://{addr}") });
+        let handout = Handout { xks, api: Some(api), ops };
+        handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
+        let block = Block {
+            handout: &handout,
+            file: &file,
+            key_seal: &self.dir.node().join("key-seal"),
+            control_seal: &self.dir.control_plane().join("control-seal"),
+            notes: &notes,
+        };
+        output::line(&block.text());
+        Ok(())
+    }
+
+    fn sync_endpoint(&self, at: SocketAddr) -> String {
+        local_url("https", HOST, at)
+    }
+}
+
+impl From<DemoCredential> for Xks {
+    /// The port and the CA's file are the caller's to fill in.
+    fn from(demo: DemoCredential) -> Self {
+        Self {
+            host: HOST.into(),
+            port: 0,
+            prefix: demo.uri_path.to_string(),
+            access_key_id: demo.access_key_id.to_string(),
+            secret_access_key: demo.secret.expose().to_owned(),
+            key_id: demo.external_id.to_string(),
+            region: demo.region,
+            ca: PathBuf::new(),
+        }
+    }
+}
+
+impl FromStr for Quota {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            number => number.parse().map(|n| Self(Some(n))).map_err(|_| "a number of requests per second from 1 on, or off".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Quota {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            None => f.write_str("off"),
+            Some(number) => number.fmt(f),
+        }
+    }
+}
+
+/// A name in the certificates that `init` and `enroll` make.
+const HOST: &str = "localhost";
+const DEFAULT_REGION: &str = "us-east-1";
+/// Making two keys and pushing them takes milliseconds; a machine that swaps may take its time.
+const PATIENCE: Duration = Duration::from_secs(30);
