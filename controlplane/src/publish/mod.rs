@@ -204,7 +204,6 @@ impl Publisher {
     }
 
     /// Ends a node's stream and waits for it no more. Commit its tombstone first. Whether it was known.
-    #[must_use]
     pub fn forget(&self, name: &NodeName) -> bool {
         self.0.shared.nodes.forget(name)
     }

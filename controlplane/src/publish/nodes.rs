@@ -149,15 +149,14 @@ impl Nodes {
     pub(super) fn hello(&self, linked: &Linked, hello: &wire::Hello, acked: Option<&Acked>) -> Result<(), Unlinked> {
         self.update(linked, |node| {
             node.report.get_or_insert_default().hello(hello);
-            // What is not of a known configuration says nothing of ours.
-            (node.applied, node.durable) = acked.map_or((None, None), |acked| (Some(acked.applied), acked.durable));
+            node.book(acked);
         })
     }
 
     /// An acknowledgement.
-    pub(super) fn acked(&self, linked: &Linked, acked: &Acked, keys: &[wire::UnusableKey]) -> Result<(), Unlinked> {
+    pub(super) fn acked(&self, linked: &Linked, acked: Option<&Acked>, keys: &[wire::UnusableKey]) -> Result<(), Unlinked> {
         self.update(linked, |node| {
-            (node.applied, node.durable) = (Some(acked.applied), acked.durable);
+            node.book(acked);
             node.unusable = unusable(keys);
         })
     }
@@ -312,6 +311,11 @@ impl Node {
         }
         self.seen = now;
         self.seen_ms = Some(now_ms());
+    }
+
+    /// What is not of a known configuration says nothing of ours.
+    fn book(&mut self, acked: Option<&Acked>) {
+        (self.applied, self.durable) = acked.map_or((None, None), |acked| (Some(acked.applied), acked.durable));
     }
 
     fn view(&self, name: &NodeName) -> NodeView {

@@ -75,7 +75,7 @@ impl Reconciler {
                 Ok(()) => self.publish().await,
                 Err(error) => Err(error),
             };
-            failing = said_once(failing, outcome);
+            say_once(&mut failing, outcome);
         }
     }
 
@@ -97,14 +97,13 @@ impl Reconciler {
     }
 }
 
-/// Logs an error unless it was the last time's, too; gives back what to compare with next time.
-fn said_once(failing: Option<String>, outcome: Result<(), BuildError>) -> Option<String> {
+/// Logs an error unless it was the last time's, too.
+fn say_once(failing: &mut Option<String>, outcome: Result<(), BuildError>) {
     match outcome {
         Ok(()) => {
-            if failing.is_some() {
+            if failing.take().is_some() {
                 info!("the configuration is built again");
             }
-            None
         }
         Err(cause) => {
             metrics::counter!("holdfast_publish_failures_total").increment(1);
@@ -112,7 +111,7 @@ fn said_once(failing: Option<String>, outcome: Result<(), BuildError>) -> Option
             if failing.as_ref() != Some(&text) {
                 error!(error = &cause as &dyn std::error::Error, "the configuration was not built; the last one stands");
             }
-            Some(text)
+            *failing = Some(text);
         }
     }
 }

@@ -232,8 +232,8 @@ impl Attached {
             }
             Some(node_message::Body::Ack(ack)) => {
                 let acked = self.session.ack(&ack)?;
-                debug!(applied = %acked.applied, unusable = ack.unusable.len(), "push acknowledged");
-                nodes.acked(linked, &acked, &ack.unusable)?;
+                debug!(applied = ?acked.as_ref().map(|acked| acked.applied), unusable = ack.unusable.len(), "acknowledged");
+                nodes.acked(linked, acked.as_ref(), &ack.unusable)?;
             }
             Some(node_message::Body::Nack(nack)) => {
                 if let Some(refused) = self.session.nack(&nack)? {
@@ -241,7 +241,7 @@ impl Attached {
                     metrics::counter!("holdfast_pushes_refused_total").increment(1);
                 }
             }
-            Some(node_message::Body::TaskResult(result)) => self.shared.tasks.answered(linked.id, result),
+            Some(node_message::Body::TaskResult(result)) => self.shared.tasks.answered(linked.id, &result),
             Some(node_message::Body::Status(status)) => {
                 nodes.status(linked, &status)?;
                 let notes = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner).report(&linked.name, &status.counts);

@@ -159,17 +159,20 @@ impl Session {
         let durable = hello.durable.map(Revision::from);
         in_order(applied, durable)?;
         let same = self.target.digest == hello.digest.as_slice();
-        let known = if same { Some(&self.target) } else { recent.find(&hello.digest) }.cloned();
+        let known = if same { Some(&self.target) } else { recent.find(&hello.digest) };
+        // Revisions greater than ours are not ours: an old data directory was put back.
+        let known = known.filter(|_| applied <= self.target.revision).cloned();
         let acked = known.is_some().then_some(Acked { applied, durable, committed_at_ms: None });
         self.held = Some(Held { revision: Some(applied), known });
         Ok(acked)
     }
 
-    /// The node has applied a push, or written one to disk.
+    /// The node has applied a push, or written one to disk. `None`: it speaks of a configuration that isn't known here, so that nothing
+    /// may be concluded from its revision.
     ///
     /// # Errors
     /// [`ProtocolFault`] where it can't have.
-    pub(crate) fn ack(&mut self, ack: &wire::Ack) -> Result<Acked, ProtocolFault> {
+    pub(crate) fn ack(&mut self, ack: &wire::Ack) -> Result<Option<Acked>, ProtocolFault> {
         let held = self.held.as_mut().ok_or(ProtocolFault::NoHello)?;
         let applied = Revision::from(ack.applied.ok_or(ProtocolFault::Missing("applied"))?);
         let durable = ack.durable.map(Revision::from);
@@ -182,7 +185,7 @@ impl Session {
         } else if held.revision != Some(applied) {
             return Err(ProtocolFault::NotSent(applied));
         }
-        Ok(Acked { applied, durable, committed_at_ms })
+        Ok(held.known.is_some().then_some(Acked { applied, durable, committed_at_ms }))
     }
 
     /// The node refused the push in flight and changed nothing. `None`: the nack is of no push in flight, or is answered by a full push.

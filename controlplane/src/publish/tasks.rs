@@ -151,7 +151,7 @@ impl Tasks {
     }
 
     /// An answer came in.
-    pub(super) fn answered(&self, link: LinkId, result: wire::KeyTaskResult) {
+    pub(super) fn answered(&self, link: LinkId, result: &wire::KeyTaskResult) {
         let Ok(id) = Uuid::from_slice(&result.id) else { return };
         let waiters = self.lock().remove(&(link, id)).unwrap_or_default();
         for waiter in waiters {

@@ -20,8 +20,9 @@ fn connect(nodes: &Nodes, name: &str) -> (Linked, CancellationToken) {
     (nodes.connect(&entry(name), out, end.clone()).0, end)
 }
 
-fn acked(applied: u64, durable: u64) -> Acked {
-    Acked { applied: revision(applied), durable: Some(revision(durable)), committed_at_ms: None }
+fn ack(nodes: &Nodes, linked: &Linked, applied: u64, durable: u64) -> Result<(), Unlinked> {
+    let acked = Acked { applied: revision(applied), durable: Some(revision(durable)), committed_at_ms: None };
+    nodes.acked(linked, Some(&acked), &[])
 }
 
 fn behind(nodes: &Nodes, at: u64) -> Vec<(String, bool)> {
@@ -35,9 +36,9 @@ fn a_node_that_lost_its_stream_holds_promotions_up_until_it_is_away() {
     assert_eq!(nodes.durable_everywhere(), None, "nobody registered");
     let (a, _) = connect(&nodes, "a");
     let (b, _) = connect(&nodes, "b");
-    nodes.acked(&a, &acked(9, 9), &[]).unwrap();
+    ack(&nodes, &a, 9, 9).unwrap();
     assert_eq!(nodes.durable_everywhere(), None, "b has said nothing");
-    nodes.acked(&b, &acked(9, 7), &[]).unwrap();
+    ack(&nodes, &b, 9, 7).unwrap();
     assert_eq!(nodes.durable_everywhere(), Some(revision(7)));
     nodes.disconnect(&b);
     assert_eq!(nodes.durable_everywhere(), Some(revision(7)));
@@ -45,7 +46,7 @@ fn a_node_that_lost_its_stream_holds_promotions_up_until_it_is_away() {
     let later = Instant::now() + AWAY_AFTER;
     nodes.look_round(later);
     assert_eq!(nodes.durable_everywhere(), None, "all are away: nothing is promoted");
-    nodes.acked(&a, &acked(9, 9), &[]).unwrap();
+    ack(&nodes, &a, 9, 9).unwrap();
     assert_eq!(nodes.durable_everywhere(), Some(revision(9)), "b is away, a was heard of again");
     let (_b, _) = connect(&nodes, "b");
     assert_eq!(nodes.durable_everywhere(), Some(revision(7)), "back, and behind");
@@ -69,12 +70,12 @@ fn a_replaced_link_ends_and_its_words_no_longer_count() {
     let (old, old_end) = connect(&nodes, "a");
     let (new, new_end) = connect(&nodes, "a");
     assert!(old_end.is_cancelled() && !new_end.is_cancelled());
-    assert_eq!(nodes.acked(&old, &acked(9, 9), &[]), Err(Unlinked));
+    assert_eq!(ack(&nodes, &old, 9, 9), Err(Unlinked));
     nodes.disconnect(&old);
     assert!(nodes.any_connected(), "the new one is still there");
     assert!(nodes.forget(&new.name));
     assert!(new_end.is_cancelled());
-    assert_eq!(nodes.acked(&new, &acked(9, 9), &[]), Err(Unlinked));
+    assert_eq!(ack(&nodes, &new, 9, 9), Err(Unlinked));
     assert!(nodes.views().is_empty() && !nodes.forget(&new.name));
 }
 
@@ -83,7 +84,7 @@ fn what_a_connected_node_applied_counts_and_what_a_lost_one_has_on_disk() {
     let nodes = Nodes::new(Vec::new(), Vec::new(), Instant::now());
     let (a, _) = connect(&nodes, "a");
     assert_eq!(behind(&nodes, 5), [("a".into(), true)]);
-    nodes.acked(&a, &acked(5, 4), &[]).unwrap();
+    ack(&nodes, &a, 5, 4).unwrap();
     assert_eq!(behind(&nodes, 5), []);
     nodes.disconnect(&a);
     assert_eq!(behind(&nodes, 5), [("a".into(), false)]);
@@ -93,7 +94,7 @@ fn what_a_connected_node_applied_counts_and_what_a_lost_one_has_on_disk() {
 fn an_unknown_configuration_acknowledges_nothing() {
     let nodes = Nodes::new(Vec::new(), Vec::new(), Instant::now());
     let (a, _) = connect(&nodes, "a");
-    nodes.acked(&a, &acked(5, 5), &[]).unwrap();
+    ack(&nodes, &a, 5, 5).unwrap();
     let (a, _) = connect(&nodes, "a");
     nodes.hello(&a, &wire::Hello::default(), None).unwrap();
     assert_eq!(nodes.durable_everywhere(), None);
@@ -120,7 +121,7 @@ fn a_sign_of_life_is_noted_once_a_minute_and_what_is_durable_when_it_changes() {
     assert_eq!(nodes.look_round(now).len(), 1);
     nodes.status(&a, &wire::NodeStatus::default()).unwrap();
     assert_eq!(nodes.look_round(now).len(), 0);
-    nodes.acked(&a, &acked(5, 5), &[]).unwrap();
+    ack(&nodes, &a, 5, 5).unwrap();
     assert_eq!(nodes.look_round(now)[0].durable, revision(5));
 }
 

@@ -233,7 +233,7 @@ impl World {
             FromNode::Hello(hello) => drop(link.session.hello(&hello, &self.recent).unwrap()),
             FromNode::Ack(ack) => {
                 let acked = link.session.ack(&ack).unwrap();
-                link.unanswered -= usize::from(acked.committed_at_ms.is_some());
+                link.unanswered -= usize::from(acked.is_some_and(|acked| acked.committed_at_ms.is_some()));
             }
             FromNode::Nack(nack) => {
                 link.unanswered = 0;
@@ -408,6 +408,19 @@ fn a_node_that_is_ahead_is_left_alone() {
     world.deliver_to_control();
     assert_eq!(world.send(), Err(None));
     assert_eq!(world.session().standing(), Standing::Ahead(revision(9)));
+}
+
+#[test]
+fn nothing_is_concluded_from_the_revision_of_an_unknown_configuration() {
+    for (applied, digest) in [(1, vec![9; 32]), (9, built([store(1, false)], 1).digest.to_vec())] {
+        let mut world = World::new();
+        world.step(Op::Connect);
+        let applied = Some(revision(applied).into());
+        let hello = wire::Hello { applied, durable: applied, digest, ..wire::Hello::default() };
+        let recent = world.recent.clone();
+        assert_eq!(world.session().hello(&hello, &recent), Ok(None));
+        assert_eq!(world.session().ack(&wire::Ack { applied, durable: applied, unusable: Vec::new() }), Ok(None));
+    }
 }
 
 #[test]
