@@ -137,7 +137,7 @@ impl Writer {
             let record = match records.try_recv() {
                 Ok(record) => record,
                 Err(_) => {
-                    self.settle(0, |files| files.flush());
+                    self.settle(0, Files::flush);
                     match records.recv_timeout(IDLE) {
                         Ok(record) => record,
                         Err(RecvTimeoutError::Timeout) => continue,

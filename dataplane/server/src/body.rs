@@ -22,8 +22,6 @@ pub(crate) enum BodyFault {
     TimedOut,
     /// Ended early, or badly framed.
     Broken,
-    /// Not asked for: the head alone was refused, and the client waits for `100 Continue`.
-    Unasked,
 }
 
 impl From<BodyFault> for Refusal {
@@ -31,7 +29,7 @@ impl From<BodyFault> for Refusal {
         match fault {
             BodyFault::TooLarge => Self::BodyTooLarge,
             BodyFault::TimedOut => Self::BodyTimeout,
-            BodyFault::Broken | BodyFault::Unasked => Self::BodyIncomplete,
+            BodyFault::Broken => Self::BodyIncomplete,
         }
     }
 }

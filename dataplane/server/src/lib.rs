@@ -10,6 +10,8 @@ pub mod live;
 pub mod metrics;
 pub mod settings;
 pub mod signing;
+pub mod sync;
+pub mod tasks;
 
 mod audit;
 mod authorize;

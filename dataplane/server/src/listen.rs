@@ -90,6 +90,8 @@ impl Listener {
             listener.responder.metrics.connections().increment(1);
             connection::run(&listener, stream, place).await;
             listener.responder.metrics.connections().decrement(1);
+            drop(listener);
+            // Last: who has all permits knows that no connection holds anything.
             drop(permit);
         });
     }

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_T
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::sleep};
 use tracing::{debug, warn};
 
 use crate::{metrics::Exporter, request::Responder, tls::reload::chain};
@@ -20,11 +20,13 @@ pub(crate) struct OpsPort {
 }
 
 impl OpsPort {
-    /// Answers for ever.
+    /// Answers until it is dropped, and its connections with it.
     pub(crate) async fn run(self, socket: TcpListener) {
         let port = Arc::new(self);
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
         loop {
+            while connections.try_join_next().is_some() {}
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let stream = match socket.accept().await {
                 Ok((stream, _)) => stream,
@@ -35,7 +37,7 @@ impl OpsPort {
                 }
             };
             let port = Arc::clone(&port);
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 let service = service_fn(move |request| {
                     let port = Arc::clone(&port);
                     async move { Ok::<_, Infallible>(port.answer(&request)) }

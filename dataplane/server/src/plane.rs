@@ -17,15 +17,18 @@ use zeroize::Zeroizing;
 
 use crate::{
     audit::{Audit, AuditError},
+    cache::{Cache, CacheError},
     drain::{Drain, Phase},
     listen::{self, Listener, Peers, Timeouts},
-    live::{Ledger, Live, Parts},
+    live::{Live, Parts},
     metrics::{self, Exporter, InstallError, Metrics},
     ops_port::OpsPort,
     request::Responder,
     settings::{ListenerSettings, Settings},
     signing::SigningKeys,
+    sync::{self, ListenerReport, Sync},
     tls::{Tls, TlsError, reload},
+    trail::RefusalLog,
 };
 
 /// A running data plane.
@@ -37,8 +40,10 @@ pub struct DataPlane {
     max_connections: u32,
     xks_addrs: Vec<SocketAddr>,
     ops_addr: Option<SocketAddr>,
-    /// Everything that runs but the connections. Aborted when this drops.
+    /// Everything that runs but the connections and `sync`. Aborted when this drops.
     tasks: JoinSet<()>,
+    /// None once it is stopped.
+    sync: Option<Sync>,
 }
 
 /// Everything that keeps a data plane from starting.
@@ -79,7 +84,7 @@ pub enum StartError {
         addr: SocketAddr,
         /// Why.
         #[source]
-        cause: TlsError,
+        cause: Box<TlsError>,
     },
     /// An address that can't be listened on.
     #[error("cannot listen on {addr}")]
@@ -90,6 +95,9 @@ pub enum StartError {
         #[source]
         cause: io::Error,
     },
+    /// The directory for what is kept between runs.
+    #[error("no state directory")]
+    State(#[source] CacheError),
     /// The audit trail.
     #[error("no audit trail")]
     Audit(#[source] AuditError),
@@ -107,56 +115,78 @@ impl DataPlane {
     /// # Errors
     /// [`StartErrors`] lists all that is wrong.
     pub async fn start(settings: Settings) -> Result<Self, StartErrors> {
-        let checked = Checked::of(&settings)?;
-        let Checked { seals, listeners, ops, audit, exporter, metrics } = checked;
+        let Checked { cache, seals, listeners, ops, audit, exporter, metrics } = Checked::of(&settings)?;
+        let thread = |cause| StartErrors(vec![StartError::Thread(cause)]);
         let signing = Arc::<SigningKeys>::default();
-        let drain = Arc::<Drain>::default();
-        let parts =
-            Parts { seals, metrics: Arc::clone(&metrics), signing: Arc::clone(&signing), ledger: Arc::new(Ledger::resume([], true)) };
-        let live = Arc::new(Live::start(parts).map_err(|cause| StartErrors(vec![StartError::Thread(cause)]))?);
+        let parts = Parts {
+            seals: Arc::clone(&seals),
+            metrics: Arc::clone(&metrics),
+            signing: Arc::clone(&signing),
+            ledger: Arc::new(cache.resume_counts()),
+        };
+        let live = Arc::new(Live::start(parts).map_err(thread)?);
+        // Before anything listens: what was served before the restart is served after it.
+        cache.restore(&live);
+        let fleet = Arc::new(AtomicU32::new(1));
+        let reports = settings.listeners.iter().zip(&listeners).filter_map(|(asked, (_, socket))| {
+            Some(ListenerReport { addr: socket.local_addr().ok()?, client_certificates: asked.client_certificates })
+        });
+        let parts = sync::Parts {
+            live: Arc::clone(&live),
+            cache: Arc::new(cache),
+            seals,
+            metrics: Arc::clone(&metrics),
+            fleet: Arc::clone(&fleet),
+            listeners: reports.collect(),
+        };
+        let xks_addrs = parts.listeners.iter().map(|report| report.addr).collect();
+        let sync = sync::spawn(settings.sync.clone(), parts).map_err(thread)?;
+
         let responder = Arc::new(Responder {
             live: Arc::clone(&live),
             signing,
-            metrics: Arc::clone(&metrics),
+            metrics,
             audit,
-            drain: Arc::clone(&drain),
-            fleet: Arc::new(AtomicU32::new(1)),
+            drain: Arc::default(),
+            fleet,
             in_flight: settings.in_flight,
-            log: Default::default(),
+            log: RefusalLog::default(),
         });
-
-        let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
-        let permits = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let mut plane = Self {
             live,
-            drain,
+            drain: Arc::clone(&responder.drain),
             drain_delay: settings.drain_delay,
-            permits: Arc::clone(&permits),
-            max_connections,
-            xks_addrs: listeners.iter().filter_map(|(_, socket)| socket.local_addr().ok()).collect(),
+            permits: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+            max_connections: u32::try_from(settings.max_connections).unwrap_or(u32::MAX),
+            xks_addrs,
             ops_addr: ops.as_ref().and_then(|socket| socket.local_addr().ok()),
             tasks: JoinSet::new(),
+            sync: Some(sync),
         };
         plane.tasks.spawn(reload::run(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect()));
         plane.tasks.spawn({
-            let exporter = exporter.clone();
+            let (metrics, exporter) = (Arc::clone(&responder.metrics), exporter.clone());
             async move { metrics.upkeep(exporter).await }
         });
         if let Some(socket) = ops {
             plane.tasks.spawn(OpsPort { responder: Arc::clone(&responder), exporter }.run(socket));
         }
+        plane.listen(&settings, listeners, &responder);
+        Ok(plane)
+    }
+
+    fn listen(&mut self, settings: &Settings, listeners: Vec<(Arc<Tls>, TcpListener)>, responder: &Arc<Responder>) {
         let peers = Arc::new(Peers::new(settings.per_peer));
         for (tls, socket) in listeners {
             let listener = Listener {
                 tls,
-                responder: Arc::clone(&responder),
-                permits: Arc::clone(&permits),
+                responder: Arc::clone(responder),
+                permits: Arc::clone(&self.permits),
                 peers: Arc::clone(&peers),
-                timeouts: timeouts(&settings),
+                timeouts: timeouts(settings),
             };
-            plane.tasks.spawn(listener.run(socket));
+            self.tasks.spawn(listener.run(socket));
         }
-        Ok(plane)
     }
 
     /// Where AWS KMS connects to, in the order of the settings.
@@ -178,8 +208,12 @@ impl DataPlane {
     }
 
     /// Stops: not ready at once, accepting for the drain delay or until `hurry` ends, then ten seconds for what is in flight.
-    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+    /// What was used of the encryption counts is written down at the end.
+    pub async fn drain(mut self, hurry: impl Future<Output = ()>) {
         self.drain.advance(Phase::Leaving);
+        if let Some(sync) = &self.sync {
+            sync.leave();
+        }
         if !self.drain_delay.is_zero() {
             // Either way the delay is over.
             let _ = timeout(self.drain_delay, hurry).await;
@@ -187,8 +221,13 @@ impl DataPlane {
         self.drain.advance(Phase::Closing);
         // Every connection holds a permit until it ends.
         let ended = self.permits.acquire_many(self.max_connections);
-        // Late ones are closed when this drops.
-        let _ = timeout(IN_FLIGHT, ended).await;
+        let idle = timeout(IN_FLIGHT, ended).await.is_ok_and(|permits| permits.is_ok());
+        // The late ones.
+        self.drain.advance(Phase::Closed);
+        if let Some(sync) = self.sync.take() {
+            sync.stop(idle).await;
+        }
+        self.tasks.shutdown().await;
     }
 }
 
@@ -218,6 +257,7 @@ impl std::error::Error for StartErrors {}
 
 /// All that can be wrong, right.
 struct Checked {
+    cache: Cache,
     seals: Arc<SealRing>,
     listeners: Vec<(Arc<Tls>, TcpListener)>,
     ops: Option<TcpListener>,
@@ -232,7 +272,11 @@ impl Checked {
         // First, since handles registered before it would do nothing.
         let exporter = kept(metrics::install().map_err(StartError::Metrics), &mut wrong);
         let metrics = Arc::new(Metrics::register());
-        let seals = seals(&settings.key_seals, &mut wrong);
+        let seals = seals(&settings.key_seals, &mut wrong).map(Arc::new);
+        let cache = seals.as_ref().and_then(|seals| {
+            let opened = Cache::open(settings.state_dir.clone(), Arc::clone(seals));
+            kept(opened.map_err(StartError::State), &mut wrong)
+        });
         if settings.listeners.is_empty() {
             wrong.push(StartError::NoListener);
         }
@@ -240,9 +284,9 @@ impl Checked {
         let ops = settings.ops.and_then(|addr| kept(bind(addr), &mut wrong));
         let audit = Audit::start(settings.audit_dir.as_deref(), Arc::clone(&metrics)).map_err(StartError::Audit);
         let audit = kept(audit, &mut wrong);
-        match (exporter, seals, audit) {
-            (Some(exporter), Some(seals), Some(audit)) if wrong.is_empty() => {
-                Ok(Self { seals: Arc::new(seals), listeners, ops, audit, exporter, metrics })
+        match (exporter, seals, cache, audit) {
+            (Some(exporter), Some(seals), Some(cache), Some(audit)) if wrong.is_empty() => {
+                Ok(Self { cache, seals, listeners, ops, audit, exporter, metrics })
             }
             _ => Err(StartErrors(wrong)),
         }
@@ -264,7 +308,9 @@ fn seal(path: &Path) -> Result<Seal, StartError> {
 
 fn open(settings: &ListenerSettings, wrong: &mut Vec<StartError>) -> Option<(Arc<Tls>, TcpListener)> {
     let addr = settings.addr;
-    let tls = Tls::load(settings).map_err(|causes| wrong.extend(causes.into_iter().map(|cause| StartError::Tls { addr, cause }))).ok();
+    let tls = Tls::load(settings)
+        .map_err(|causes| wrong.extend(causes.into_iter().map(|cause| StartError::Tls { addr, cause: Box::new(cause) })))
+        .ok();
     let socket = kept(bind(addr), wrong);
     Some((Arc::new(tls?), socket?))
 }

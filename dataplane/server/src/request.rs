@@ -22,7 +22,7 @@ use holdfast_wire::{
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE},
     request::Parts,
 };
 use http_body::Body;
@@ -82,13 +82,11 @@ impl Responder {
         let route = path::parse(target);
         trail.route = route.ok();
 
-        // The body is read for refusals of the head too, or the connection could not be used again.
-        let unwanted = route.is_err() || head.method != Method::POST;
-        let body =
-            if unwanted && head.headers.contains_key(EXPECT) { Err(BodyFault::Unasked) } else { body::read(incoming, deadline).await };
+        // Read for refusals of the head too, or the connection could not be used again.
+        let body = body::read(incoming, deadline).await;
         let close = body.is_err() && head.version != Version::HTTP_2;
         let body = body.as_ref().map_err(|fault| *fault);
-        let mut response = match self.answer(&client, Call { head: &head, route, body, deadline }, trail) {
+        let mut response = match self.answer(&client, &Call { head: &head, route, body, deadline }, trail) {
             Ok(json) => respond(StatusCode::OK, json),
             Err(refusal) => refused(refusal),
         };
@@ -98,11 +96,11 @@ impl Responder {
         response
     }
 
-    fn answer<'r>(&'r self, client: &Client<'_>, call: Call<'r>, trail: Trail<'r>) -> Result<Bytes, Refusal> {
+    fn answer<'r>(&'r self, client: &Client<'_>, call: &Call<'r>, trail: Trail<'r>) -> Result<Bytes, Refusal> {
         let snapshot = self.live.load();
         // Declared after the snapshot, which it borrows from.
         let mut trail = trail;
-        let answer = self.judge(client, &call, &snapshot, &mut trail);
+        let answer = self.judge(client, call, &snapshot, &mut trail);
         trail.outcome = answer.as_ref().map_or_else(|refusal| Outcome::Refused(*refusal), |_| Outcome::Ok);
         answer
     }
@@ -147,7 +145,7 @@ impl Responder {
         let claim = sigv4::claim(&head)?;
         let credential = store.credentials.get(claim.access_key());
         let request = signing::Request { head: &head, body, region: &store.region, now: SystemTime::now() };
-        self.signing.verify(claim, credential.map(Arc::as_ref), request)
+        self.signing.verify(claim, credential.map(Arc::as_ref), &request)
     }
 
     /// Whether the store may be used at all. Metadata tells of a block instead of refusing.

@@ -55,7 +55,7 @@ impl SigningKeys {
         &self,
         claim: Claim<'r>,
         credential: Option<&Credential>,
-        request: Request<'_, 'r>,
+        request: &Request<'_, 'r>,
     ) -> Result<Authenticated<'r>, AuthError> {
         // The claim's region is the key store's, or the scope is wrong whoever signs.
         let offset = claim.check_scope(request.region, request.now)?;

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs::default_provider};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::{
@@ -57,17 +57,11 @@ impl Connector {
     }
 
     pub(crate) fn of(rig: &Rig, signed: Option<&Signed>, change: impl FnOnce(&mut ClientConfig)) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(rig.files.ca.certificate.der().clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions();
-        let builder = builder.unwrap().with_root_certificates(roots);
+        let builder = builder.unwrap().with_root_certificates(roots(rig));
         let mut config = match signed {
             None => builder.with_no_client_auth(),
-            Some(signed) => {
-                let chain = vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes()).unwrap()];
-                let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
+            Some(signed) => builder.with_client_auth_cert(signed.chain(), signed.key()).unwrap(),
         };
         config.resumption = Resumption::in_memory_sessions(8);
         change(&mut config);
@@ -186,6 +180,13 @@ impl Signer {
     }
 }
 
+/// Trusts the rig's CA.
+pub(crate) fn roots(rig: &Rig) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(rig.files.ca.certificate.der().clone()).unwrap();
+    roots
+}
+
 /// The path of an operation on the rig's key: `health`, `metadata`, `encrypt`, `decrypt`.
 pub(crate) fn path(operation: &str) -> String {
     if operation == "health" { format!("{PATH}/health") } else { format!("{PATH}/keys/{KEY}/{operation}") }
@@ -229,8 +230,8 @@ pub(crate) fn decrypt(encrypted: &Answer, aad: &[u8]) -> Value {
 }
 
 /// GET on the ops port, on a connection of its own.
-pub(crate) async fn ops(rig: &Rig, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(rig.plane.ops_addr().unwrap()).await.unwrap();
+pub(crate) async fn ops(addr: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -21,6 +21,7 @@ use holdfast_proto::{
     state::VersionState,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -212,6 +213,16 @@ impl<'s> Subject<'s> {
 
     pub(crate) fn client(common_names: &'s [&'s str]) -> Self {
         Self { common_names, dns_names: &[], years: (2020, 2100) }
+    }
+}
+
+impl Signed {
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()]
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 }
 
