@@ -131,3 +131,95 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// An age is right to this much after a restart that was not planned.
 const CONFIRM_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use holdfast_proto::snapshot::RecordSet;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::live::{
+        CountName, RESERVED_AT_ONCE,
+        tests::{Maker, at, key_id},
+    };
+
+    /// A cache whose directory can be taken away under it.
+    fn cache(maker: &Maker, directory: &TempDir) -> Arc<Cache> {
+        Arc::new(Cache::open(directory.path().join("state"), Arc::clone(&maker.seals)).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_snapshot_that_could_not_be_written_is_tried_again_and_only_the_newest_is() {
+        let (maker, directory) = (Maker::new(), TempDir::new().unwrap());
+        let cache = cache(&maker, &directory);
+        let live = maker.live();
+        fs::remove_dir_all(directory.path().join("state")).unwrap();
+        let (installed, to_write) = watch::channel(live.load_full());
+        let (durable_to, mut durable) = watch::channel(Revision::default());
+        let writer = tokio::spawn(write_last_good(cache, to_write, durable_to));
+        installed.send_replace(live.install(RecordSet::default(), at(1)));
+        tokio::time::sleep(PAUSE * 3).await;
+        assert_eq!(*durable.borrow(), Revision::default());
+        fs::create_dir(directory.path().join("state")).unwrap();
+        for counter in 2..5 {
+            installed.send_replace(live.install(RecordSet::default(), at(counter)));
+        }
+        durable.changed().await.unwrap();
+        assert_eq!(*durable.borrow_and_update(), at(4));
+        drop(installed);
+        writer.await.unwrap();
+        assert!(!durable.has_changed().unwrap_or(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_snapshot_is_written_before_the_writer_ends() {
+        let (maker, directory) = (Maker::new(), TempDir::new().unwrap());
+        let cache = cache(&maker, &directory);
+        let live = maker.live();
+        let (installed, to_write) = watch::channel(live.load_full());
+        let (durable_to, durable) = watch::channel(Revision::default());
+        installed.send_replace(live.install(RecordSet::default(), at(9)));
+        drop(installed);
+        write_last_good(cache, to_write, durable_to).await;
+        assert_eq!(*durable.borrow(), at(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn encryption_goes_on_while_counts_can_t_be_written_and_they_are_when_they_can() {
+        let (maker, directory) = (Maker::new(), TempDir::new().unwrap());
+        let cache = cache(&maker, &directory);
+        let live = Arc::new(maker.live());
+        fs::remove_dir_all(directory.path().join("state")).unwrap();
+        let stop = CancellationToken::new();
+        let keeper = tokio::spawn(Keeper { live: Arc::clone(&live), cache: Arc::clone(&cache) }.run(stop.clone()));
+        let name = CountName { key: key_id(1), version: 0, tag: [0; 4] };
+        let count = live.ledger().count(name);
+        count.take().unwrap();
+        tokio::time::sleep(PAUSE * 3).await;
+        assert!(live.ledger().wants());
+        count.take().unwrap();
+        fs::create_dir(directory.path().join("state")).unwrap();
+        tokio::time::sleep(PAUSE + LOOK).await;
+        assert!(!live.ledger().wants());
+        stop.cancel();
+        keeper.await.unwrap();
+        assert_eq!(cache.resume_counts().count(name).used(), RESERVED_AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_confirmed_snapshot_is_noted_once_a_minute() {
+        let (maker, directory) = (Maker::new(), TempDir::new().unwrap());
+        let cache = cache(&maker, &directory);
+        let live = Arc::new(maker.live());
+        let noted = directory.path().join("state/confirmed");
+        let keeper = tokio::spawn(Keeper { live: Arc::clone(&live), cache }.run(CancellationToken::new()));
+        tokio::time::sleep(CONFIRM_EVERY * 2).await;
+        assert!(!noted.exists(), "nobody has confirmed anything");
+        live.mark_current();
+        tokio::time::sleep(CONFIRM_EVERY + LOOK).await;
+        assert!(noted.exists());
+        keeper.abort();
+    }
+}
