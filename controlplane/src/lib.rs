@@ -1,7 +1,27 @@
 //! Holdfast's control plane: keeps the intended configuration, offers it to admins, and pushes it to data planes.
+//!
+//! [`init`] makes a data directory, [`enroll`] what a node needs to join; [`ControlPlane`] runs. It knows no data plane but by the sync
+//! protocol, and no key material ever.
 
 pub mod access;
+mod api;
+mod audit;
+pub mod core;
+mod files;
+mod init;
 pub mod names;
+mod ops_port;
 pub mod pki;
+mod plane;
 pub mod publish;
+pub mod settings;
 pub mod store;
+
+pub use self::{
+    api::ApiError,
+    core::demo::{DemoCredential, DemoOptions},
+    files::FileError,
+    init::{EnrollOptions, InitError, InitOptions, InitReport, enroll, init},
+    plane::{ControlPlane, StartErrors, StartFault},
+    settings::Settings,
+};

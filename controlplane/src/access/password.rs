@@ -45,8 +45,7 @@ impl Hashed {
     /// Whether this is the hash of `password`. Slow by design.
     #[must_use]
     pub fn verify(&self, password: &Secret) -> bool {
-        PasswordHash::new(&self.0)
-            .is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
+        PasswordHash::new(&self.0).is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
     }
 }
 

@@ -52,7 +52,9 @@ impl Core {
             if live.len() >= usize::from(key_store.max_credentials) {
                 let oldest = live.iter().min_by_key(|c| c.stamps.created_ns).map_or("", |c| c.access_key_id.as_str());
                 let most = key_store.max_credentials;
-                return Err(CoreError::State(format!("the key store has its {most} credentials; delete one first, the oldest is {oldest}")));
+                return Err(CoreError::State(format!(
+                    "the key store has its {most} credentials; delete one first, the oldest is {oldest}"
+                )));
             }
             key_store.credential_version += 1;
             key_store.stamps = key_store.stamps.touched(now_ns());
@@ -77,12 +79,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`].
-    pub async fn delete_credential(
-        &self,
-        _permit: &Permit<Manage>,
-        store: StoreId,
-        id: CredentialId,
-    ) -> Result<Applied<()>, CoreError> {
+    pub async fn delete_credential(&self, _permit: &Permit<Manage>, store: StoreId, id: CredentialId) -> Result<Applied<()>, CoreError> {
         let plan = |view: &View| {
             view.credential(store, id)?.ok_or(CoreError::NotFound("credential"))?;
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::Credential(store, id))], answer: () })

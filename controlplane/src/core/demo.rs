@@ -3,10 +3,10 @@
 //! Always holds: the promise names the ids of the key tasks, so that a second try after a crash makes the same keys; the store, its
 //! credential and its key are committed at once, together with the note that the promise is kept.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use holdfast_proto::{
-    ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, StoreId, UriPath},
+    ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
     records::KeyUsage,
     secret::Secret,
 };
@@ -36,7 +36,7 @@ pub struct DemoOptions {
     /// The AWS region that signs its requests.
     pub region: String,
     /// Requests per second and node; none: no limit.
-    pub quota: Option<std::num::NonZeroU32>,
+    pub quota: Option<NonZeroU32>,
 }
 
 /// All that a client of the demo needs.
@@ -65,13 +65,18 @@ pub(crate) fn promise(seal: &ControlSeal, options: DemoOptions) -> Result<(DemoE
     let (access_key_id, secret) = NewCredential::draw()?;
     let stamps = Stamps::new(now_ns());
     let credential = sealed(seal, store, NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps })?;
-    let shown =
-        DemoCredential { uri_path: uri_path.clone(), region: options.region.clone(), external_id: external_id.clone(), access_key_id, secret };
+    let shown = DemoCredential {
+        uri_path: uri_path.clone(),
+        region: options.region.clone(),
+        external_id: external_id.clone(),
+        access_key_id,
+        secret,
+    };
     let entry = DemoEntry {
         store,
         uri_path,
         region: options.region,
-        quota: options.quota.map(std::num::NonZeroU32::get),
+        quota: options.quota.map(NonZeroU32::get),
         credential,
         key,
         external_id,
@@ -101,7 +106,7 @@ impl Core {
             };
             key_stores::unique(view, NAME, &demo.uri_path)?;
             let new = NewHyokKey { store: demo.store, name: NAME.into(), external_id: None, legacy: None };
-            let (_, mut all) = entries(&new, demo.external_id.clone(), (made, source.clone()));
+            let mut all = entries(&new, demo.external_id.clone(), (made, source.clone()));
             all.push(Entry::SourceKey(health.clone()));
             all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
             all.push(Entry::Credential(demo.credential.clone()));
@@ -133,9 +138,47 @@ impl Core {
         Ok(DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret })
     }
 
+    /// Sets how many requests per second and node the demo answers; none: no limit.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised, or it was deleted since.
+    pub async fn set_demo_quota(&self, quota: Option<NonZeroU32>) -> Result<(), CoreError> {
+        let quota = quota.map(NonZeroU32::get);
+        let plan = |view: &View| {
+            let demo = view.demo()?.ok_or(CoreError::NotFound("demo"))?;
+            let mut changes = Vec::new();
+            if demo.fulfilled {
+                let mut key_store = key_stores::found(view, demo.store)?;
+                if key_store.quota != quota {
+                    key_store.quota = quota;
+                    key_store.stamps = key_store.stamps.touched(now_ns());
+                    changes.push(EntryChange::Put(Entry::KeyStore(key_store)));
+                }
+            } else if demo.quota != quota {
+                changes.push(EntryChange::Put(Entry::Demo(DemoEntry { quota, ..demo })));
+            }
+            Ok(Plan { changes, answer: () })
+        };
+        self.writer.change(plan).await.map(drop)
+    }
+
+    /// Waits until the demo's key can encrypt on all connected nodes; whether it can after `limit`.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised.
+    pub async fn demo_served(&self, limit: Duration) -> Result<bool, CoreError> {
+        let demo = self.view().await?.demo()?.ok_or(CoreError::NotFound("demo"))?;
+        Ok(self.publisher.promoted(demo.key, limit).await)
+    }
+
     /// Keeps trying until the demo is made, if one was promised.
     pub(crate) async fn keep_demo_promise(self: Arc<Self>) {
         loop {
+            match self.view().await.and_then(|view| Ok(view.demo()?)) {
+                Ok(Some(demo)) if !demo.fulfilled => self.publisher.target("local").await,
+                Ok(_) => return,
+                Err(error) => return tracing::error!(error = &error as &dyn std::error::Error, "the demo's promise can't be read"),
+            }
             match self.fulfil_demo().await {
                 Ok(()) => return,
                 Err(CoreError::NoNode { .. } | CoreError::Deadline | CoreError::Raced) => {}
@@ -144,7 +187,8 @@ impl Core {
                     return;
                 }
             }
-            self.publisher.node_came().await;
+            // At most so often, should a node keep failing at it.
+            tokio::time::sleep(BETWEEN_TRIES).await;
         }
     }
 }
@@ -177,10 +221,11 @@ fn key_store(demo: &DemoEntry, now_ns: u64) -> KeyStoreEntry {
         max_credentials: MAX_CREDENTIALS,
         credential_version: 1,
         health_key: demo.health_blob,
-        labels: std::collections::BTreeMap::new(),
+        labels: BTreeMap::new(),
         stamps: Stamps::new(now_ns),
     }
 }
 
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 const NAME: &str = "demo";
 const MAX_CREDENTIALS: u8 = 20;

@@ -51,7 +51,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError`]: `NotFound` for the store, `Exists` for the external id, and those of making a source key.
-    pub async fn create_hyok_key(&self, permit: &Permit<Manage>, new: NewHyokKey) -> Result<HyokKeyEntry, CoreError> {
+    pub async fn create_hyok_key(&self, permit: &Permit<Manage>, new: NewHyokKey) -> Result<Backed, CoreError> {
         let id = KeyId(Uuid::new_v4());
         let external_id = match new.external_id {
             Some(given) => given,
@@ -69,10 +69,11 @@ impl Core {
         let plan = |view: &View| {
             key_stores::found(view, new.store)?;
             unique(view, new.store, &external_id)?;
-            let (key, entries) = entries(&new, external_id.clone(), (made, source.clone()));
-            Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: key })
+            let entries = entries(&new, external_id.clone(), (made, source.clone()));
+            Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
-        Ok(self.writer.change(plan).await?.0)
+        self.writer.change(plan).await?;
+        backed(&self.view().await?, id)
     }
 
     /// The HYOK keys of a key store, with their versions.
@@ -121,8 +122,8 @@ pub(super) struct Made {
     pub(super) now_ns: u64,
 }
 
-/// All entries of a new HYOK key on a source key of its own, the key itself in front.
-pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made, SourceKeyEntry)) -> (HyokKeyEntry, Vec<Entry>) {
+/// All entries of a new HYOK key on a source key of its own.
+pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made, SourceKeyEntry)) -> Vec<Entry> {
     let (made, source) = made;
     let stamps = Stamps::new(made.now_ns);
     let place = KeyPlaceEntry { key: made.id, store: new.store };
@@ -138,8 +139,7 @@ pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made,
         stamps,
     };
     let virtual_key = VirtualKeyEntry { id: made.virtual_key, silent: true, backs: Some(place), versions, stamps };
-    let entries = vec![Entry::HyokKey(key.clone()), Entry::KeyPlace(place), Entry::VirtualKey(virtual_key), Entry::SourceKey(source)];
-    (key, entries)
+    vec![Entry::HyokKey(key), Entry::KeyPlace(place), Entry::VirtualKey(virtual_key), Entry::SourceKey(source)]
 }
 
 /// The key with its store and versions, or that there is none.

@@ -4,6 +4,7 @@ use holdfast_proto::{
     ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
     records::{LocalBlob, SourceKey},
     secret::Secret,
+    state::VersionState,
 };
 use uuid::Uuid;
 
@@ -103,7 +104,14 @@ fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Ve
     let made = Made { id: KeyId(Uuid::new_v4()), virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
     let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None };
     let source = SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps: Stamps::new(made.now_ns) };
-    Ok(entries(&new, external_id, (made, source)).1)
+    let mut entries = entries(&new, external_id, (made, source));
+    for entry in &mut entries {
+        if let Entry::VirtualKey(virtual_key) = entry {
+            // Nobody has a ciphertext or sends one before the import is told to be done, so that no node can meet one too early.
+            virtual_key.versions.iter_mut().for_each(|version| version.state = VersionState::Active);
+        }
+    }
+    Ok(entries)
 }
 
 fn source(blob: LocalBlob, stamps: Stamps) -> Entry {

@@ -112,6 +112,12 @@ impl Core {
         Self { store: Arc::clone(writer.store()), writer, seal, publisher }
     }
 
+    /// Where it is published.
+    #[must_use]
+    pub const fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
     async fn view(&self) -> Result<View, CoreError> {
         Ok(View::of(&self.store).await?)
     }

@@ -4,7 +4,6 @@
 use holdfast_proto::{
     ids::{KeyId, Revision},
     records::KeyUsage,
-    state::VersionState,
 };
 use uuid::Uuid;
 
@@ -13,14 +12,14 @@ use super::{
     draw::{now_ns, tag},
     hyok_keys::{self, Backed},
     source_keys::NewSourceKey,
-    state::{NewVersion, promoted, with_version},
-    write::{Plan, Writer},
+    state::{NewVersion, wants_rotation, with_version},
+    write::Plan,
 };
 use crate::{
     access::{Permit, Use},
     store::{
         View,
-        entry::{Entry, EntryChange, VirtualKeyEntry},
+        entry::{Entry, EntryChange, VersionEntry, VirtualKeyEntry},
     },
 };
 
@@ -59,38 +58,23 @@ impl Core {
         Ok(Rotated { version, revision })
     }
 
-    /// Rotates a key because `version` of it has encrypted often enough; does nothing where that version is not the active one or a newer
-    /// one is on its way.
+    /// Rotates a key whose active version has encrypted often enough; does nothing where a newer one is on its way already, or nothing is
+    /// backed by the virtual key.
     ///
     /// # Errors
     /// As [`Core::rotate_key`].
-    pub async fn rotate_worn_key(&self, key: KeyId, version: u32) -> Result<Option<Rotated>, CoreError> {
-        let versions = hyok_keys::backed(&self.view().await?, key)?.virtual_key.versions;
-        let worn = versions.iter().any(|v| v.number == version && v.state == VersionState::Active);
-        let under_way = versions.iter().any(|v| v.number > version);
-        if !worn || under_way {
-            return Ok(None);
+    pub async fn rotate_worn_key(&self, virtual_key: Uuid) -> Result<Option<Rotated>, CoreError> {
+        let virtual_key = self.view().await?.virtual_key(virtual_key)?;
+        let worn = virtual_key.filter(|key| key.active().is_some_and(|active| wants_rotation(&key.versions, active.number)));
+        match worn.and_then(|key| key.backs) {
+            Some(place) => self.rotate_key(&Permit::system("rotation"), place.key).await.map(Some),
+            None => Ok(None),
         }
-        self.rotate_key(&Permit::system("rotation"), key).await.map(Some)
     }
 }
 
-/// Lets a pending version encrypt and retires the one that did. For `publish`, when every node that counts has the version on disk.
-///
-/// # Errors
-/// [`CoreError::NotFound`] where the key is gone; [`CoreError::State`] where the version is not pending any more.
-pub async fn promote(writer: &Writer, key: KeyId, version: u32) -> Result<Revision, CoreError> {
-    let plan = |view: &View| {
-        let backed = hyok_keys::backed(view, key)?;
-        let versions = promoted(&backed.virtual_key.versions, version).map_err(|e| CoreError::State(e.to_string()))?;
-        Ok(Plan { changes: with_versions(backed, versions), answer: () })
-    };
-    let ((), revision) = writer.change(plan).await?;
-    Ok(revision)
-}
-
 /// The changes that give a key these versions.
-fn with_versions(backed: Backed, versions: Vec<crate::store::entry::VersionEntry>) -> Vec<EntryChange> {
+fn with_versions(backed: Backed, versions: Vec<VersionEntry>) -> Vec<EntryChange> {
     let Backed { mut key, virtual_key, .. } = backed;
     key.stamps = key.stamps.touched(now_ns());
     let virtual_key = VirtualKeyEntry { versions, stamps: virtual_key.stamps.touched(now_ns()), ..virtual_key };

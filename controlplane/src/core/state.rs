@@ -1,28 +1,9 @@
-//! State rules, as pure functions.
+//! State rules, as pure functions. Promotion is in `publish`, which knows what the nodes have.
 
-use holdfast_proto::state::{VersionCommand, VersionState};
+use holdfast_proto::state::VersionState;
 use uuid::Uuid;
 
 use crate::store::entry::{Stamps, VersionEntry};
-
-/// A version that can't be promoted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotPromoted {
-    /// There is none of that number.
-    #[error("there is no version {0}")]
-    Unknown(u32),
-    /// It is active or retired already.
-    #[error("version {number} is {}", state.as_str())]
-    State { number: u32, state: VersionState },
-}
-
-/// The versions with one more: active where it is the first, else pending.
-pub(super) fn with_version(versions: &[VersionEntry], made: NewVersion) -> Vec<VersionEntry> {
-    let number = versions.iter().map(|v| v.number + 1).max().unwrap_or(0);
-    let state = if versions.is_empty() { VersionState::Active } else { VersionState::Pending };
-    let version = VersionEntry { number, tag: made.tag, state, source: made.source, created_ns: made.now_ns };
-    versions.iter().copied().chain([version]).collect()
-}
 
 /// What a new version is made of.
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +13,17 @@ pub(super) struct NewVersion {
     pub(super) now_ns: u64,
 }
 
-/// The versions once `number` encrypts: what was active and what was pending before it retires.
-pub(super) fn promoted(versions: &[VersionEntry], number: u32) -> Result<Vec<VersionEntry>, NotPromoted> {
-    let version = versions.iter().find(|v| v.number == number).ok_or(NotPromoted::Unknown(number))?;
-    let active = version.state.step(VersionCommand::Activate).ok_or(NotPromoted::State { number, state: version.state })?;
-    let next = |v: &VersionEntry| {
-        let state = match v.state {
-            _ if v.number == number => active,
-            // A pending version above this one waits for its own turn.
-            VersionState::Pending if v.number > number => VersionState::Pending,
-            VersionState::Pending | VersionState::Active | VersionState::Retired => {
-                v.state.step(VersionCommand::Retire).unwrap_or(v.state)
-            }
-        };
-        VersionEntry { state, ..*v }
-    };
-    Ok(versions.iter().map(next).collect())
+/// The versions with one more, which is pending: also the first, since one node may have the key before another.
+pub(super) fn with_version(versions: &[VersionEntry], made: NewVersion) -> Vec<VersionEntry> {
+    let number = versions.iter().map(|v| v.number + 1).max().unwrap_or(0);
+    let version = VersionEntry { number, tag: made.tag, state: VersionState::Pending, source: made.source, created_ns: made.now_ns };
+    versions.iter().copied().chain([version]).collect()
+}
+
+/// Whether a key is to be rotated because `version` of it wore out: it still encrypts, and no newer one is on its way.
+pub(super) fn wants_rotation(versions: &[VersionEntry], version: u32) -> bool {
+    let encrypts = versions.iter().any(|v| v.number == version && v.state == VersionState::Active);
+    encrypts && versions.iter().all(|v| v.number <= version)
 }
 
 impl Stamps {
@@ -70,44 +46,27 @@ mod tests {
 
     fn versions(states: &[VersionState]) -> Vec<VersionEntry> {
         let version =
-            |(number, state): (usize, &VersionState)| VersionEntry { number: number as u32, tag: [0; 4], state: *state, source: Uuid::nil(), created_ns: 0 };
-        states.iter().enumerate().map(version).collect()
-    }
-
-    fn states(versions: &[VersionEntry]) -> Vec<VersionState> {
-        versions.iter().map(|v| v.state).collect()
+            |(number, state): (u32, &VersionState)| VersionEntry { number, tag: [0; 4], state: *state, source: Uuid::nil(), created_ns: 0 };
+        (0..).zip(states).map(version).collect()
     }
 
     #[test]
-    fn promotion_retires_what_was_before_and_leaves_what_comes_after() {
-        let table = [
-            (&[Active, Pending][..], 1, Ok(vec![Retired, Active])),
-            (&[Retired, Active, Pending, Pending], 3, Ok(vec![Retired, Retired, Retired, Active])),
-            (&[Active, Pending, Pending], 1, Ok(vec![Retired, Active, Pending])),
-            (&[Active, Pending], 0, Err(NotPromoted::State { number: 0, state: Active })),
-            (&[Retired, Active], 0, Err(NotPromoted::State { number: 0, state: Retired })),
-            (&[Active], 1, Err(NotPromoted::Unknown(1))),
-        ];
-        for (before, number, after) in table {
-            assert_eq!(promoted(&versions(before), number).map(|v| states(&v)), after, "{before:?} {number}");
+    fn a_new_version_is_pending_has_the_next_number_and_changes_no_other() {
+        let made = NewVersion { source: Uuid::from_u128(1), tag: [1, 2, 3, 4], now_ns: 5 };
+        for before in [&[][..], &[Active], &[Retired, Active, Pending]] {
+            let before = versions(before);
+            let after = with_version(&before, made);
+            let (new, old) = after.split_last().unwrap();
+            assert_eq!(old, before);
+            assert_eq!((new.number as usize, new.state, new.tag, new.source), (before.len(), Pending, made.tag, made.source));
         }
     }
 
     #[test]
-    fn in_no_reachable_state_are_two_versions_active() {
-        let made = NewVersion { source: Uuid::nil(), tag: [0; 4], now_ns: 0 };
-        let mut reached = vec![with_version(&[], made)];
-        for _ in 0..4 {
-            let mut next = Vec::new();
-            for state in &reached {
-                next.push(with_version(state, made));
-                next.extend((0..4).filter_map(|number| promoted(state, number).ok()));
-            }
-            for state in &next {
-                assert_eq!(state.iter().filter(|v| v.state == Active).count(), 1, "{state:?}");
-                assert!(state.iter().enumerate().all(|(at, v)| v.number as usize == at));
-            }
-            reached.extend(next);
+    fn only_the_version_that_encrypts_wears_out_and_only_once() {
+        assert!(wants_rotation(&versions(&[Retired, Active]), 1));
+        for (states, version) in [(&[Active, Pending][..], 0), (&[Retired, Active], 0), (&[Pending], 0), (&[Active], 1), (&[], 0)] {
+            assert!(!wants_rotation(&versions(states), version), "{states:?} {version}");
         }
     }
 

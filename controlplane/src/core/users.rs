@@ -3,12 +3,38 @@
 use holdfast_proto::secret::Secret;
 use uuid::Uuid;
 
-use super::{CoreError, draw::now_ns};
+use super::{Core, CoreError, draw::now_ns, write::Plan};
 use crate::{
-    access::password::Hashed,
+    access::{
+        Administer, Permit,
+        password::{HashFailed, Hashed, generate},
+    },
     names::UserName,
-    store::entry::{Role, Stamps, UserEntry},
+    store::{
+        View,
+        entry::{Entry, EntryChange, Role, Stamps, UserEntry},
+    },
 };
+
+impl Core {
+    /// Gives a user a new, generated password, which is shown this once.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`].
+    pub async fn reset_password(&self, _permit: &Permit<Administer>, name: &UserName) -> Result<Secret, CoreError> {
+        let password = generate()?;
+        let hashing = password.clone();
+        let hashed = tokio::task::spawn_blocking(move || Hashed::new(&hashing)).await.unwrap_or(Err(HashFailed))?;
+        let plan = |view: &View| {
+            let mut user = view.user(name)?.ok_or(CoreError::NotFound("user"))?;
+            user.password_hash = hashed.as_str().into();
+            user.stamps = user.stamps.touched(now_ns());
+            Ok(Plan { changes: vec![EntryChange::Put(Entry::User(user))], answer: () })
+        };
+        self.writer.change(plan).await?;
+        Ok(password)
+    }
+}
 
 /// The entry of a new user. Hashing is slow by design.
 pub(crate) fn new_user(name: UserName, password: &Secret, roles: Vec<Role>) -> Result<UserEntry, CoreError> {

@@ -29,11 +29,8 @@ impl Progress {
         let mut published = self.published.clone();
         // What nodes are told: a commit that changed no record has no revision of its own.
         let built = timeout_at(until, published.wait_for(|published| published.built.covers >= revision)).await;
-        let told = match built {
-            Ok(Ok(published)) => published.built.revision,
-            // Not built in time: nobody can have it.
-            Ok(Err(_)) | Err(_) => revision,
-        };
+        // Not built in time: nobody can have it.
+        let told = built.map_or(revision, |built| built.map_or(revision, |published| published.built.revision));
         let mut moved = self.nodes.moved();
         loop {
             moved.borrow_and_update();

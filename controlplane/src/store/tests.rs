@@ -9,12 +9,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-use super::{
-    entry::*,
-    memory::MemoryStore,
-    sled::SledStore,
-    *,
-};
+use super::{entry::*, memory::MemoryStore, sled::SledStore, *};
 use crate::names::{NodeName, UserName};
 
 const EPOCH: u64 = 1_700_000_000_000;
@@ -99,7 +94,13 @@ fn one_of_each() -> Vec<Entry> {
         }),
         source_key(8, SourceKey::Local(blob)),
         source_key(9, SourceKey::Partition(partition)),
-        Entry::Node(NodeEntry { name: node_name("n"), fingerprint: Fingerprint([9; 32]), enrolled_ms: 1, revoked_ms: Some(2), registered: true }),
+        Entry::Node(NodeEntry {
+            name: node_name("n"),
+            fingerprint: Fingerprint([9; 32]),
+            enrolled_ms: 1,
+            revoked_ms: Some(2),
+            registered: true,
+        }),
         Entry::User(UserEntry {
             id: Uuid::from_u128(10),
             name: UserName::try_from("admin").unwrap(),

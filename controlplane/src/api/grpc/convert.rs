@@ -1,0 +1,191 @@
+//! Between the admin protocol and `core`. What comes in is checked here.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use holdfast_proto::{
+    admin as wire,
+    ids::{AccessKeyId, ExternalKeyId, Revision, StoreId, UriPath},
+    records::LegacyFormat,
+    secret::Secret,
+};
+
+use super::{Kind, Refusal, id};
+use crate::{
+    core::{
+        hyok_keys::{Backed, NewHyokKey},
+        key_stores::{KeyStoreOptions, NewKeyStore},
+    },
+    names::NodeName,
+    publish::{Configuration, NodeView},
+    store::entry::{CredentialEntry, KeyStoreEntry, LegacyEntry, Tier},
+};
+
+pub(super) fn node(node: &NodeView) -> wire::Node {
+    let report = node.report.clone().unwrap_or_default();
+    let (configuration, detail) = match &node.configuration {
+        Configuration::Unknown => ("unknown", String::new()),
+        Configuration::UpToDate => ("up-to-date", String::new()),
+        Configuration::Pushing(revision) => ("pushing", revision.to_string()),
+        Configuration::Refused { revision, reason, detail } => ("refused", format!("{revision}: {reason:?}: {detail}")),
+        Configuration::Ahead(revision) => ("ahead", revision.to_string()),
+    };
+    let unusable = node.unusable.iter().map(|key| wire::UnusableKey {
+        store_id: key.store.to_string(),
+        key_id: key.key.map(|id| id.to_string()).unwrap_or_default(),
+        version: key.version,
+        reason: key.reason.clone(),
+    });
+    let listeners = report.listeners.iter().map(|listener| wire::Listener {
+        address: listener.address.clone(),
+        client_certificates: listener.client_certificates.as_str().into(),
+    });
+    wire::Node {
+        name: node.name.to_string(),
+        fingerprint: node.fingerprint.to_string(),
+        enrolled_ms: node.enrolled_ms,
+        connected: node.connected,
+        away: node.away,
+        last_seen_ms: node.last_seen_ms.unwrap_or(0),
+        applied: node.applied.map(revision),
+        durable: node.durable.map(revision),
+        configuration: configuration.into(),
+        detail,
+        unusable: unusable.collect(),
+        listeners: listeners.collect(),
+        software_version: report.software_version,
+        ready: report.ready,
+        targets: report.targets.into_iter().collect(),
+        snapshot_age_ms: u64::try_from(report.snapshot_age.as_millis()).unwrap_or(u64::MAX),
+        clock_offset_ms: report.clock_offset_ms,
+    }
+}
+
+pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
+    wire::KeyStore {
+        id: entry.id.to_string(),
+        name: entry.name,
+        uri_path: entry.uri_path.to_string(),
+        region: entry.region,
+        tier: match entry.tier {
+            Tier::Local => LOCAL.into(),
+            Tier::Partition(group) => group,
+        },
+        blocked: entry.blocked,
+        mtls_enabled: entry.mtls_enabled,
+        success_audit: entry.success_audit,
+        quota: entry.quota.unwrap_or(0),
+        in_flight: entry.in_flight.unwrap_or(0),
+        max_snapshot_age_seconds: entry.max_snapshot_age_seconds.unwrap_or(0),
+        max_credentials: entry.max_credentials.into(),
+    }
+}
+
+pub(super) fn credential(entry: &CredentialEntry) -> wire::Credential {
+    wire::Credential {
+        id: entry.id.to_string(),
+        key_store_id: entry.store.to_string(),
+        access_key_id: entry.access_key_id.to_string(),
+        created_ms: entry.stamps.created_ns / NS_PER_MS,
+    }
+}
+
+pub(super) fn key(backed: Backed) -> wire::Key {
+    let versions = backed.virtual_key.versions.iter().map(|version| wire::KeyVersion {
+        number: version.number,
+        state: version.state.as_str().into(),
+        created_ms: version.created_ns / NS_PER_MS,
+    });
+    wire::Key {
+        id: backed.key.id.to_string(),
+        key_store_id: backed.key.store.to_string(),
+        external_key_id: backed.key.external_id.to_string(),
+        name: backed.key.name,
+        blocked: backed.key.blocked,
+        versions: versions.collect(),
+    }
+}
+
+pub(super) fn texts(names: Vec<NodeName>) -> Vec<String> {
+    names.into_iter().map(String::from).collect()
+}
+
+pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStore, Refusal> {
+    let uri_path = given(&q.uri_path).map(UriPath::try_from).transpose().map_err(|e| invalid("uri_path", e))?;
+    let credential = match (given(&q.access_key_id), given(&q.secret_access_key)) {
+        (None, None) => None,
+        (Some(access_key_id), Some(secret)) => {
+            let access_key_id = AccessKeyId::try_from(access_key_id).map_err(|e| invalid("access_key_id", e))?;
+            Some((access_key_id, secret_access_key(secret)?))
+        }
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(invalid("access_key_id", "must come together with secret_access_key"));
+        }
+    };
+    let max_credentials = match q.max_credentials {
+        0 => DEFAULT_MAX_CREDENTIALS,
+        given => u8::try_from(given).map_err(|_| invalid("max_credentials", "must be 2 to 20"))?,
+    };
+    Ok(NewKeyStore {
+        name: q.name,
+        region: q.region,
+        tier: match q.tier.as_str() {
+            "" | LOCAL => Tier::Local,
+            _ => Tier::Partition(q.tier),
+        },
+        uri_path,
+        credential,
+        max_credentials,
+        options: KeyStoreOptions {
+            blocked: q.blocked,
+            mtls_enabled: q.mtls_enabled,
+            success_audit: q.success_audit,
+            quota: NonZeroU32::new(q.quota),
+            in_flight: NonZeroU32::new(q.in_flight),
+            max_snapshot_age: Some(q.max_snapshot_age_seconds).filter(|age| *age > 0).map(Duration::from_secs),
+        },
+    })
+}
+
+pub(super) fn new_key(q: wire::CreateKeyRequest) -> Result<NewHyokKey, Refusal> {
+    let format = match q.legacy_format.as_str() {
+        "" | "none" => None,
+        "aws-sample" => Some(LegacyFormat::AwsSample),
+        "raw-concat" => Some(LegacyFormat::RawConcat),
+        _ => return Err(invalid("legacy_format", "must be none, aws-sample or raw-concat")),
+    };
+    if q.name.chars().count() > 256 {
+        return Err(invalid("name", "must have at most 256 characters"));
+    }
+    Ok(NewHyokKey {
+        store: StoreId(id("key_store_id", &q.key_store_id)?),
+        external_id: given(&q.external_key_id).map(ExternalKeyId::try_from).transpose().map_err(|e| invalid("external_key_id", e))?,
+        legacy: format.map(|format| LegacyEntry { format, version: 0 }),
+        name: q.name,
+    })
+}
+
+/// What AWS KMS takes as a secret access key (CreateCustomKeyStore API: 43–64 of `[A-Za-z0-9/+=]`).
+fn secret_access_key(text: &str) -> Result<Secret, Refusal> {
+    let characters = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/+=".contains(&b));
+    if !(43..=64).contains(&text.len()) || !characters {
+        return Err(invalid("secret_access_key", "must have 43 to 64 of A-Z, a-z, 0-9, '/', '+' and '='"));
+    }
+    Ok(Secret::new(text.into()))
+}
+
+/// Empty means absent.
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn invalid(field: &str, detail: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Kind::Invalid, format!("{field}: {detail}"))
+}
+
+const fn revision(revision: Revision) -> wire::Revision {
+    wire::Revision { epoch: revision.epoch, counter: revision.counter }
+}
+
+const LOCAL: &str = "local";
+const DEFAULT_MAX_CREDENTIALS: u8 = 2;
+const NS_PER_MS: u64 = 1_000_000;

@@ -1,0 +1,73 @@
+//! The admin API: one HTTPS listener for REST and gRPC.
+//!
+//! Always holds: TLS 1.2 or 1.3 by rustls on aws-lc-rs; a body over 1 MiB is refused; each call is in the audit file with its outcome.
+
+mod error;
+mod grpc;
+mod rest;
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use axum_server::{Handle, tls_rustls::RustlsConfig};
+use hyper_util::rt::TokioTimer;
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+use self::error::Refusal;
+use crate::{access::Access, audit::Audit, core::Core};
+
+/// What the surfaces share.
+pub(crate) struct Api {
+    pub(crate) core: Arc<Core>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) audit: Audit,
+}
+
+/// The API can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The chain or key doesn't parse.
+    #[error("the API's certificate or key is not PEM")]
+    Pem(#[source] rustls_pki_types::pem::Error),
+    /// They don't fit each other.
+    #[error("the API's certificate and key can't be used")]
+    Tls(#[source] rustls::Error),
+    /// The socket.
+    #[error("the API's socket can't be used")]
+    Socket(#[source] io::Error),
+}
+
+/// The listener's TLS, from a PEM chain and key.
+pub(crate) fn tls(chain: &str, key: &str) -> Result<RustlsConfig, ApiError> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(ApiError::Pem)?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(ApiError::Pem)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(ApiError::Tls)?;
+    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(ApiError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(config)))
+}
+
+/// Serves until `handle` ends it.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: RustlsConfig,
+    handle: Handle<std::net::SocketAddr>,
+    api: Arc<Api>,
+) -> Result<(), ApiError> {
+    let app = rest::router(Arc::clone(&api)).merge(grpc::router(api));
+    let mut server = axum_server::from_tcp_rustls(listener, tls).map_err(ApiError::Socket)?.handle(handle);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(KEEP_ALIVE));
+    server.serve(app.into_make_service()).await.map_err(ApiError::Socket)
+}
+
+/// What the audit file says of an outcome.
+fn outcome<T>(outcome: &Result<T, Refusal>) -> &'static str {
+    outcome.as_ref().map_or_else(Refusal::name, |_| "ok")
+}
+
+/// Longest body of a request.
+const LONGEST_BODY: usize = 1 << 20;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(60);

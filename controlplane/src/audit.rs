@@ -1,0 +1,83 @@
+//! Who did what: one JSON line for each admin call, without secrets.
+//!
+//! Always holds: a line is written whole, after the call's outcome is known and before it is told. A disk that fails does not stop admins:
+//! it is logged.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Where lines go.
+#[derive(Debug)]
+pub(crate) struct Audit(Mutex<File>);
+
+/// What a line says, beside the time.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Record<'a> {
+    /// The caller's name; empty where the token was invalid.
+    pub(crate) who: &'a str,
+    /// The surface: `rest` or `grpc`.
+    pub(crate) via: &'static str,
+    /// Such as `key.block`.
+    pub(crate) operation: &'static str,
+    /// Id or name of what it was done to.
+    pub(crate) target: &'a str,
+    /// `ok`, or the refusal's name.
+    pub(crate) outcome: &'static str,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    record: &'a Record<'a>,
+}
+
+impl Audit {
+    /// Appends to `dir`/`admin.jsonl`.
+    ///
+    /// # Errors
+    /// Where the directory or file can't be made or opened.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let file = File::options().create(true).append(true).open(dir.join("admin.jsonl"))?;
+        Ok(Self(Mutex::new(file)))
+    }
+
+    /// Writes one line.
+    pub(crate) fn record(&self, record: &Record<'_>) {
+        let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let written = serde_json::to_vec(&Line { time, record }).map_err(io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, operation = record.operation, "an admin call is missing in the audit file");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_is_one_line_of_json_added_to_those_before() {
+        let dir = tempfile::tempdir().unwrap();
+        for target in ["a\nb", "c"] {
+            let audit = Audit::open(&dir.path().join("audit")).unwrap();
+            audit.record(&Record { who: "admin", via: "grpc", operation: "key.block", target, outcome: "ok" });
+        }
+        let text = fs::read_to_string(dir.path().join("audit/admin.jsonl")).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!((&lines[0]["who"], &lines[0]["target"], &lines[1]["target"]), (&"admin".into(), &"a\nb".into(), &"c".into()));
+        assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    }
+}

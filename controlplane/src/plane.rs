@@ -1,0 +1,315 @@
+//! A running control plane: opens what `init` made, starts publishing and the API, and ends them in order.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum_server::Handle;
+use holdfast_proto::secret::Secret;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    access::{Access, Permit, login::AccessError},
+    api::{self, Api, ApiError},
+    audit::Audit,
+    core::{Core, CoreError, Writer, demo::DemoCredential, import::ImportKeyStore},
+    files::{self, FileError},
+    init::{ADMIN, initialised},
+    names::UserName,
+    ops_port,
+    publish::{self, PublishSettings, Running, StartError},
+    settings::Settings,
+    store::{
+        Store,
+        seal::ControlSeal,
+        sled::{OpenError, SledStore},
+    },
+};
+
+/// A running control plane.
+pub struct ControlPlane {
+    core: Arc<Core>,
+    api_addr: SocketAddr,
+    ops_addr: Option<SocketAddr>,
+    api: Handle<SocketAddr>,
+    draining: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a control plane did not start: everything that was found wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", list(.0))]
+pub struct StartErrors(pub Vec<StartFault>);
+
+/// One thing that keeps a control plane from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An address is taken, or not ours.
+    #[error("can't listen on {addr} ({what})")]
+    Listen {
+        /// For what.
+        what: &'static str,
+        /// Where.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The audit folder.
+    #[error("can't write the audit file in {}", dir.display())]
+    Audit {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Access.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Publishing.
+    #[error(transparent)]
+    Publish(#[from] StartError),
+}
+
+impl ControlPlane {
+    /// Starts on the current runtime. All sockets listen when this comes back.
+    ///
+    /// # Errors
+    /// [`StartErrors`] lists everything that is wrong.
+    pub async fn start(settings: Settings) -> Result<Self, StartErrors> {
+        let parts = Parts::gather(&settings)?;
+        Self::assemble(settings, parts).await.map_err(|fault| StartErrors(vec![fault]))
+    }
+
+    /// Where the API listens.
+    #[must_use]
+    pub const fn api_addr(&self) -> SocketAddr {
+        self.api_addr
+    }
+
+    /// Where nodes connect.
+    #[must_use]
+    pub fn sync_addr(&self) -> SocketAddr {
+        self.core.publisher().addr()
+    }
+
+    /// The ops port, if there is one.
+    #[must_use]
+    pub const fn ops_addr(&self) -> Option<SocketAddr> {
+        self.ops_addr
+    }
+
+    /// A new credential for the demo, for someone who lost the secret.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised.
+    pub async fn demo_credential(&self) -> Result<DemoCredential, CoreError> {
+        self.core.demo_credential().await
+    }
+
+    /// Sets how many requests per second and node the demo answers; none: no limit.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised.
+    pub async fn set_demo_quota(&self, quota: Option<NonZeroU32>) -> Result<(), CoreError> {
+        self.core.set_demo_quota(quota).await
+    }
+
+    /// A new password for the user `admin`. Whoever holds this value runs the process and needs no login.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where there is no such user any more.
+    pub async fn reset_admin_password(&self) -> Result<Secret, CoreError> {
+        let admin = UserName::try_from(ADMIN).map_err(|_| CoreError::NotFound("user"))?;
+        self.core.reset_password(&Permit::system("recovery"), &admin).await
+    }
+
+    /// Waits until the demo's key can encrypt on all connected nodes; whether it can after `limit`.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where no demo was promised.
+    pub async fn demo_served(&self, limit: Duration) -> Result<bool, CoreError> {
+        self.core.demo_served(limit).await
+    }
+
+    /// Adds key stores with keys that were made elsewhere under the same key seal. Whoever holds this value runs the process and needs
+    /// no login.
+    ///
+    /// # Errors
+    /// As [`Core::import`].
+    pub async fn import(&self, stores: Vec<ImportKeyStore>) -> Result<(), CoreError> {
+        self.core.import(&Permit::system("import"), stores).await
+    }
+
+    /// Ends: not ready, then the API within ten seconds, then the streams to nodes.
+    pub async fn drain(self) {
+        self.draining.cancel();
+        self.api.graceful_shutdown(Some(LONGEST_DRAIN));
+        self.core.publisher().drain().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn assemble(settings: Settings, parts: Parts) -> Result<Self, StartFault> {
+        let Parts { store, seal, server, api_tls, audit, sockets } = parts;
+        let writer = Arc::new(Writer::new(Arc::clone(&store)));
+        let listen = |what, addr| move |cause| StartFault::Listen { what, addr, cause };
+        let sync = tokio_listener(sockets.sync).map_err(listen("sync", settings.sync_listen))?;
+        let publishing = PublishSettings {
+            listener: sync,
+            certificate: server.certificate.clone(),
+            key: server.key.to_string(),
+            client_ca: server.ca,
+            rotate_at: settings.rotate_at,
+        };
+        let access = Arc::new(Access::new(Arc::clone(&store))?);
+        let Running { publisher, mut rotations_due } = publish::spawn(publishing, store, seal.clone()).await?;
+        let core = Arc::new(Core::new(writer, seal, publisher));
+
+        let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;
+        let handle = Handle::new();
+        let served = api::serve(sockets.api, api_tls, handle.clone(), Arc::new(Api { core: Arc::clone(&core), access, audit }));
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the API ended");
+            }
+        });
+        let mut ops_addr = None;
+        if let Some((socket, addr)) = sockets.ops.zip(settings.ops_listen) {
+            let socket = tokio_listener(socket).map_err(listen("ops", addr))?;
+            ops_addr = Some(socket.local_addr().map_err(listen("ops", addr))?);
+            let served = ops_port::serve(socket, settings.metrics, draining.clone(), stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the ops port ended");
+                }
+            });
+        }
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
+        let rotating = Arc::clone(&core);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            while let Some(virtual_key) = rotations_due.recv().await {
+                rotate(&rotating, virtual_key).await;
+            }
+        }));
+        Ok(Self { core, api_addr, ops_addr, api: handle, draining, stop, tasks })
+    }
+}
+
+/// What must be there before anything starts.
+struct Parts {
+    store: Arc<dyn Store>,
+    seal: ControlSeal,
+    server: Server,
+    api_tls: axum_server::tls_rustls::RustlsConfig,
+    audit: Audit,
+    sockets: Sockets,
+}
+
+struct Server {
+    ca: String,
+    certificate: String,
+    key: zeroize::Zeroizing<String>,
+}
+
+struct Sockets {
+    api: TcpListener,
+    sync: TcpListener,
+    ops: Option<TcpListener>,
+}
+
+impl Parts {
+    fn gather(settings: &Settings) -> Result<Self, StartErrors> {
+        let dir = &settings.data_dir;
+        // Nothing else can be right in a directory that isn't ours.
+        initialised(dir).map_err(|fault| StartErrors(vec![fault.into()]))?;
+        let mut faults = Vec::new();
+        let store = keep(&mut faults, SledStore::open(dir));
+        let seal = keep(&mut faults, control_seal(settings));
+        let server = keep(&mut faults, Server::read(settings));
+        let api_tls = server.as_ref().and_then(|server| keep(&mut faults, api_tls(settings, server)));
+        let audit_dir = settings.audit_dir.clone().unwrap_or_else(|| dir.join("audit"));
+        let audit = keep(&mut faults, Audit::open(&audit_dir).map_err(|cause| StartFault::Audit { dir: audit_dir, cause }));
+        let api = keep(&mut faults, bind("API", settings.api_listen));
+        let sync = keep(&mut faults, bind("sync", settings.sync_listen));
+        let ops = settings.ops_listen.and_then(|addr| keep(&mut faults, bind("ops", addr)));
+        match (store, seal, server, api_tls, audit, api, sync) {
+            (Some(store), Some(seal), Some(server), Some(api_tls), Some(audit), Some(api), Some(sync)) if faults.is_empty() => {
+                Ok(Self { store: Arc::new(store), seal, server, api_tls, audit, sockets: Sockets { api, sync, ops } })
+            }
+            _ => Err(StartErrors(faults)),
+        }
+    }
+}
+
+impl Server {
+    fn read(settings: &Settings) -> Result<Self, StartFault> {
+        let read = |name| files::read(&settings.data_dir.join(name));
+        Ok(Self { ca: read(files::CA)?.to_string(), certificate: read(files::SERVER)?.to_string(), key: read(files::SERVER_KEY)? })
+    }
+}
+
+fn api_tls(settings: &Settings, server: &Server) -> Result<axum_server::tls_rustls::RustlsConfig, StartFault> {
+    Ok(match &settings.api_certificate {
+        Some(given) => api::tls(&files::read(&given.chain)?, &files::read(&given.key)?)?,
+        None => api::tls(&server.certificate, &server.key)?,
+    })
+}
+
+fn control_seal(settings: &Settings) -> Result<ControlSeal, StartFault> {
+    let ring = match settings.control_seals.split_first() {
+        Some((first, others)) => files::read_seals(first, others)?,
+        None => files::read_seals(&settings.data_dir.join(files::CONTROL_SEAL), &[])?,
+    };
+    Ok(ControlSeal::new(Arc::new(ring)))
+}
+
+fn bind(what: &'static str, addr: SocketAddr) -> Result<TcpListener, StartFault> {
+    let bound = TcpListener::bind(addr).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+    bound.map_err(|cause| StartFault::Listen { what, addr, cause })
+}
+
+fn tokio_listener(socket: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    tokio::net::TcpListener::from_std(socket)
+}
+
+fn keep<T, E: Into<StartFault>>(faults: &mut Vec<StartFault>, result: Result<T, E>) -> Option<T> {
+    result.map_err(|fault| faults.push(fault.into())).ok()
+}
+
+async fn rotate(core: &Core, virtual_key: Uuid) {
+    match core.rotate_worn_key(virtual_key).await {
+        Ok(Some(rotated)) => tracing::info!(%virtual_key, version = rotated.version, "a worn key is being rotated"),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, %virtual_key, "a worn key was not rotated; tried again later")
+        }
+    }
+}
+
+fn list(faults: &[StartFault]) -> String {
+    let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// Design §4.
+const LONGEST_DRAIN: Duration = Duration::from_secs(10);

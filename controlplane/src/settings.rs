@@ -1,0 +1,65 @@
+//! What a control plane is told when it starts. Plain values: the caller read them from a file or from flags.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use crate::publish::ROTATE_AT;
+
+/// Everything that a control plane is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What `init` made.
+    pub data_dir: PathBuf,
+    /// HTTPS: REST and gRPC for admins. Port 0 picks a free one, as for all addresses here.
+    pub api_listen: SocketAddr,
+    /// Mutual TLS: where data planes connect.
+    pub sync_listen: SocketAddr,
+    /// Plain HTTP for operators: `/livez`, `/readyz`, `/metrics`.
+    pub ops_listen: Option<SocketAddr>,
+    /// Certificate chain and key of the API, PEM; none: the one that `init` made, from the control plane's own CA.
+    pub api_certificate: Option<ApiCertificate>,
+    /// Control seals: the first seals, all open. Empty: the one in the data directory.
+    pub control_seals: Vec<PathBuf>,
+    /// Gets `admin.jsonl`; none: `audit` in the data directory.
+    pub audit_dir: Option<PathBuf>,
+    /// Encryptions under one version at which a local key rotates by itself.
+    pub rotate_at: u64,
+    /// Renders `/metrics`; none: it is empty. The recorder is the caller's, since there is one in a process.
+    pub metrics: Option<Render>,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiCertificate {
+    /// The chain, end entity first.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Renders metrics in Prometheus's text format.
+#[derive(Clone)]
+pub struct Render(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl Settings {
+    /// Settings with everything but addresses at its default.
+    #[must_use]
+    pub const fn new(data_dir: PathBuf, api_listen: SocketAddr, sync_listen: SocketAddr) -> Self {
+        Self {
+            data_dir,
+            api_listen,
+            sync_listen,
+            ops_listen: None,
+            api_certificate: None,
+            control_seals: Vec::new(),
+            audit_dir: None,
+            rotate_at: ROTATE_AT,
+            metrics: None,
+        }
+    }
+}
+
+impl fmt::Debug for Render {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Render(..)")
+    }
+}
