@@ -8,7 +8,7 @@ mod last_good;
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, BufWriter, ErrorKind, Write},
+    io::{self, BufWriter, ErrorKind, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -131,8 +131,9 @@ impl Cache {
         let Some(last_good) = self.read(LAST_GOOD, |file| last_good::read(file, &self.seals)) else {
             return;
         };
-        let confirmed = self.read(CONFIRMED, |file| self.read_confirmed(file)).unwrap_or(last_good.written_at);
-        live.mark_confirmed_at(confirmed.max(last_good.written_at));
+        // A confirmation of a snapshot that never got to the disk says nothing about this one.
+        let confirmed = self.read(CONFIRMED, |file| self.read_confirmed(file)).filter(|(revision, _)| *revision == last_good.revision);
+        live.mark_confirmed_at(confirmed.map_or(last_good.written_at, |(_, at)| at.max(last_good.written_at)));
         let snapshot = live.install(last_good.records, last_good.revision);
         let unusable = snapshot.unusable().count();
         info!(revision = %snapshot.revision, stores = snapshot.stores().count(), unusable, "serving the last-good snapshot");
@@ -155,22 +156,27 @@ impl Cache {
         self.replace(COUNTS, |file| counts::write(file, counts, clean))
     }
 
-    /// Remembers that the last-good snapshot was the newest at `at`, so that its age survives a restart.
+    /// Remembers that the snapshot of `revision` was the newest at `at`, so that its age survives a restart.
     ///
     /// # Errors
     /// [`CacheError::Write`].
-    pub fn write_confirmed(&self, at: SystemTime) -> Result<(), CacheError> {
+    pub fn write_confirmed(&self, revision: Revision, at: SystemTime) -> Result<(), CacheError> {
         self.replace(CONFIRMED, |file| {
-            let sealed = self.seals.seal(CONFIRMED_AAD, &millis(at).to_be_bytes()).map_err(io::Error::other)?;
+            let numbers = [revision.epoch, revision.counter, millis(at)].map(u64::to_be_bytes);
+            let sealed = self.seals.seal(CONFIRMED_AAD, numbers.as_flattened()).map_err(io::Error::other)?;
             file.write_all(&sealed)
         })
     }
 
-    fn read_confirmed(&self, file: File) -> Result<SystemTime, Unreadable> {
+    fn read_confirmed(&self, file: File) -> Result<(Revision, SystemTime), Unreadable> {
         let mut sealed = Vec::new();
-        io::Read::read_to_end(&mut io::Read::take(file, 1024), &mut sealed)?;
-        let at = self.seals.open(CONFIRMED_AAD, &sealed)?;
-        Ok(time(u64::from_be_bytes(at.as_slice().try_into().map_err(|_| Unreadable::Format)?)))
+        file.take(MAX_CONFIRMED).read_to_end(&mut sealed)?;
+        let numbers = self.seals.open(CONFIRMED_AAD, &sealed)?;
+        let ([epoch, counter, at], []) = numbers.as_chunks::<8>() else {
+            return Err(Unreadable::Format);
+        };
+        let revision = Revision { epoch: u64::from_be_bytes(*epoch), counter: u64::from_be_bytes(*counter) };
+        Ok((revision, time(u64::from_be_bytes(*at))))
     }
 
     /// What a file holds; none where there is no file, or none that can be read. Such a one is kept aside.
@@ -225,6 +231,7 @@ const LAST_GOOD: &str = "last-good";
 const COUNTS: &str = "counts";
 const CONFIRMED: &str = "confirmed";
 const CONFIRMED_AAD: &[u8] = b"holdfast confirmed 1";
+const MAX_CONFIRMED: u64 = 1 << 10;
 const BUFFER: usize = 64 << 10;
 
 #[cfg(test)]

@@ -57,10 +57,10 @@ pub(super) fn close(cache: &Cache, live: &Live, idle: bool) {
     if let Err(error) = cache.write_counts(&counts, idle) {
         said("counts", &chain(&error));
     }
-    let age = live.age();
+    let (age, revision) = (live.age(), live.load().revision);
     if age < CONFIRM_EVERY
-        && live.load().revision > Revision::default()
-        && let Err(error) = cache.write_confirmed(SystemTime::now() - age)
+        && revision > Revision::default()
+        && let Err(error) = cache.write_confirmed(revision, SystemTime::now() - age)
     {
         said("confirmed", &chain(&error));
     }
@@ -104,8 +104,8 @@ impl Keeper {
     }
 
     async fn confirm(&self) {
-        let cache = Arc::clone(&self.cache);
-        succeeded(spawn_blocking(move || cache.write_confirmed(SystemTime::now())).await, "confirmed");
+        let (cache, revision) = (Arc::clone(&self.cache), self.live.load().revision);
+        succeeded(spawn_blocking(move || cache.write_confirmed(revision, SystemTime::now())).await, "confirmed");
     }
 }
 

@@ -255,6 +255,9 @@ impl Fault {
 
 /// `new` with everything that it has in common with `old` taken from there, so that a full push costs memory only for what it changes.
 fn shared(old: &RecordSet, new: RecordSet) -> RecordSet {
+    if old.stores().next().is_none() {
+        return new;
+    }
     // The difference of two sets always applies (a property of `since`); without it, `new` does as well.
     old.apply(new.since(old)).map_or(new, |(shared, _)| shared)
 }
