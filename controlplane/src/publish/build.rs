@@ -55,7 +55,6 @@ enum Read {
     Everything,
     /// These entries, and these key stores whole.
     Entries(BTreeSet<EntryName>, BTreeSet<StoreId>),
-    KeyStore(StoreId),
 }
 
 impl Builder {
@@ -100,31 +99,36 @@ impl Builder {
         Ok(next)
     }
 
-    /// Reads one key store after the other whole and compares it with what was built of it. A difference is a defect, in `core` or here: it
-    /// is logged, and the next build, which this asks for, takes what is there.
+    /// Reads everything afresh, a little at a time so that commits come in between, and compares it with what was built. A difference is a
+    /// defect, in `core` or here: it is logged, and the next build, which this asks for, takes what is there.
     pub(super) async fn check(&mut self) -> Result<(), BuildError> {
         let Some(current) = self.current.clone() else { return Ok(()) };
         let mut ids: BTreeSet<StoreId> = current.set.stores().map(|store| store.header().id).collect();
         ids.extend(View::of(&self.store).await?.key_stores()?.iter().map(|entry| entry.id));
         for id in ids {
             let view = View::of(&self.store).await?;
-            if view.revision() != current.covers {
-                // A build is due first; the rest is for the next time.
-                break;
-            }
-            let (seal, base) = (self.seal.clone(), current.set.clone());
-            let read = Read::KeyStore(id);
-            let (read, found) = spawn_blocking(move || {
-                let found = read.collect(&view, &seal, &base)?;
-                Ok::<_, BuildError>((read, found))
-            })
-            .await??;
-            self.report(&read, found.defects);
-            if !found.changes.is_empty() {
-                let names: Vec<String> = found.changes.iter().take(10).map(|change| format!("{:?}", change.name())).collect();
-                error!(store = %id, differences = found.changes.len(), first = ?names, "what is published is not what is intended");
-                metrics::counter!("holdfast_publish_differences_total").increment(1);
-                self.suspects.insert(id);
+            let base = current.set.clone();
+            let names = spawn_blocking(move || names_in(&view, &base, id)).await??;
+            for names in names.chunks(CHECKED_AT_ONCE) {
+                let view = View::of(&self.store).await?;
+                if view.revision() != current.covers {
+                    // A build is due first; the rest is for the next time.
+                    return Ok(());
+                }
+                let (seal, base) = (self.seal.clone(), current.set.clone());
+                let read = Read::Entries(names.iter().cloned().collect(), BTreeSet::new());
+                let (read, found) = spawn_blocking(move || {
+                    let found = read.collect(&view, &seal, &base)?;
+                    Ok::<_, BuildError>((read, found))
+                })
+                .await??;
+                self.report(&read, found.defects);
+                if !found.changes.is_empty() {
+                    let names: Vec<String> = found.changes.iter().take(10).map(|change| format!("{:?}", change.name())).collect();
+                    error!(store = %id, differences = found.changes.len(), first = ?names, "what is published is not what is intended");
+                    metrics::counter!("holdfast_publish_differences_total").increment(1);
+                    self.suspects.insert(id);
+                }
             }
         }
         if !self.suspects.is_empty() {
@@ -178,20 +182,32 @@ impl Read {
                 suspects.iter().try_for_each(|id| reader.key_store(*id))?;
                 names.iter().try_for_each(|name| reader.entry(name))?;
             }
-            Self::KeyStore(id) => reader.key_store(*id)?,
         }
         Ok(reader.found())
     }
 
     fn covers(&self, name: &EntryName) -> bool {
-        let within = |ids: &BTreeSet<StoreId>| name.key_store().is_some_and(|id| ids.contains(&id));
         match self {
             Self::Everything => true,
-            Self::Entries(names, suspects) => names.contains(name) || within(suspects),
-            Self::KeyStore(id) => within(&BTreeSet::from([*id])),
+            Self::Entries(names, suspects) => names.contains(name) || name.key_store().is_some_and(|id| suspects.contains(&id)),
         }
     }
 }
+
+/// What a key store publishes or should publish: the names that lie there and those that were built.
+fn names_in(view: &View, base: &RecordSet, id: StoreId) -> Result<Vec<EntryName>, ReadError> {
+    let mut names = BTreeSet::from([EntryName::KeyStore(id)]);
+    names.extend(view.credentials(id)?.iter().map(|entry| EntryName::Credential(id, entry.id)));
+    names.extend(view.hyok_keys(id)?.iter().map(|entry| EntryName::HyokKey(id, entry.id)));
+    if let Some(built) = base.store(id) {
+        names.extend(built.credentials().map(|credential| EntryName::Credential(id, credential.id)));
+        names.extend(built.keys().map(|key| EntryName::HyokKey(id, key.key().id)));
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// Entries that are compared while no commit can come in between: a few milliseconds.
+const CHECKED_AT_ONCE: usize = 256;
 
 #[cfg(test)]
 mod tests;
