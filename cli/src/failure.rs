@@ -2,22 +2,17 @@
 
 use std::{error::Error, fmt, io, path::Path};
 
-/// One or more clear lines.
+/// One fault a line.
 #[derive(Debug)]
-pub(crate) struct Failure(Vec<String>);
+pub(crate) struct Failure(String);
 
 impl Failure {
-    /// One line.
+    /// One line, or a line for each of several faults.
     pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self(vec![line.into()])
+        Self(line.into())
     }
 
-    /// Several lines, all of them at once.
-    pub(crate) fn all(lines: Vec<String>) -> Self {
-        Self(lines)
-    }
-
-    /// An error with its chain of causes, in one line.
+    /// An error with its chain of causes.
     pub(crate) fn from_error(error: impl Error) -> Self {
         Self::new(chain(&error))
     }
@@ -30,7 +25,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, line) in self.0.iter().enumerate() {
+        for (nth, line) in self.0.lines().enumerate() {
             let separator = if nth == 0 { "" } else { "\n" };
             write!(f, "{separator}holdfast: {line}")?;
         }

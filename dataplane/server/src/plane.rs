@@ -4,7 +4,9 @@
 //! the runtime that it was started on and ends with it, or when it drops.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::File,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU32},
@@ -77,6 +79,21 @@ pub enum StartError {
         #[source]
         cause: BadSealText,
     },
+    /// A file of the sync stream.
+    #[error("cannot read {} for the sync stream", path.display())]
+    SyncFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A folder that is something else.
+    #[error("{} is not a folder", path.display())]
+    NotFolder {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A listener's TLS.
     #[error("listener {addr}")]
     Tls {
@@ -110,6 +127,17 @@ pub enum StartError {
 }
 
 impl DataPlane {
+    /// Looks at everything that a start would look at, without starting: nothing is bound, made or locked, so that it can be asked beside a
+    /// running data plane.
+    ///
+    /// # Errors
+    /// [`StartErrors`] lists all that is wrong.
+    pub fn check(settings: &Settings) -> Result<(), StartErrors> {
+        let mut wrong = Vec::new();
+        Files::look_at(settings, &mut wrong);
+        if wrong.is_empty() { Ok(()) } else { Err(StartErrors(wrong)) }
+    }
+
     /// Starts a data plane on the current runtime.
     ///
     /// # Errors
@@ -272,15 +300,15 @@ impl Checked {
         // First, since handles registered before it would do nothing.
         let exporter = kept(metrics::install().map_err(StartError::Metrics), &mut wrong);
         let metrics = Arc::new(Metrics::register());
-        let seals = seals(&settings.key_seals, &mut wrong).map(Arc::new);
+        let Files { seals, tls } = Files::look_at(settings, &mut wrong);
         let cache = seals.as_ref().and_then(|seals| {
             let opened = Cache::open(settings.state_dir.clone(), Arc::clone(seals));
             kept(opened.map_err(StartError::State), &mut wrong)
         });
-        if settings.listeners.is_empty() {
-            wrong.push(StartError::NoListener);
+        let mut listeners = Vec::new();
+        for (asked, tls) in settings.listeners.iter().zip(tls) {
+            listeners.extend(tls.zip(kept(bind(asked.addr), &mut wrong)));
         }
-        let listeners: Vec<_> = settings.listeners.iter().filter_map(|listener| open(listener, &mut wrong)).collect();
         let ops = settings.ops.and_then(|addr| kept(bind(addr), &mut wrong));
         let audit = Audit::start(settings.audit_dir.as_deref(), Arc::clone(&metrics)).map_err(StartError::Audit);
         let audit = kept(audit, &mut wrong);
@@ -291,6 +319,40 @@ impl Checked {
             _ => Err(StartErrors(wrong)),
         }
     }
+}
+
+/// What the settings name on disk.
+struct Files {
+    seals: Option<Arc<SealRing>>,
+    /// For each listener, where it can be had.
+    tls: Vec<Option<Arc<Tls>>>,
+}
+
+impl Files {
+    fn look_at(settings: &Settings, wrong: &mut Vec<StartError>) -> Self {
+        let seals = seals(&settings.key_seals, wrong).map(Arc::new);
+        if settings.listeners.is_empty() {
+            wrong.push(StartError::NoListener);
+        }
+        let tls = settings.listeners.iter().map(|listener| tls(listener, wrong)).collect();
+        for path in settings.sync.iter().flat_map(|sync| [&sync.certificate, &sync.key, &sync.ca]) {
+            kept(File::open(path).map_err(|cause| StartError::SyncFile { path: path.clone(), cause }), wrong);
+        }
+        // Made by the start when missing.
+        for path in settings.audit_dir.iter().chain([&settings.state_dir]).filter(|path| path.exists() && !path.is_dir()) {
+            wrong.push(StartError::NotFolder { path: path.clone() });
+        }
+        Self { seals, tls }
+    }
+}
+
+fn tls(settings: &ListenerSettings, wrong: &mut Vec<StartError>) -> Option<Arc<Tls>> {
+    let addr = settings.addr;
+    let loaded = Tls::load(settings);
+    loaded
+        .map_err(|causes| wrong.extend(causes.into_iter().map(|cause| StartError::Tls { addr, cause: Box::new(cause) })))
+        .map(Arc::new)
+        .ok()
 }
 
 fn seals(paths: &[PathBuf], wrong: &mut Vec<StartError>) -> Option<SealRing> {
@@ -304,15 +366,6 @@ fn seals(paths: &[PathBuf], wrong: &mut Vec<StartError>) -> Option<SealRing> {
 fn seal(path: &Path) -> Result<Seal, StartError> {
     let text = std::fs::read_to_string(path).map_err(|cause| StartError::SealFile { path: path.into(), cause });
     Seal::from_text(&Zeroizing::new(text?)).map_err(|cause| StartError::SealText { path: path.into(), cause })
-}
-
-fn open(settings: &ListenerSettings, wrong: &mut Vec<StartError>) -> Option<(Arc<Tls>, TcpListener)> {
-    let addr = settings.addr;
-    let tls = Tls::load(settings)
-        .map_err(|causes| wrong.extend(causes.into_iter().map(|cause| StartError::Tls { addr, cause: Box::new(cause) })))
-        .ok();
-    let socket = kept(bind(addr), wrong);
-    Some((Arc::new(tls?), socket?))
 }
 
 fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
