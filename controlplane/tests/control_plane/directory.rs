@@ -1,0 +1,103 @@
+//! What `init` makes, what `start` needs, and what the directory does not give away.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use holdfast_controlplane::{ControlPlane, InitError, InitOptions, StartFault, init, store::sled::OpenError};
+use holdfast_proto::admin::CreateCredentialRequest;
+
+use crate::plane::{Plane, data, made, settings};
+
+#[tokio::test]
+async fn init_keeps_secrets_to_the_owner_and_is_done_once() {
+    let (dir, report) = made();
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(data(&dir)), 0o700);
+    for secret in ["control-seal", "key-seal", "ca.key", "server.key"] {
+        assert_eq!(mode(data(&dir).join(secret)), 0o600, "{secret}");
+    }
+    let before = fs::read(&report.key_seal).unwrap();
+    assert_ne!(before, fs::read(&report.control_seal).unwrap());
+    assert!(matches!(init(&data(&dir), InitOptions::default()), Err(InitError::Open(OpenError::Initialised { .. }))));
+    assert_eq!(fs::read(&report.key_seal).unwrap(), before);
+}
+
+#[test]
+fn an_init_that_was_cut_short_is_done_again_and_a_strangers_folder_is_left_alone() {
+    let (dir, _) = made();
+    fs::remove_file(data(&dir).join("format")).unwrap();
+    init(&data(&dir), InitOptions::default()).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("thesis.txt"), "years").unwrap();
+    assert!(matches!(init(other.path(), InitOptions::default()), Err(InitError::Occupied { .. })));
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_start_lists_everything_that_is_in_its_way() {
+    let (dir, report) = made();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::write(&report.control_seal, "nonsense").unwrap();
+    let mut settings = settings(&data(&dir));
+    settings.api_listen = taken.local_addr().unwrap();
+    let errors = ControlPlane::start(settings).await.err().unwrap();
+    assert!(matches!(errors.0[..], [StartFault::File(_), StartFault::Listen { what: "API", .. }]), "{errors:?}");
+    let text = errors.to_string();
+    assert!(text.contains("control-seal") && text.contains(&taken.local_addr().unwrap().to_string()) && !text.contains('\n'), "{text}");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_in_use_or_was_never_made_is_named() {
+    let (dir, _) = made();
+    let running = ControlPlane::start(settings(&data(&dir))).await.unwrap();
+    let errors = ControlPlane::start(settings(&data(&dir))).await.err().unwrap();
+    assert!(matches!(errors.0[..], [StartFault::Open(OpenError::InUse { .. })]), "{errors:?}");
+    running.drain().await;
+    let nowhere = dir.path().join("nowhere");
+    let errors = ControlPlane::start(settings(&nowhere)).await.err().unwrap();
+    assert!(matches!(errors.0[..], [StartFault::Open(OpenError::NotInitialised { .. })]), "{errors:?}");
+    assert!(!nowhere.exists());
+}
+
+#[tokio::test]
+async fn no_secret_lies_in_the_clear_in_the_data_directory() {
+    let plane = Plane::with_demo().await;
+    let _node = plane.node("node-1").await;
+    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    let mut admin = plane.admin().await;
+    let store = admin.list_key_stores(holdfast_proto::admin::ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores.remove(0);
+    let created = admin.create_credential(CreateCredentialRequest { key_store_id: store.id }).await.unwrap().into_inner();
+    let secrets = [
+        plane.report.admin_password.expose().to_owned(),
+        plane.report.demo.as_ref().unwrap().secret.expose().to_owned(),
+        plane.running.demo_credential().await.unwrap().secret.expose().to_owned(),
+        created.secret_access_key,
+    ];
+    let dir = plane.data();
+    plane.running.drain().await;
+    let mut looked_at = 0;
+    for file in files(&dir) {
+        let bytes = fs::read(&file).unwrap();
+        looked_at += bytes.len();
+        for secret in &secrets {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{}", file.display());
+        }
+    }
+    let id = created.credential.unwrap().access_key_id;
+    let stored = files(&dir).iter().any(|file| fs::read(file).unwrap().windows(id.len()).any(|window| window == id.as_bytes()));
+    assert!(stored && looked_at > 1_000, "what is looked through holds the entries");
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}

@@ -1,0 +1,141 @@
+//! A data plane as the protocol knows one, written from `sync.proto`: it makes keys of random bytes and holds what it is sent.
+
+use std::path::Path;
+
+use holdfast_proto::{
+    ids::{KeyId, StoreId},
+    records::Change,
+    snapshot::RecordSet,
+    sync::{
+        self as wire, control_message::Body as FromControl, key_task::Task, key_task_result::Outcome, node_message::Body as FromNode,
+        sync_client::SyncClient,
+    },
+};
+use std::net::SocketAddr;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::{
+    Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+use uuid::Uuid;
+
+/// A connected node.
+pub(crate) struct Node {
+    held: watch::Receiver<RecordSet>,
+    out: mpsc::Sender<wire::NodeMessage>,
+    life: JoinHandle<Status>,
+}
+
+impl Node {
+    /// Connects with what `enroll` wrote into `dir`.
+    pub(crate) async fn connect(dir: &Path, at: SocketAddr) -> Result<Self, Status> {
+        let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read("ca.crt")))
+            .identity(Identity::from_pem(read("node.crt"), read("node.key")))
+            .domain_name("localhost");
+        let channel: Channel = Endpoint::from_shared(format!("https://{at}"))
+            .unwrap()
+            .tls_config(tls)
+            .unwrap()
+            .connect()
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let (out, messages) = mpsc::channel(64);
+        let hello = wire::Hello { protocol: 1, software_version: "test".into(), targets: vec!["local".into()], ..wire::Hello::default() };
+        out.send(message(FromNode::Hello(hello))).await.unwrap();
+        let mut stream = SyncClient::new(channel).attach(ReceiverStream::new(messages)).await?.into_inner();
+        let (told, held) = watch::channel(RecordSet::default());
+        let answers = out.clone();
+        let life = tokio::spawn(async move {
+            let mut changes = Vec::new();
+            loop {
+                let body = match stream.next().await {
+                    Some(Ok(message)) => message.body.unwrap(),
+                    Some(Err(status)) => return status,
+                    None => return Status::ok("ended"),
+                };
+                let answer = match body {
+                    FromControl::Begin(begin) => {
+                        changes.clear();
+                        if begin.base.is_none() {
+                            told.send_replace(RecordSet::default());
+                        }
+                        continue;
+                    }
+                    FromControl::Chunk(chunk) => {
+                        changes.extend(chunk.changes.into_iter().map(|change| Change::try_from(change).unwrap()));
+                        continue;
+                    }
+                    FromControl::Commit(commit) => {
+                        let (next, _) = told.borrow().apply(std::mem::take(&mut changes)).unwrap();
+                        assert_eq!(next.digest().as_slice(), commit.digest);
+                        told.send_replace(next);
+                        let revision = commit.revision;
+                        FromNode::Ack(wire::Ack { applied: revision, durable: revision, unusable: Vec::new() })
+                    }
+                    FromControl::KeyTask(task) => FromNode::TaskResult(done(task)),
+                    FromControl::Fleet(_) => continue,
+                };
+                if answers.send(message(answer)).await.is_err() {
+                    return Status::ok("ended");
+                }
+            }
+        });
+        Ok(Self { held, out, life })
+    }
+
+    /// Waits until what the node holds is as `wanted`.
+    pub(crate) async fn holds(&mut self, wanted: impl FnMut(&RecordSet) -> bool) -> RecordSet {
+        tokio::time::timeout(crate::SOON, self.held.wait_for(wanted)).await.expect("in time").unwrap().clone()
+    }
+
+    /// What it holds now.
+    pub(crate) fn held(&self) -> RecordSet {
+        self.held.borrow().clone()
+    }
+
+    /// Reports so many encryptions under a version.
+    pub(crate) async fn count(&self, version: &holdfast_proto::records::Version, reserved: u64) {
+        let count = wire::EncryptionCount {
+            key_id: version.key.0.as_bytes().to_vec(),
+            version: version.number,
+            tag: version.tag.to_vec(),
+            reserved,
+        };
+        let status = wire::NodeStatus { ready: true, targets: vec!["local".into()], counts: vec![count], ..wire::NodeStatus::default() };
+        self.out.send(message(FromNode::Status(status))).await.unwrap();
+    }
+
+    /// How its stream ended.
+    pub(crate) async fn ended(self) -> Status {
+        tokio::time::timeout(crate::SOON, self.life).await.expect("in time").unwrap()
+    }
+
+    /// Goes away.
+    pub(crate) fn leave(self) {
+        self.life.abort();
+    }
+}
+
+/// The number of the version that encrypts.
+pub(crate) fn active(set: &RecordSet, store: StoreId, key: KeyId) -> Option<u32> {
+    Some(set.store(store)?.key(key)?.active()?.number)
+}
+
+fn done(task: wire::KeyTask) -> wire::KeyTaskResult {
+    let Some(Task::Generate(generate)) = task.task else { panic!("only keys are asked for here") };
+    // The same id gives the same key.
+    let sealed = [task.id.as_slice(), Uuid::new_v5(&Uuid::NAMESPACE_OID, &task.id).as_bytes(), &[0; 32]].concat();
+    let local = wire::LocalKey { id: task.id.clone(), usage: generate.usage, unexportable: generate.unexportable, sealed };
+    let key = wire::SourceKey { body: Some(wire::source_key::Body::Local(local)) };
+    wire::KeyTaskResult { id: task.id, outcome: Some(Outcome::Generated(key)) }
+}
+
+fn message(body: FromNode) -> wire::NodeMessage {
+    wire::NodeMessage { body: Some(body) }
+}

@@ -1,0 +1,149 @@
+//! A control plane in a directory of its own, and clients for its API over real TLS.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use holdfast_controlplane::{ControlPlane, DemoOptions, EnrollOptions, InitOptions, InitReport, Settings, enroll, init, names::NodeName};
+use holdfast_proto::admin::{LoginRequest, admin_client::AdminClient};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tonic::{
+    Request, Status,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::node::Node;
+
+/// A control plane and its directory.
+pub(crate) struct Plane {
+    pub(crate) dir: TempDir,
+    pub(crate) report: InitReport,
+    pub(crate) running: ControlPlane,
+}
+
+/// gRPC, logged in.
+pub(crate) type Admin = AdminClient<InterceptedService<Channel, Bearer>>;
+
+/// Adds the token.
+#[derive(Clone)]
+pub(crate) struct Bearer(pub(crate) String);
+
+/// A REST answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: serde_json::Value,
+}
+
+impl Plane {
+    /// One with a promised demo.
+    pub(crate) async fn with_demo() -> Self {
+        let (dir, report) = made();
+        let running = ControlPlane::start(settings(&data(&dir))).await.unwrap();
+        Self { dir, report, running }
+    }
+
+    /// The same after a restart.
+    pub(crate) async fn restarted(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.running.drain().await;
+        let mut settings = settings(&data(&self.dir));
+        change(&mut settings);
+        let running = ControlPlane::start(settings).await.unwrap();
+        Self { running, ..self }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        data(&self.dir)
+    }
+
+    /// Enrolls a node and connects it.
+    pub(crate) async fn node(&self, name: &str) -> Node {
+        let out = self.enrolled(name);
+        Node::connect(&out, self.running.sync_addr()).await.unwrap()
+    }
+
+    /// Enrolls a node.
+    pub(crate) fn enrolled(&self, name: &str) -> PathBuf {
+        let out = self.dir.path().join(name);
+        let options = EnrollOptions { dataplane_toml: "# of a test\n".into(), ..EnrollOptions::default() };
+        enroll(&self.data(), &NodeName::try_from(name).unwrap(), &out, options).unwrap();
+        out
+    }
+
+    /// gRPC without a token.
+    pub(crate) async fn stranger(&self) -> AdminClient<Channel> {
+        AdminClient::new(channel(&self.data(), self.running.api_addr()).await)
+    }
+
+    /// gRPC as `admin`.
+    pub(crate) async fn admin(&self) -> Admin {
+        let password = self.report.admin_password.expose().to_owned();
+        let login = LoginRequest { username: "admin".into(), password };
+        let token = self.stranger().await.login(login).await.unwrap().into_inner();
+        assert_eq!(token.duration, 300);
+        AdminClient::with_interceptor(channel(&self.data(), self.running.api_addr()).await, Bearer(token.jwt))
+    }
+
+    /// Sends a request's bytes over HTTP/1.1.
+    pub(crate) async fn rest(&self, head: &str, body: &[u8]) -> Answer {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.data().join("ca.crt")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let socket = TcpStream::connect(self.running.api_addr()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+        let head = format!("{head}host: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // A server that refuses a long body may close before it has read all of it.
+        _ = stream.write_all(body).await;
+        _ = stream.flush().await;
+        let mut answer = Vec::new();
+        _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
+        Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body: serde_json::from_str(body).unwrap() }
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.0).parse().unwrap());
+        Ok(request)
+    }
+}
+
+/// A directory with a promised demo.
+pub(crate) fn made() -> (TempDir, InitReport) {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Some(DemoOptions { region: "eu-west-1".into(), quota: None });
+    let report = init(&data(&dir), InitOptions { demo, ..InitOptions::default() }).unwrap();
+    (dir, report)
+}
+
+/// Where [`made`] makes it.
+pub(crate) fn data(dir: &TempDir) -> PathBuf {
+    dir.path().join("controlplane")
+}
+
+/// On free ports.
+pub(crate) fn settings(dir: &Path) -> Settings {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    Settings { ops_listen: Some(free), ..Settings::new(dir.into(), free, free) }
+}
+
+async fn channel(dir: &Path, at: SocketAddr) -> Channel {
+    let ca = Certificate::from_pem(std::fs::read(dir.join("ca.crt")).unwrap());
+    let tls = ClientTlsConfig::new().ca_certificate(ca).domain_name("localhost");
+    Endpoint::from_shared(format!("https://{at}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
+}

@@ -1,0 +1,52 @@
+//! REST, with the bytes that existing clients send.
+
+use crate::plane::{Answer, Plane};
+
+const LOGIN: &str = "POST /api/v1/auth/tokens HTTP/1.1\r\n";
+
+async fn login(plane: &Plane, password: &str) -> Answer {
+    let head =
+        format!("{LOGIN}authorization: Bearer stale.old.token\r\ncontent-type: application/json\r\ncontent-type: application/json\r\n");
+    let body = format!(r#"{{"username":"admin","password":"{password}","auth_domain":"","domain":"","unknown":{{}}}}"#);
+    plane.rest(&head, body.as_bytes()).await
+}
+
+#[tokio::test]
+async fn a_login_ignores_authorization_and_takes_two_content_types() {
+    let plane = Plane::with_demo().await;
+    let answer = login(&plane, plane.report.admin_password.expose()).await;
+    assert_eq!((answer.status, &answer.body["duration"], &answer.body["token_type"]), (200, &300.into(), &"Bearer".into()));
+    assert_eq!(answer.body["jwt"].as_str().unwrap().split('.').count(), 3);
+    let refused = login(&plane, "wrong").await;
+    assert_eq!((refused.status, &refused.body["code"]), (401, &1.into()));
+    assert!(refused.body["codeDesc"].as_str().unwrap().starts_with("NCERRUnauthorized: "));
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_in_json_with_the_right_status() {
+    let plane = Plane::with_demo().await;
+    let long = format!(r#"{{"username":"{}"}}"#, "a".repeat(1 << 20));
+    let elsewhere = r#"{"username":"admin","password":"x","domain":"other"}"#;
+    let table: [(&str, &[u8], u16); 7] = [
+        (LOGIN, long.as_bytes(), 413),
+        (LOGIN, b"{", 400),
+        (LOGIN, br#"{"username":5}"#, 400),
+        (LOGIN, br#"{"grant_type":"refresh_token"}"#, 400),
+        (LOGIN, elsewhere.as_bytes(), 401),
+        ("GET /api/v1/auth/tokens HTTP/1.1\r\n", b"", 405),
+        ("GET /api/v1/cckm/aws/no-such-thing HTTP/1.1\r\n", b"", 404),
+    ];
+    for (head, body, status) in table {
+        let answer = plane.rest(head, body).await;
+        assert_eq!(answer.status, status, "{head}");
+        assert!(answer.body["codeDesc"].as_str().unwrap().starts_with("NCERR"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_of_services_is_told_without_a_token() {
+    let plane = Plane::with_demo().await;
+    let answer = plane.rest("GET /api/v1/system/services/status HTTP/1.1\r\n", b"").await;
+    assert_eq!((answer.status, &answer.body["status"]), (200, &"started".into()));
+    assert_eq!(answer.body["services"][0]["name"], "web");
+}
