@@ -53,6 +53,15 @@ pub(crate) struct Record {
     pub(crate) kms_key_arn: Option<Box<str>>,
     /// `kmsOperation`, like `kmsRequestId`.
     pub(crate) kms_operation: Option<Box<str>>,
+    /// `awsSourceVpc`, like `kmsRequestId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aws_source_vpc: Option<Box<str>>,
+    /// `awsSourceVpce`, like `kmsRequestId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aws_source_vpce: Option<Box<str>>,
+    /// `kmsViaService`, like `kmsRequestId`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_via_service: Option<Box<str>>,
     /// What was asked of us; none for a path that isn't one of this API.
     pub(crate) operation: Option<&'static str>,
     /// `ok`, `refused` or `aborted`: the client was gone before its answer.
@@ -222,6 +231,9 @@ mod tests {
             aws_principal_arn: None,
             kms_key_arn: None,
             kms_operation: None,
+            aws_source_vpc: None,
+            aws_source_vpce: None,
+            kms_via_service: None,
             operation: Some("Encrypt"),
             outcome: "ok",
             error_name: None,

@@ -29,7 +29,10 @@ use crate::{
     settings::{ListenerSettings, Settings},
     signing::SigningKeys,
     sync::{self, ListenerReport, Sync},
-    tls::{Tls, TlsError, reload},
+    tls::{
+        Tls, TlsError,
+        reload::{self, Reloads},
+    },
     trail::RefusalLog,
 };
 
@@ -191,7 +194,7 @@ impl DataPlane {
             tasks: JoinSet::new(),
             sync: Some(sync),
         };
-        plane.tasks.spawn(reload::run(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect()));
+        plane.tasks.spawn(Reloads::watch(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect()).run());
         plane.tasks.spawn({
             let (metrics, exporter) = (Arc::clone(&responder.metrics), exporter.clone());
             async move { metrics.upkeep(exporter).await }

@@ -117,16 +117,20 @@ impl<'r> Trail<'r> {
     fn record(&self, micros: u64) -> Record {
         let caller = self.caller.as_ref();
         let refusal = self.outcome.refusal();
+        let told = |member: Option<&str>| member.map(|text| shown(text).into());
         let key = self.route.map(|route| route.key).filter(|key| !key.is_empty());
         Record {
             time: SystemTime::now(),
-            kms_request_id: caller.map(|caller| shown(&caller.kms_request_id).into()),
+            kms_request_id: told(caller.map(|caller| &*caller.kms_request_id)),
             store: self.store.map(|store| store.name.as_str().into()),
             store_id: self.store.map(|store| store.id.0),
             external_key_id: key.map(Into::into),
-            aws_principal_arn: caller.and_then(|caller| caller.aws_principal_arn.as_deref()).map(|arn| shown(arn).into()),
-            kms_key_arn: caller.and_then(|caller| caller.kms_key_arn.as_deref()).map(|arn| shown(arn).into()),
-            kms_operation: caller.map(|caller| shown(&caller.kms_operation).into()),
+            aws_principal_arn: told(caller.and_then(|caller| caller.aws_principal_arn.as_deref())),
+            kms_key_arn: told(caller.and_then(|caller| caller.kms_key_arn.as_deref())),
+            kms_operation: told(caller.map(|caller| &*caller.kms_operation)),
+            aws_source_vpc: told(caller.and_then(|caller| caller.aws_source_vpc.as_deref())),
+            aws_source_vpce: told(caller.and_then(|caller| caller.aws_source_vpce.as_deref())),
+            kms_via_service: told(caller.and_then(|caller| caller.kms_via_service.as_deref())),
             operation: self.route.map(|route| route.operation.as_str()),
             outcome: self.outcome.as_str(),
             error_name: refusal.map(|refusal| refusal.wire().1.as_str()),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::sleep,
 };
@@ -13,25 +13,42 @@ use tracing::{error, info, warn};
 
 use super::{Reloaded, Tls, TlsError};
 
-/// Reloads for as long as the process lives.
-pub(crate) async fn run(listeners: Vec<Arc<Tls>>) {
-    let (nudge, mut nudges) = mpsc::channel(1);
-    // Dropping the watcher would end the watch.
-    let _watcher = watch(&listeners, nudge);
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| warn!(%error, "SIGHUP will not reload certificates")).ok();
-    loop {
-        let asked = tokio::select! {
-            Some(()) = async { hangup.as_mut()?.recv().await } => true,
-            Some(()) = nudges.recv() => false,
-            else => return,
-        };
-        if !asked {
-            // A certificate and its key are two files: wait for the second.
-            sleep(SETTLE).await;
-            while nudges.try_recv().is_ok() {}
-        }
-        for tls in &listeners {
-            report(tls.reload(asked));
+/// What asks for a reload. Listening already, so that no signal and no change from here on is missed.
+pub(crate) struct Reloads {
+    listeners: Vec<Arc<Tls>>,
+    hangups: Option<Signal>,
+    nudges: mpsc::Receiver<()>,
+    /// Dropping it would end the watch.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Reloads {
+    /// Listens for SIGHUP, which would end the process otherwise, and watches the files.
+    pub(crate) fn watch(listeners: Vec<Arc<Tls>>) -> Self {
+        let hangups = signal(SignalKind::hangup()).map_err(|error| warn!(%error, "SIGHUP will not reload certificates")).ok();
+        let (nudge, nudges) = mpsc::channel(1);
+        // For what changed since the files were read.
+        let _ = nudge.try_send(());
+        let watcher = watch(&listeners, nudge);
+        Self { listeners, hangups, nudges, _watcher: watcher }
+    }
+
+    /// Reloads until it is dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let asked = tokio::select! {
+                Some(()) = async { self.hangups.as_mut()?.recv().await } => true,
+                Some(()) = self.nudges.recv() => false,
+                else => return,
+            };
+            if !asked {
+                // A certificate and its key are two files: wait for the second.
+                sleep(SETTLE).await;
+                while self.nudges.try_recv().is_ok() {}
+            }
+            for tls in &self.listeners {
+                report(tls.reload(asked));
+            }
         }
     }
 }
