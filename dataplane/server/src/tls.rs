@@ -310,3 +310,6 @@ fn settled(wrong: Vec<TlsError>) -> Result<(), Vec<TlsError>> {
 pub(crate) const ALPN_H2: &[u8] = b"h2";
 /// HTTP/1.1 (RFC 7301 §6).
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+
+#[cfg(test)]
+mod tests;
