@@ -1,7 +1,7 @@
 //! Who did what: one JSON line for each admin call, without secrets.
 //!
-//! Always holds: a line is written whole, after the call's outcome is known and before it is told. A disk that fails does not stop admins:
-//! it is logged.
+//! Always holds: a line is written whole, after the call's outcome is known and before it is told; a call whose caller went away has its
+//! line, too. A disk that fails does not stop admins: it is logged.
 
 use std::{
     fs::{self, File},
@@ -28,8 +28,14 @@ pub(crate) struct Record<'a> {
     pub(crate) operation: &'static str,
     /// Id or name of what it was done to.
     pub(crate) target: &'a str,
-    /// `ok`, or the refusal's name.
+    /// `ok`, the refusal's name, or [`ABANDONED`].
     pub(crate) outcome: &'static str,
+}
+
+/// A call that has begun. Its line is written when it ends, or when it is dropped because nobody waits for it any more.
+pub(crate) struct Begun<'a> {
+    audit: &'a Audit,
+    record: Record<'a>,
 }
 
 #[derive(Serialize)]
@@ -50,8 +56,12 @@ impl Audit {
         Ok(Self(Mutex::new(file)))
     }
 
-    /// Writes one line.
-    pub(crate) fn record(&self, record: &Record<'_>) {
+    /// A call has begun; what it is recorded as, but for its outcome.
+    pub(crate) const fn begin<'a>(&'a self, record: Record<'a>) -> Begun<'a> {
+        Begun { audit: self, record }
+    }
+
+    fn write(&self, record: &Record<'_>) {
         let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let written = serde_json::to_vec(&Line { time, record }).map_err(io::Error::from).and_then(|mut line| {
             line.push(b'\n');
@@ -63,6 +73,22 @@ impl Audit {
     }
 }
 
+impl Begun<'_> {
+    /// The call has ended so.
+    pub(crate) fn end(mut self, outcome: &'static str) {
+        self.record.outcome = outcome;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.audit.write(&self.record);
+    }
+}
+
+/// The outcome of a call whose caller went away: what was committed stays.
+pub(crate) const ABANDONED: &str = "abandoned";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,12 +98,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for target in ["a\nb", "c"] {
             let audit = Audit::open(&dir.path().join("audit")).unwrap();
-            audit.record(&Record { who: "admin", via: "grpc", operation: "key.block", target, outcome: "ok" });
+            let record = Record { who: "admin", via: "grpc", operation: "key.block", target, outcome: ABANDONED };
+            audit.begin(record).end("ok");
+            drop(audit.begin(record));
         }
         let text = fs::read_to_string(dir.path().join("audit/admin.jsonl")).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!((&lines[0]["who"], &lines[0]["target"], &lines[1]["target"]), (&"admin".into(), &"a\nb".into(), &"c".into()));
+        let told: Vec<_> = lines.iter().map(|l| [&l["target"], &l["outcome"]].map(|v| v.as_str().unwrap())).collect();
+        assert_eq!(told, [["a\nb", "ok"], ["a\nb", "abandoned"], ["c", "ok"], ["c", "abandoned"]]);
+        assert_eq!(lines[0]["who"], "admin");
         assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
     }
 }

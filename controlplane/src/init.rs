@@ -139,7 +139,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
     files::write_secret(&dir.join(files::SERVER_KEY), &server.key_pem)?;
 
     let (promised, shown) = demo.unzip();
-    let entries = [Entry::User(admin)].into_iter().chain(promised.map(Entry::Demo));
+    let entries = [Entry::User(admin)].into_iter().chain(promised.map(Box::new).map(Entry::Demo));
     first_entries(dir, entries.map(EntryChange::Put).collect())?;
     files::write_public(&dir.join(COMPLETE), "holdfast-controlplane\n")?;
     Ok(InitReport {

@@ -186,6 +186,7 @@ impl ControlPlane {
 
         let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;
+        tracing::info!(listener = "api", addr = %api_addr, "listening");
         let handle = Handle::new();
         let served = api::serve(sockets.api, api_tls, handle.clone(), Arc::new(Api { core: Arc::clone(&core), access, audit }));
         tasks.spawn(async move {
@@ -196,7 +197,9 @@ impl ControlPlane {
         let mut ops_addr = None;
         if let Some((socket, addr)) = sockets.ops.zip(settings.ops_listen) {
             let socket = tokio_listener(socket).map_err(listen("ops", addr))?;
-            ops_addr = Some(socket.local_addr().map_err(listen("ops", addr))?);
+            let bound = socket.local_addr().map_err(listen("ops", addr))?;
+            tracing::info!(listener = "ops", addr = %bound, "listening");
+            ops_addr = Some(bound);
             let served = ops_port::serve(socket, settings.metrics, draining.clone(), stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = served.await {
@@ -301,7 +304,7 @@ async fn rotate(core: &Core, virtual_key: Uuid) {
         Ok(Some(rotated)) => tracing::info!(%virtual_key, version = rotated.version, "a worn key is being rotated"),
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, %virtual_key, "a worn key was not rotated; tried again later")
+            tracing::warn!(error = &error as &dyn std::error::Error, %virtual_key, "a worn key was not rotated; tried again later");
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Api,
     error::{Kind, Refusal},
 };
-use crate::audit::Record;
+use crate::audit::{ABANDONED, Record};
 
 /// All REST paths; the rest is refused in JSON.
 pub(super) fn router(api: Arc<Api>) -> Router {
@@ -62,6 +62,7 @@ struct Service {
 async fn login(State(api): State<Arc<Api>>, body: Body) -> Result<Json<LoggedIn>, Refusal> {
     let login: Login = json(body).await?;
     let name = login.username.unwrap_or_default();
+    let begun = api.audit.begin(Record { who: &name, via: "rest", operation: "login", target: "", outcome: ABANDONED });
     let outcome = async {
         match login.grant_type.as_deref() {
             None | Some("" | "password") => {}
@@ -73,7 +74,7 @@ async fn login(State(api): State<Arc<Api>>, body: Body) -> Result<Json<LoggedIn>
         Ok(api.access.login(&name, Secret::new(login.password.unwrap_or_default())).await?)
     };
     let outcome = outcome.await;
-    api.audit.record(&Record { who: &name, via: "rest", operation: "login", target: "", outcome: super::outcome(&outcome) });
+    begun.end(super::outcome(&outcome));
     let token = outcome?;
     Ok(Json(LoggedIn { jwt: token.jwt, duration: token.life.as_secs(), token_type: "Bearer", client_id: "" }))
 }

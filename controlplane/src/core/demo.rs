@@ -110,7 +110,7 @@ impl Core {
             all.push(Entry::SourceKey(health.clone()));
             all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
             all.push(Entry::Credential(demo.credential.clone()));
-            all.push(Entry::Demo(DemoEntry { fulfilled: true, ..demo }));
+            all.push(Entry::Demo(Box::new(DemoEntry { fulfilled: true, ..demo })));
             Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
         self.writer.change(plan).await.map(drop)
@@ -130,7 +130,7 @@ impl Core {
             let changes = if demo.fulfilled {
                 replacing_oldest(view, demo.store, credential)?
             } else {
-                vec![EntryChange::Put(Entry::Demo(DemoEntry { credential, ..demo.clone() }))]
+                vec![EntryChange::Put(Entry::Demo(Box::new(DemoEntry { credential, ..demo.clone() })))]
             };
             Ok(Plan { changes, answer: demo })
         };
@@ -155,7 +155,7 @@ impl Core {
                     changes.push(EntryChange::Put(Entry::KeyStore(key_store)));
                 }
             } else if demo.quota != quota {
-                changes.push(EntryChange::Put(Entry::Demo(DemoEntry { quota, ..demo })));
+                changes.push(EntryChange::Put(Entry::Demo(Box::new(DemoEntry { quota, ..demo }))));
             }
             Ok(Plan { changes, answer: () })
         };
@@ -171,16 +171,20 @@ impl Core {
         Ok(self.publisher.promoted(demo.key, limit).await)
     }
 
-    /// Keeps trying until the demo is made, if one was promised.
+    /// Keeps trying until the demo is made, if one was promised, and says when it serves.
     pub(crate) async fn keep_demo_promise(self: Arc<Self>) {
         loop {
             match self.view().await.and_then(|view| Ok(view.demo()?)) {
                 Ok(Some(demo)) if !demo.fulfilled => self.publisher.target("local").await,
-                Ok(_) => return,
+                Ok(Some(demo)) => {
+                    while !self.publisher.promoted(demo.key, BETWEEN_TRIES).await {}
+                    return tracing::info!("the demo key store is ready");
+                }
+                Ok(None) => return,
                 Err(error) => return tracing::error!(error = &error as &dyn std::error::Error, "the demo's promise can't be read"),
             }
             match self.fulfil_demo().await {
-                Ok(()) => return,
+                Ok(()) => continue,
                 Err(CoreError::NoNode { .. } | CoreError::Deadline | CoreError::Raced) => {}
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the demo key store can't be made");

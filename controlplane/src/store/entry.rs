@@ -65,7 +65,7 @@ pub enum Entry {
     /// See [`UserEntry`].
     User(UserEntry),
     /// See [`DemoEntry`].
-    Demo(DemoEntry),
+    Demo(Box<DemoEntry>),
     /// See [`NodeSeenEntry`].
     NodeSeen(NodeSeenEntry),
     /// See [`CountEntry`].
@@ -120,7 +120,7 @@ pub struct KeyStoreEntry {
     /// Live credentials at once, 2–20.
     pub max_credentials: u8,
     /// Counts credential rotations.
-    pub credential_version: u64,
+    pub credential_version: u32,
     /// The source key that encrypts and decrypts for health checks.
     pub health_key: Uuid,
     /// Free text pairs.

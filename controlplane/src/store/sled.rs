@@ -1,7 +1,7 @@
 //! The store of one machine: sled, one tree. A commit is one `apply_batch`, then a flush before the answer.
 //!
 //! Always holds: the batch carries the new revision, so entries and revision move together; one process has the directory at a time; a
-//! directory of another format is not touched, but for the steps that [`MIGRATIONS`] names.
+//! directory of another format is not touched, but for the steps that `MIGRATIONS` names.
 
 use std::{
     fs::{self, File, TryLockError},

@@ -108,7 +108,7 @@ fn one_of_each() -> Vec<Entry> {
             roles: vec![Role::Admin, Role::KeyAdmin, Role::KeyUser, Role::Auditor],
             stamps: Stamps::default(),
         }),
-        Entry::Demo(DemoEntry {
+        Entry::Demo(Box::new(DemoEntry {
             store: store_id(11),
             uri_path: UriPath::try_from("/demo/kms/xks/v1").unwrap(),
             region: "eu-west-1".into(),
@@ -120,7 +120,7 @@ fn one_of_each() -> Vec<Entry> {
             health_blob: Uuid::from_u128(15),
             key_blob: Uuid::from_u128(16),
             fulfilled: false,
-        }),
+        })),
     ]
 }
 

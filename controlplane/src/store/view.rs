@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{
     ReadError, Store, Within,
     entry::{
-        CountEntry, CredentialEntry, DemoEntry, Entry, EntryName, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, NodeSeenEntry,
-        SourceKeyEntry, UserEntry, VirtualKeyEntry,
+        CountEntry, CredentialEntry, DemoEntry, Entry, EntryName, HyokKeyEntry, KeyStoreEntry, NodeEntry, NodeSeenEntry, SourceKeyEntry,
+        UserEntry, VirtualKeyEntry,
     },
 };
 use crate::names::{NodeName, UserName};
@@ -93,9 +93,9 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn find_hyok_key(&self, id: KeyId) -> Result<Option<HyokKeyEntry>, ReadError> {
-        match self.one(&EntryName::KeyPlace(id), key_place)? {
-            Some(place) => self.hyok_key(place.store, id),
-            None => Ok(None),
+        match self.store.read(&EntryName::KeyPlace(id))? {
+            Some(Entry::KeyPlace(place)) => self.hyok_key(place.store, id),
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -216,10 +216,6 @@ fn hyok_key(entry: Entry) -> Option<HyokKeyEntry> {
     if let Entry::HyokKey(e) = entry { Some(e) } else { None }
 }
 
-fn key_place(entry: Entry) -> Option<KeyPlaceEntry> {
-    if let Entry::KeyPlace(e) = entry { Some(e) } else { None }
-}
-
 fn virtual_key(entry: Entry) -> Option<VirtualKeyEntry> {
     if let Entry::VirtualKey(e) = entry { Some(e) } else { None }
 }
@@ -245,5 +241,5 @@ fn user(entry: Entry) -> Option<UserEntry> {
 }
 
 fn demo(entry: Entry) -> Option<DemoEntry> {
-    if let Entry::Demo(e) = entry { Some(e) } else { None }
+    if let Entry::Demo(e) = entry { Some(*e) } else { None }
 }

@@ -17,7 +17,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    node::{Node, active},
+    node::{Node, SOON, active},
     plane::{Admin, Plane},
 };
 
@@ -25,7 +25,7 @@ use crate::{
 async fn serving() -> (Plane, Node, Admin) {
     let plane = Plane::with_demo().await;
     let node = plane.node("node-1").await;
-    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    assert!(plane.running.demo_served(SOON).await.unwrap());
     let admin = plane.admin().await;
     (plane, node, admin)
 }
@@ -46,7 +46,7 @@ fn ids(key: &Key) -> (StoreId, KeyId) {
 async fn a_promised_demo_is_kept_once_a_node_is_there_whatever_restarts_before() {
     let plane = Plane::with_demo().await.restarted(|_| {}).await;
     let mut node = plane.node("node-1").await;
-    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    assert!(plane.running.demo_served(SOON).await.unwrap());
     let demo = plane.report.demo.clone().unwrap();
     let held = node.holds(|set| set.at(&demo.uri_path).is_some_and(|store| store.keys().any(|key| key.active().is_some()))).await;
     let store = held.at(&demo.uri_path).unwrap();
@@ -62,7 +62,7 @@ async fn a_promised_demo_is_kept_once_a_node_is_there_whatever_restarts_before()
 
     let plane = plane.restarted(|_| {}).await;
     let node = Node::connect(&plane.dir.path().join("node-1"), plane.running.sync_addr()).await.unwrap();
-    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    assert!(plane.running.demo_served(SOON).await.unwrap());
     assert_eq!(node.held().stores().count(), 1);
 }
 
@@ -160,7 +160,7 @@ async fn a_rotated_key_encrypts_under_its_new_version_once_the_nodes_have_it() {
 async fn a_worn_key_rotates_by_itself_and_once() {
     let plane = Plane::with_demo().await.restarted(|settings| settings.rotate_at = 1_000).await;
     let mut node = plane.node("node-1").await;
-    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    assert!(plane.running.demo_served(SOON).await.unwrap());
     let key = keys(&mut plane.admin().await, &key_stores(&mut plane.admin().await).await[0].id).await.remove(0);
     let (store_id, key_id) = ids(&key);
     let held = node.holds(|set| active(set, store_id, key_id) == Some(0)).await;

@@ -5,12 +5,20 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use holdfast_controlplane::{ControlPlane, InitError, InitOptions, StartFault, init, store::sled::OpenError};
+use holdfast_controlplane::{ControlPlane, InitError, InitOptions, StartFault, init, settings::Render, store::sled::OpenError};
 use holdfast_proto::admin::CreateCredentialRequest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::plane::{Plane, data, made, settings};
+use crate::{
+    node::SOON,
+    plane::{Plane, data, made, settings},
+};
 
 #[tokio::test]
 async fn init_keeps_secrets_to_the_owner_and_is_done_once() {
@@ -67,7 +75,7 @@ async fn a_directory_that_is_in_use_or_was_never_made_is_named() {
 async fn no_secret_lies_in_the_clear_in_the_data_directory() {
     let plane = Plane::with_demo().await;
     let _node = plane.node("node-1").await;
-    assert!(plane.running.demo_served(crate::SOON).await.unwrap());
+    assert!(plane.running.demo_served(SOON).await.unwrap());
     let mut admin = plane.admin().await;
     let store = admin.list_key_stores(holdfast_proto::admin::ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores.remove(0);
     let created = admin.create_credential(CreateCredentialRequest { key_store_id: store.id }).await.unwrap().into_inner();
@@ -91,6 +99,23 @@ async fn no_secret_lies_in_the_clear_in_the_data_directory() {
     let id = created.credential.unwrap().access_key_id;
     let stored = files(&dir).iter().any(|file| fs::read(file).unwrap().windows(id.len()).any(|window| window == id.as_bytes()));
     assert!(stored && looked_at > 1_000, "what is looked through holds the entries");
+}
+
+#[tokio::test]
+async fn the_ops_port_tells_that_it_lives_and_shows_the_callers_metrics() {
+    let (dir, _) = made();
+    let mut settings = settings(&data(&dir));
+    settings.metrics = Some(Render(Arc::new(|| "holdfast_test 1\n".into())));
+    let running = ControlPlane::start(settings).await.unwrap();
+    let table = [("/livez", 200, "live\n"), ("/readyz", 200, "ready\n"), ("/metrics", 200, "holdfast_test 1\n"), ("/other", 404, "")];
+    for (path, status, body) in table {
+        let mut socket = TcpStream::connect(running.ops_addr().unwrap()).await.unwrap();
+        socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+    }
+    running.drain().await;
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

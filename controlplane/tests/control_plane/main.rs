@@ -1,12 +1,12 @@
 //! A whole control plane, with sled and TLS as it ships, and nodes that are written from the protocol.
 
+#[cfg(test)]
 mod admin;
+#[cfg(test)]
 mod directory;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
 mod plane;
+#[cfg(test)]
 mod rest;
-
-use std::time::Duration;
-
-/// Long enough for a machine that is busy.
-const SOON: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! A data plane as the protocol knows one, written from `sync.proto`: it makes keys of random bytes and holds what it is sent.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use holdfast_proto::{
     ids::{KeyId, StoreId},
@@ -11,7 +11,6 @@ use holdfast_proto::{
         sync_client::SyncClient,
     },
 };
-use std::net::SocketAddr;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -91,7 +90,7 @@ impl Node {
 
     /// Waits until what the node holds is as `wanted`.
     pub(crate) async fn holds(&mut self, wanted: impl FnMut(&RecordSet) -> bool) -> RecordSet {
-        tokio::time::timeout(crate::SOON, self.held.wait_for(wanted)).await.expect("in time").unwrap().clone()
+        tokio::time::timeout(SOON, self.held.wait_for(wanted)).await.expect("in time").unwrap().clone()
     }
 
     /// What it holds now.
@@ -113,7 +112,7 @@ impl Node {
 
     /// How its stream ended.
     pub(crate) async fn ended(self) -> Status {
-        tokio::time::timeout(crate::SOON, self.life).await.expect("in time").unwrap()
+        tokio::time::timeout(SOON, self.life).await.expect("in time").unwrap()
     }
 
     /// Goes away.
@@ -139,3 +138,6 @@ fn done(task: wire::KeyTask) -> wire::KeyTaskResult {
 fn message(body: FromNode) -> wire::NodeMessage {
     wire::NodeMessage { body: Some(body) }
 }
+
+/// Long enough for a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     access::{Administer, Caller, Manage, Permit, Read, Right, Use},
-    audit::Record,
+    audit::{ABANDONED, Begun, Record},
     names::NodeName,
 };
 
@@ -53,11 +53,12 @@ impl AdminApi {
     {
         let caller = self.caller(&request);
         let who = caller.as_ref().map_or_else(|_| String::new(), |caller| caller.name().to_string());
+        let begun = self.begin(&who, &call);
         let result = match caller.and_then(|caller| Ok(caller.permit::<R>()?)) {
             Ok(permit) => act(permit, request.into_inner()).await,
             Err(refusal) => Err(refusal),
         };
-        self.record(&who, &call, outcome(&result));
+        begun.end(outcome(&result));
         Ok(Response::new(result?))
     }
 
@@ -68,8 +69,8 @@ impl AdminApi {
         Ok(self.0.access.caller(jwt)?)
     }
 
-    fn record(&self, who: &str, call: &Call, outcome: &'static str) {
-        self.0.audit.record(&Record { who, via: "grpc", operation: call.operation, target: &call.target, outcome });
+    fn begin<'a>(&'a self, who: &'a str, call: &'a Call) -> Begun<'a> {
+        self.0.audit.begin(Record { who, via: "grpc", operation: call.operation, target: &call.target, outcome: ABANDONED })
     }
 }
 
@@ -77,8 +78,10 @@ impl AdminApi {
 impl wire::admin_server::Admin for AdminApi {
     async fn login(&self, request: Request<wire::LoginRequest>) -> Result<Response<wire::LoginResponse>, Status> {
         let wire::LoginRequest { username, password } = request.into_inner();
+        let call = Call::new("login", "");
+        let begun = self.begin(&username, &call);
         let result = self.0.access.login(&username, Secret::new(password)).await.map_err(Refusal::from);
-        self.record(&username, &Call::new("login", ""), outcome(&result));
+        begun.end(outcome(&result));
         let token = result?;
         let duration = u32::try_from(token.life.as_secs()).unwrap_or(u32::MAX);
         Ok(Response::new(wire::LoginResponse { jwt: token.jwt, duration }))

@@ -1,6 +1,4 @@
-//! A write that was answered survives `kill -9`; one that was not is wholly there or wholly absent.
-//!
-//! Run by itself (`harness = false`), because it starts itself again as the process that is killed.
+//! Rounds of writing, killing and looking.
 
 use std::{
     env,
@@ -18,7 +16,7 @@ use holdfast_controlplane::store::{
 use holdfast_proto::ids::{KeyId, StoreId};
 use uuid::Uuid;
 
-fn main() {
+pub(crate) fn run() {
     let mut arguments = env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (Some("write-until-killed"), Some(dir)) => write_until_killed(Path::new(&dir)),
@@ -48,7 +46,7 @@ fn an_answered_write_survives_kill_9() {
         }
         check(dir.path(), answered);
     }
-    println!("an_answered_write_survives_kill_9 ... ok");
+    writeln!(std::io::stdout(), "an_answered_write_survives_kill_9 ... ok").unwrap();
 }
 
 /// Each commit of counter n writes `WIDTH` entries that all say n, over those of n - 1.
