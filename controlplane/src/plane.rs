@@ -310,8 +310,19 @@ async fn rotate(core: &Core, virtual_key: Uuid) {
 }
 
 fn list(faults: &[StartFault]) -> String {
-    let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let texts: Vec<_> = faults.iter().map(with_causes).collect();
     texts.join("; ")
+}
+
+/// An error in a list has no source that a caller could print, so that its causes are in its text.
+fn with_causes(fault: &StartFault) -> String {
+    let mut text = fault.to_string();
+    let mut cause = std::error::Error::source(fault);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Design §4.

@@ -35,8 +35,8 @@ fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included
     // Restarted alone, the data plane serves what it last knew to be good, keys made before included.
     assert_eq!(data.stop().0.code(), Some(0));
     let mut data = start_data_plane(&config);
+    data.wait_for("serving the last-good snapshot");
     let xks = data.wait_for_listener("xks");
-    data.wait_for("last-good configuration loaded");
     assert_all_right(&site.load(xks));
     site.conforms(xks);
 }

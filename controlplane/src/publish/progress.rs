@@ -54,9 +54,19 @@ impl Progress {
             Ok(Ok(published)) => published.built.covers,
             Ok(Err(_)) | Err(_) => return false,
         };
-        let left = until.saturating_duration_since(Instant::now());
-        let behind = self.applied(covers, left).await;
-        self.nodes.any_connected() && self.nodes.connected_of(&behind).is_empty()
+        let mut moved = self.nodes.moved();
+        loop {
+            moved.borrow_and_update();
+            let left = until.saturating_duration_since(Instant::now());
+            let behind = self.applied(covers, left).await;
+            if self.nodes.any_connected() && self.nodes.connected_of(&behind).is_empty() {
+                return true;
+            }
+            // Nobody is connected yet, or somebody came in between.
+            if !matches!(timeout_at(until, moved.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
     }
 
     /// Waits until a connected node serves `target`.

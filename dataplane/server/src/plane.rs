@@ -15,6 +15,7 @@ use std::{
 
 use holdfast_proto::seal::{BadSealText, Seal, SealRing};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tracing::info;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -170,7 +171,12 @@ impl DataPlane {
             fleet: Arc::clone(&fleet),
             listeners: reports.collect(),
         };
-        let xks_addrs = parts.listeners.iter().map(|report| report.addr).collect();
+        let xks_addrs: Vec<_> = parts.listeners.iter().map(|report| report.addr).collect();
+        let ops_addr = ops.as_ref().and_then(|socket| socket.local_addr().ok());
+        let named = xks_addrs.iter().map(|addr| ("xks", addr)).chain(ops_addr.iter().map(|addr| ("ops", addr)));
+        for (listener, addr) in named {
+            info!(listener, %addr, "listening");
+        }
         let sync = sync::spawn(settings.sync.clone(), parts).map_err(thread)?;
 
         let responder = Arc::new(Responder {
@@ -190,7 +196,7 @@ impl DataPlane {
             permits: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             max_connections: u32::try_from(settings.max_connections).unwrap_or(u32::MAX),
             xks_addrs,
-            ops_addr: ops.as_ref().and_then(|socket| socket.local_addr().ok()),
+            ops_addr,
             tasks: JoinSet::new(),
             sync: Some(sync),
         };
