@@ -115,8 +115,10 @@ pub enum InitError {
 /// # Errors
 /// [`InitError`], `Open(Initialised)` where there is one already.
 pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
-    if dir.join(COMPLETE).exists() {
-        return Err(OpenError::Initialised { dir: dir.into() }.into());
+    match initialised(dir) {
+        Ok(()) => return Err(OpenError::Initialised { dir: dir.into() }.into()),
+        Err(OpenError::NotInitialised { .. }) => {}
+        Err(unreadable) => return Err(unreadable.into()),
     }
     files::make_dir(dir)?;
     clear_unfinished(dir)?;
@@ -177,7 +179,11 @@ pub fn enroll(dir: &Path, name: &NodeName, out: &Path, options: EnrollOptions) -
 
 /// Refuses a directory that `init` did not finish.
 pub(crate) fn initialised(dir: &Path) -> Result<(), OpenError> {
-    if dir.join(COMPLETE).is_file() { Ok(()) } else { Err(OpenError::NotInitialised { dir: dir.into() }) }
+    match dir.join(COMPLETE).try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError::NotInitialised { dir: dir.into() }),
+        Err(cause) => Err(OpenError::Io { dir: dir.into(), cause }),
+    }
 }
 
 /// Removes what an `init` left that did not get to its end; refuses anything else.

@@ -56,6 +56,7 @@ async fn a_start_lists_everything_that_is_in_its_way() {
     assert!(matches!(errors.0[..], [StartFault::File(_), StartFault::Listen { what: "API", .. }]), "{errors:?}");
     let text = errors.to_string();
     assert!(text.contains("control-seal") && text.contains(&taken.local_addr().unwrap().to_string()) && !text.contains('\n'), "{text}");
+    assert!(text.contains("in use"), "the cause is told: {text}");
 }
 
 #[tokio::test]
