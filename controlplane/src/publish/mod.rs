@@ -192,15 +192,15 @@ impl Publisher {
         self.0.shared.counts.lock().unwrap_or_else(PoisonError::into_inner).sum((key, version, tag))
     }
 
-    /// Offers a node the push that it refused again, in its time. Whether it is connected.
+    /// Sends a node everything, whatever it holds or refused, once a minute at most. Whether it is connected.
     #[must_use]
     pub fn resync(&self, name: &NodeName) -> bool {
-        self.0.shared.nodes.offer_again(Some(name))
+        self.0.shared.nodes.resync(name)
     }
 
     /// Offers all nodes what they refused again.
     pub fn reload(&self) {
-        self.0.shared.nodes.offer_again(None);
+        self.0.shared.nodes.offer_again();
     }
 
     /// Ends a node's stream and waits for it no more. Commit its tombstone first. Whether it was known.

@@ -67,6 +67,8 @@ pub(super) struct Link {
     pub(super) end: CancellationToken,
     /// Has a refused push offered again.
     pub(super) again: Arc<Notify>,
+    /// Has everything sent.
+    pub(super) resync: Arc<Notify>,
 }
 
 /// Where messages to a node go.
@@ -111,7 +113,7 @@ impl Nodes {
     pub(super) fn connect(&self, entry: &NodeEntry, out: Out, end: CancellationToken) -> (Linked, Link, Option<Refused>) {
         let mut known = self.lock();
         known.links += 1;
-        let link = Link { id: LinkId(known.links), out, end, again: Arc::default() };
+        let link = Link { id: LinkId(known.links), out, end, again: Arc::default(), resync: Arc::default() };
         let now = Instant::now();
         let node = known.nodes.entry(entry.name.clone()).or_insert_with(|| Node::new(entry, now));
         (node.fingerprint, node.enrolled_ms, node.standing) = (entry.fingerprint, entry.enrolled_ms, Standing::Greeting);
@@ -174,12 +176,17 @@ impl Nodes {
         })
     }
 
-    /// Has refused pushes offered again: this node's, or everyone's. Whether there was such a link.
-    pub(super) fn offer_again(&self, name: Option<&NodeName>) -> bool {
+    /// Has everything sent to a node. Whether it is connected.
+    pub(super) fn resync(&self, name: &NodeName) -> bool {
         let known = self.lock();
-        let nodes = known.nodes.iter().filter(|(known, _)| name.is_none_or(|name| name == *known));
-        let links = nodes.filter_map(|(_, node)| node.link.as_ref());
-        links.inspect(|link| link.again.notify_one()).count() > 0
+        let link = known.nodes.get(name).and_then(|node| node.link.as_ref());
+        link.inspect(|link| link.resync.notify_one()).is_some()
+    }
+
+    /// Has refused pushes offered again.
+    pub(super) fn offer_again(&self) {
+        let known = self.lock();
+        known.nodes.values().filter_map(|node| node.link.as_ref()).for_each(|link| link.again.notify_one());
     }
 
     /// The links of connected nodes that report `target`.

@@ -27,7 +27,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::{
     counts::Counts,
     identity::{Identity, NotAdmitted},
-    nodes::{Link, Linked, Nodes, Unlinked},
+    nodes::{Link, Linked, Nodes, Unlinked, now_ms},
     reconcile::Published,
     session::{Next, ProtocolFault, Session, Standing},
     tasks::Tasks,
@@ -202,6 +202,7 @@ impl Attached {
                     self.outgoing.push_back(fleet(*ready.borrow_and_update()));
                 },
                 () = link.again.notified() => self.session.offer_again(),
+                () = link.resync.notified() => self.session.resync(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
@@ -232,7 +233,10 @@ impl Attached {
             }
             Some(node_message::Body::Ack(ack)) => {
                 let acked = self.session.ack(&ack)?;
-                debug!(applied = ?acked.as_ref().map(|acked| acked.applied), unusable = ack.unusable.len(), "acknowledged");
+                if let Some((acked, committed)) = acked.as_ref().and_then(|acked| Some((acked, acked.committed_at_ms?))) {
+                    let millis = now_ms().saturating_sub(committed);
+                    debug!(applied = %acked.applied, millis, unusable = ack.unusable.len(), "push acknowledged");
+                }
                 nodes.acked(linked, acked.as_ref(), &ack.unusable)?;
             }
             Some(node_message::Body::Nack(nack)) => {

@@ -28,6 +28,10 @@ pub(crate) struct Session {
     held: Option<Held>,
     flight: Option<Flight>,
     refused: Option<Refused>,
+    /// Everything is to be sent, though the node may hold it.
+    whole: bool,
+    /// When that was done last.
+    whole_at: Option<Instant>,
 }
 
 /// What to do next.
@@ -132,7 +136,7 @@ enum Stage {
 impl Session {
     /// A session that says nothing until Hello. `refused` is what the node refused on an earlier stream.
     pub(crate) const fn new(target: Arc<Built>, refused: Option<Refused>) -> Self {
-        Self { target, held: None, flight: None, refused }
+        Self { target, held: None, flight: None, refused, whole: false, whole_at: None }
     }
 
     /// Takes a newer configuration over; what is in flight is finished first.
@@ -208,7 +212,13 @@ impl Session {
         Ok(Some(self.refused.insert(Refused { revision, reason, detail, offered_at: flight.offered_at, again: false })))
     }
 
-    /// A reload or `node resync`: a refused push may go out again, in its time.
+    /// `node resync`: everything goes out, in its time, whatever the node says it holds.
+    pub(crate) fn resync(&mut self) {
+        self.offer_again();
+        self.whole = true;
+    }
+
+    /// A reload: a refused push may go out again, in its time.
     pub(crate) fn offer_again(&mut self) {
         if let Some(refused) = &mut self.refused {
             refused.again = true;
@@ -220,13 +230,23 @@ impl Session {
         if let Some(flight) = &mut self.flight {
             return flight.next().map_or(Next::Wait, Next::Send);
         }
-        let Some(held) = self.held.as_ref().filter(|held| held.behind(&self.target)) else {
+        let Some(held) = &mut self.held else { return Next::Wait };
+        let behind = held.behind(&self.target);
+        // A node takes everything under the revision that it holds, too.
+        let whole = self.whole && (behind || held.revision == Some(self.target.revision));
+        if !behind && !whole {
             return Next::Wait;
-        };
+        }
+        if let Some(at) = self.whole_at.map(|at| at + OFFER_AGAIN).filter(|at| whole && !behind && now < *at) {
+            return Next::At(at);
+        }
         match self.refused.as_ref().filter(|refused| refused.revision == self.target.revision) {
             Some(refused) if !refused.again => return Next::Wait,
             Some(refused) if now < refused.offered_at + OFFER_AGAIN => return Next::At(refused.offered_at + OFFER_AGAIN),
             Some(_) | None => {}
+        }
+        if whole {
+            (held.known, self.whole, self.whole_at) = (None, false, Some(now));
         }
         let (flight, begin) = Flight::begin(held, &self.target, now);
         self.flight = Some(flight);

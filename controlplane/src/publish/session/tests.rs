@@ -54,6 +54,7 @@ enum Op {
     CrashNode,
     RestartControl,
     HelloAgain,
+    Reload,
     Resync,
     Pass(u64),
     Mood(NackReason),
@@ -83,7 +84,8 @@ impl Node {
                     return Some(nack(begin.revision, reason));
                 }
                 let applied = self.applied.as_ref().map(|(r, _)| *r);
-                if applied >= begin.revision.map(Revision::from) {
+                let offered = begin.revision.map(Revision::from);
+                if applied > offered || (applied == offered && begin.base.is_some()) {
                     return Some(nack(begin.revision, NackReason::Revision));
                 }
                 if begin.base.is_some() && begin.base.map(Revision::from) != applied {
@@ -167,9 +169,14 @@ impl World {
                     link.to_control.push_back(FromNode::Hello(self.node.hello()));
                 }
             }
-            Op::Resync => {
+            Op::Reload => {
                 if let Some(link) = &mut self.link {
                     link.session.offer_again();
+                }
+            }
+            Op::Resync => {
+                if let Some(link) = &mut self.link {
+                    link.session.resync();
                 }
             }
             Op::Pass(seconds) => self.now += SECOND * u32::try_from(seconds).unwrap(),
@@ -362,14 +369,33 @@ fn a_refused_push_waits_a_minute_and_to_be_asked_for() {
     assert!(matches!(world.session().standing(), Standing::Refused(refused) if refused.detail == "mood"));
     world.step(Op::Pass(600));
     assert_eq!(world.send(), Err(None), "nobody asked");
-    world.step(Op::Resync);
+    world.step(Op::Reload);
     world.step(Op::Mood(NackReason::Duplicate));
     world.settle();
-    world.step(Op::Resync);
+    world.step(Op::Reload);
     assert_eq!(world.send(), Err(Some(world.now + OFFER_AGAIN)), "asked, but too soon");
     world.step(Op::Pass(60));
     world.settle();
     assert_eq!(world.session().standing(), Standing::UpToDate);
+}
+
+#[test]
+fn a_resync_sends_everything_to_a_node_that_is_up_to_date_once_a_minute() {
+    let mut world = World::connected();
+    world.step(Op::Bend);
+    world.step(Op::Resync);
+    let now = world.now;
+    let begin = begin(world.session().poll(now));
+    assert_eq!((begin.base, begin.changes), (None, 1));
+    let mut world = World::connected();
+    world.step(Op::Bend);
+    world.step(Op::Resync);
+    world.settle();
+    assert_eq!(world.digest_of_node(), world.newest.digest, "a bent node is put right");
+    world.step(Op::Resync);
+    assert_eq!(world.send(), Err(Some(world.now + OFFER_AGAIN)));
+    world.step(Op::Commit(key(1, 1, false)));
+    assert_eq!(world.send(), Ok(()), "what is newer does not wait");
 }
 
 #[test]
@@ -473,6 +499,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::CrashNode),
         1 => Just(Op::RestartControl),
         1 => Just(Op::HelloAgain),
+        1 => Just(Op::Reload),
         1 => Just(Op::Resync),
         2 => (1..70u64).prop_map(Op::Pass),
         2 => reason.prop_map(Op::Mood),

@@ -109,6 +109,16 @@ async fn a_node_with_another_configuration_under_the_same_revision_is_put_right(
 }
 
 #[tokio::test]
+async fn a_resync_sends_everything_again() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    assert!(publisher.resync(&name("node-1")) && !publisher.resync(&name("node-2")));
+    let begin = node.take_push().await;
+    assert_eq!((begin.base, begin.changes), (None, 2));
+}
+
+#[tokio::test]
 async fn every_node_is_told_how_many_are_ready() {
     let estate = Estate::new().await;
     let publisher = estate.publish().await.publisher;
