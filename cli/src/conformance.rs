@@ -1,9 +1,14 @@
 //! `holdfast conformance`: strict conformance against any XKS proxy.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
-use holdfast_conformance::{Options, Target};
+use holdfast_conformance::{Facts, Options, Target};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{failure::Failure, output, runtime};
@@ -14,6 +19,10 @@ pub(crate) struct ConformanceArgs {
     /// JSON file: an `xks` object, or an object with a member `xks` such as dev.json
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
+    /// JSON file with facts that some cases need: blocked_key_id, second_key_id, other_prefix,
+    /// second_credential {access_key_id, secret_access_key}, ping_path; without a fact its cases are left out
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
     /// Run only the cases whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -22,6 +31,24 @@ pub(crate) struct ConformanceArgs {
     json: bool,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+/// The file of `--facts`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FactsFile {
+    blocked_key_id: Option<String>,
+    second_key_id: Option<String>,
+    other_prefix: Option<String>,
+    second_credential: Option<Credential>,
+    ping_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credential {
+    access_key_id: String,
+    secret_access_key: String,
 }
 
 /// Goes before what the target file says.
@@ -50,7 +77,8 @@ struct Overrides {
 pub(crate) fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
     let members = args.overrides.members()?;
     let target = Target::from_file_with(&args.target, &members).map_err(Failure::from_error)?;
-    let report = runtime()?.block_on(holdfast_conformance::run(target, Options { only: args.only, ..Options::default() }));
+    let facts = args.facts.as_deref().map(FactsFile::read).transpose()?.unwrap_or_default();
+    let report = runtime()?.block_on(holdfast_conformance::run(target, facts.options(args.only)));
     if args.json {
         let text = serde_json::to_string_pretty(&report).map_err(Failure::from_error)?;
         output::line(&text);
@@ -60,12 +88,30 @@ pub(crate) fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
     Ok(if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+impl FactsFile {
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let text = fs::read(file).map_err(|cause| Failure::file("read", file, &cause))?;
+        serde_json::from_slice(&text).map_err(|error| Failure::new(format!("{}: {error}", file.display())))
+    }
+
+    fn options(self, only: Option<String>) -> Options {
+        let facts = Facts {
+            blocked_key_id: self.blocked_key_id,
+            second_key_id: self.second_key_id,
+            second_credential: self.second_credential.map(|credential| (credential.access_key_id, credential.secret_access_key)),
+            other_prefix: self.other_prefix,
+        };
+        let ping_path = self.ping_path.or(Options::default().ping_path);
+        Options { only, ping_path, facts }
+    }
+}
+
 impl Overrides {
     fn members(self) -> Result<Map<String, Value>, Failure> {
         let secret = match &self.secret_access_key_file {
             None => None,
             Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
+                let text = fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
                 Some(text.trim().to_owned())
             }
         };

@@ -1,5 +1,6 @@
 //! The product as a user meets it: the real binary, real TLS, real sled, real clients.
 
+mod admin;
 mod client;
 mod dev;
 mod gate;

@@ -1,0 +1,116 @@
+//! An admin who uses the gRPC API.
+
+use std::{fs, path::Path, time::Duration};
+
+use holdfast_proto::admin::{
+    BlockKeyRequest, CreateCredentialRequest, CreateKeyRequest, CreateKeyStoreRequest, Key, ListKeyStoresRequest, ListKeysRequest,
+    ListNodesRequest, LoginRequest, Node, RotateKeyRequest, admin_client::AdminClient,
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tonic::{
+    Request,
+    transport::{Certificate, Channel, ClientTlsConfig},
+};
+
+/// A signed-in admin.
+pub(crate) struct Admin {
+    client: AdminClient<Channel>,
+    token: String,
+}
+
+impl Admin {
+    pub(crate) async fn sign_in(port: u16, api: &Value) -> Self {
+        let ca = fs::read(Path::new(api["ca"].as_str().unwrap())).unwrap();
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+        let channel = Channel::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
+        let mut client = AdminClient::new(channel);
+        let text = |name: &str| api[name].as_str().unwrap().to_owned();
+        let login = LoginRequest { username: text("username"), password: text("password") };
+        let token = client.login(login).await.unwrap().into_inner().jwt;
+        Self { client, token }
+    }
+
+    /// What the conformance suite can ask more about: a second key, a blocked one, a second credential, another store.
+    pub(crate) async fn make_facts(&mut self) -> Value {
+        let store = self.key().await.key_store_id;
+        let mut keys = Vec::new();
+        for name in ["second", "blocked"] {
+            let request = self.request(CreateKeyRequest { key_store_id: store.clone(), name: name.into(), ..Default::default() });
+            keys.push(self.client.create_key(request).await.unwrap().into_inner().key.unwrap());
+        }
+        let request = self.request(BlockKeyRequest { id: keys[1].id.clone() });
+        assert!(self.client.block_key(request).await.unwrap().into_inner().pending_nodes.is_empty());
+        let request = self.request(CreateCredentialRequest { key_store_id: store });
+        let credential = self.client.create_credential(request).await.unwrap().into_inner();
+        let request = self.request(CreateKeyStoreRequest { name: "other".into(), region: "us-east-1".into(), ..Default::default() });
+        let other = self.client.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
+        let second = keys[0].id.clone();
+        self.until("the second key encrypts", async |admin| admin.keys().await.iter().any(|key| key.id == second && is_active(key))).await;
+        self.until("the nodes have it all", Self::nodes_have_everything).await;
+        json!({
+            "second_key_id": keys[0].external_key_id,
+            "blocked_key_id": keys[1].external_key_id,
+            "other_prefix": other.uri_path,
+            "second_credential": {
+                "access_key_id": credential.credential.unwrap().access_key_id,
+                "secret_access_key": credential.secret_access_key,
+            },
+        })
+    }
+
+    pub(crate) async fn rotate(&mut self, id: &str) {
+        let request = self.request(RotateKeyRequest { id: id.into() });
+        self.client.rotate_key(request).await.unwrap();
+    }
+
+    /// The demo key.
+    pub(crate) async fn key(&mut self) -> Key {
+        self.keys().await.into_iter().find(|key| key.name == "demo").unwrap()
+    }
+
+    /// The keys of the demo key store.
+    async fn keys(&mut self) -> Vec<Key> {
+        let stores = self.request(ListKeyStoresRequest {});
+        let stores = self.client.list_key_stores(stores).await.unwrap().into_inner().key_stores;
+        let demo = stores.into_iter().find(|store| store.name == "demo").unwrap();
+        let keys = self.request(ListKeysRequest { key_store_id: demo.id });
+        self.client.list_keys(keys).await.unwrap().into_inner().keys
+    }
+
+    /// How many are registered.
+    pub(crate) async fn nodes(&mut self) -> usize {
+        self.list_nodes().await.len()
+    }
+
+    async fn list_nodes(&mut self) -> Vec<Node> {
+        let nodes = self.request(ListNodesRequest {});
+        self.client.list_nodes(nodes).await.unwrap().into_inner().nodes
+    }
+
+    pub(crate) async fn nodes_have_everything(&mut self) -> bool {
+        let nodes = self.list_nodes().await;
+        !nodes.is_empty() && nodes.iter().all(|node| node.connected && node.configuration == "up-to-date")
+    }
+
+    pub(crate) async fn newest_encrypts(&mut self) -> bool {
+        let key = self.key().await;
+        key.versions.last().unwrap().state == "active"
+    }
+
+    /// Asks until it is so.
+    pub(crate) async fn until(&mut self, what: &str, so: impl AsyncFn(&mut Self) -> bool) {
+        let asking = async { while !so(self).await {} };
+        timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        request
+    }
+}
+
+fn is_active(key: &Key) -> bool {
+    key.versions.iter().any(|version| version.state == "active")
+}
