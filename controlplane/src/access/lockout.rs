@@ -1,6 +1,7 @@
 //! Who may not try to log in for now, because too many tries failed.
 //!
-//! Always holds: names that don't exist are counted as those that do, so that a lock-out tells nothing; memory is bounded.
+//! Always holds: names that don't exist are counted as those that do, so that a lock-out tells nothing; memory is bounded, in names and in
+//! their length.
 
 use std::{
     collections::HashMap,
@@ -21,13 +22,14 @@ impl Lockouts {
     /// How long `name` still may not try.
     #[must_use]
     pub fn locked(&self, name: &str, now: Instant) -> Option<Duration> {
-        let failures = self.0.get(name)?;
+        let failures = self.0.get(counted(name))?;
         let end = failures.last + pause(failures.count);
         end.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// A login as `name` failed.
     pub fn failed(&mut self, name: &str, now: Instant) {
+        let name = counted(name);
         if self.0.len() >= MOST_NAMES && !self.0.contains_key(name) {
             self.0.retain(|_, failures| now.saturating_duration_since(failures.last) < FORGET);
             // Still full: someone is inventing names. The one tried longest ago makes room.
@@ -46,8 +48,13 @@ impl Lockouts {
 
     /// A login as `name` succeeded.
     pub fn succeeded(&mut self, name: &str) {
-        self.0.remove(name);
+        self.0.remove(counted(name));
     }
+}
+
+/// What a name is counted under: what is longer than any user's name is cut, since whoever tries to log in chooses it.
+fn counted(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
 }
 
 /// The pause after so many failures in a row.
@@ -65,6 +72,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(15);
 /// Failures longer ago than this don't count.
 const FORGET: Duration = Duration::from_hours(1);
 const MOST_NAMES: usize = 10_000;
+/// A user's name has at most 64 bytes.
+const LONGEST_NAME: usize = 65;
 
 #[cfg(test)]
 mod tests {
@@ -116,5 +125,18 @@ mod tests {
         }
         assert_eq!(lockouts.0.len(), MOST_NAMES);
         assert!(lockouts.locked("eve", start + Duration::from_mins(1)).is_some());
+    }
+
+    #[test]
+    fn a_long_name_takes_no_more_memory_than_a_user_s_and_is_locked_out_alike() {
+        let (mut lockouts, now) = (Lockouts::default(), Instant::now());
+        let long = "é".repeat(100_000);
+        for _ in 0..5 {
+            lockouts.failed(&long, now);
+        }
+        assert!(lockouts.locked(&long, now).is_some());
+        assert!(lockouts.0.keys().all(|name| name.len() <= LONGEST_NAME));
+        lockouts.succeeded(&long);
+        assert!(lockouts.0.is_empty());
     }
 }

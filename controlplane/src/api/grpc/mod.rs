@@ -248,8 +248,7 @@ impl wire::admin_server::Admin for AdminApi {
 
 impl Call {
     fn new(operation: &'static str, target: &str) -> Self {
-        // It goes to a file, and a caller chose it.
-        Self { operation, target: target.chars().take(LONGEST_TARGET).collect() }
+        Self { operation, target: target.into() }
     }
 }
 
@@ -260,5 +259,3 @@ fn id(field: &'static str, text: &str) -> Result<Uuid, Refusal> {
 fn node_name(text: &str) -> Result<NodeName, Refusal> {
     NodeName::try_from(text).map_err(|e| Refusal::new(Kind::Invalid, e.to_string()))
 }
-
-const LONGEST_TARGET: usize = 256;
