@@ -11,6 +11,7 @@ use std::{
 
 use axum_server::Handle;
 use holdfast_proto::secret::Secret;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ use crate::{
     init::{ADMIN, initialised},
     names::UserName,
     ops_port,
-    publish::{self, PublishSettings, Running, StartError},
+    publish::{self, PublishSettings, Publisher, Running, StartError},
     settings::Settings,
     store::{
         Store,
@@ -181,7 +182,7 @@ impl ControlPlane {
             rotate_at: settings.rotate_at,
         };
         let access = Arc::new(Access::new(Arc::clone(&store))?);
-        let Running { publisher, mut rotations_due } = publish::spawn(publishing, store, seal.clone()).await?;
+        let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
         let core = Arc::new(Core::new(writer, seal, publisher));
 
         let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
@@ -200,7 +201,8 @@ impl ControlPlane {
             let bound = socket.local_addr().map_err(listen("ops", addr))?;
             tracing::info!(listener = "ops", addr = %bound, "listening");
             ops_addr = Some(bound);
-            let served = ops_port::serve(socket, settings.metrics, draining.clone(), stop.clone());
+            let ops = ops_port::Ops { store: Arc::clone(&store), metrics: settings.metrics, draining: draining.clone() };
+            let served = ops_port::serve(socket, ops, stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the ops port ended");
@@ -208,6 +210,7 @@ impl ControlPlane {
             });
         }
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
         let rotating = Arc::clone(&core);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Some(virtual_key) = rotations_due.recv().await {
@@ -297,6 +300,18 @@ fn tokio_listener(socket: TcpListener) -> io::Result<tokio::net::TcpListener> {
 
 fn keep<T, E: Into<StartFault>>(faults: &mut Vec<StartFault>, result: Result<T, E>) -> Option<T> {
     result.map_err(|fault| faults.push(fault.into())).ok()
+}
+
+/// SIGHUP, which would end the process otherwise, has refused pushes offered again (design §7.4).
+async fn reload_at_hangups(publisher: Publisher) {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                publisher.reload();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SIGHUP will not have refused pushes offered again"),
+    }
 }
 
 async fn rotate(core: &Core, virtual_key: Uuid) {
