@@ -59,11 +59,6 @@ impl Identity {
         Ok(Self { name, fingerprint: fingerprint(der), issued_ms: issued_ms(certificate.raw_serial()) })
     }
 
-    /// The node's name.
-    pub(super) const fn name(&self) -> &NodeName {
-        &self.name
-    }
-
     /// Registers the node if it isn't, and gives its entry.
     ///
     /// # Errors

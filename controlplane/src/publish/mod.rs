@@ -51,7 +51,6 @@ use crate::{
 };
 
 /// What publishing needs.
-#[derive(Debug)]
 pub struct PublishSettings {
     /// Where nodes connect.
     pub listener: TcpListener,
@@ -214,6 +213,12 @@ impl Publisher {
         self.0.shared.streams.close();
         self.0.shared.streams.wait().await;
         self.0.background.wait().await;
+    }
+}
+
+impl std::fmt::Debug for PublishSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PublishSettings").field("listener", &self.listener).field("rotate_at", &self.rotate_at).finish_non_exhaustive()
     }
 }
 

@@ -5,12 +5,15 @@
 //! process's life: the time in which no control plane ran is not held against it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use holdfast_proto::{ids::Revision, sync as wire};
+use holdfast_proto::{
+    ids::{KeyId, Revision},
+    sync as wire,
+};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -147,6 +150,15 @@ impl Nodes {
         gone.is_some()
     }
 
+    /// A stream that had begun is of a node that was forgotten. As [`Nodes::forget`], but a newer stream of that name, enrolled anew, stays.
+    pub(super) fn revoke(&self, linked: &Linked) {
+        let mut known = self.lock();
+        if known.nodes.get(&linked.name).and_then(|node| node.link.as_ref()).is_some_and(|link| link.id == linked.id) {
+            known.nodes.remove(&linked.name);
+        }
+        self.settle(known);
+    }
+
     /// A Hello, and what it acknowledges.
     pub(super) fn hello(&self, linked: &Linked, hello: &wire::Hello, acked: Option<&Acked>) -> Result<(), Unlinked> {
         self.update(linked, |node| {
@@ -221,6 +233,13 @@ impl Nodes {
     pub(super) fn durable_everywhere(&self) -> Option<Revision> {
         let known = self.lock();
         known.nodes.values().filter(|node| !node.away).map(|node| node.durable).min().flatten()
+    }
+
+    /// What each node that is not away can't serve: keys and versions, for each such node that said so.
+    pub(super) fn unusable(&self) -> Vec<BTreeSet<(KeyId, u32)>> {
+        let known = self.lock();
+        let lacking = known.nodes.values().filter(|node| !node.away && !node.unusable.is_empty());
+        lacking.map(|node| node.unusable.iter().filter_map(|one| Some((one.key?, one.version))).collect()).collect()
     }
 
     /// Finds out who is away by `now`, tells it once, and gives what should be noted of the nodes for the next start.

@@ -4,6 +4,8 @@
 //! was pending, so that no node ever meets a ciphertext that it can't open; a node is registered before it is sent anything. The newest
 //! such version of a key becomes active, those before it retire. The first version of a key is no exception: a node that has the key
 //! already must not encrypt under it before the others can decrypt; with one connected node that takes two pushes, tens of milliseconds.
+//! A version that one of them can't open, though it opens the one that encrypts now, waits as well: a key seal that has not reached all hosts
+//! yet must not turn into failures. A node that can open neither holds nothing up.
 //! While no node is registered, or all are away, nothing is promoted: nobody could be harmed by waiting, since nobody can encrypt, and a
 //! node cut off from here but not from KMS stays as little behind as can be. A node that was enrolled but never came counts for nothing.
 
@@ -90,11 +92,12 @@ impl Promoter {
         if ripe.is_empty() {
             return Ok(None);
         }
+        let unusable = self.nodes.unusable();
         let view = View::of(&self.store).await?;
         let revision = view.revision();
         let mut changes = Vec::new();
         for key in ripe {
-            changes.extend(promoted(&view, &key)?.into_iter().flatten());
+            changes.extend(promoted(&view, &key, &unusable)?.into_iter().flatten());
         }
         drop(view);
         if changes.is_empty() {
@@ -118,16 +121,24 @@ fn ripe(built: &Built, everywhere: Revision) -> Vec<Ripe> {
 }
 
 /// The virtual key and the HYOK key with new stamps, since what a key store publishes changes only with an entry of that key store.
-fn promoted(view: &View, key: &Ripe) -> Result<Option<[EntryChange; 2]>, ReadError> {
+fn promoted(view: &View, key: &Ripe, unusable: &[BTreeSet<(KeyId, u32)>]) -> Result<Option<[EntryChange; 2]>, ReadError> {
     let (Some(mut virtual_key), Some(mut hyok_key)) = (view.virtual_key(key.virtual_key)?, view.find_hyok_key(key.key)?) else {
         return Ok(None);
     };
-    if hyok_key.virtual_key != virtual_key.id || !activate_newest(&mut virtual_key.versions, &key.versions) {
+    let opened = opened(key, virtual_key.active().map(|active| active.number), unusable);
+    if hyok_key.virtual_key != virtual_key.id || !activate_newest(&mut virtual_key.versions, &opened) {
         return Ok(None);
     }
     virtual_key.stamps.updated_ns = now_ns();
     hyok_key.stamps.updated_ns = virtual_key.stamps.updated_ns;
     Ok(Some([EntryChange::Put(Entry::VirtualKey(virtual_key)), EntryChange::Put(Entry::HyokKey(hyok_key))]))
+}
+
+/// The versions of a key under which nobody would lose it who has it under `active`.
+fn opened(key: &Ripe, active: Option<u32>, unusable: &[BTreeSet<(KeyId, u32)>]) -> BTreeSet<(u32, [u8; 4])> {
+    let fails = |lacks: &BTreeSet<(KeyId, u32)>, version| lacks.contains(&(key.key, version));
+    let lost = |version| active.is_some_and(|active| unusable.iter().any(|lacks| fails(lacks, version) && !fails(lacks, active)));
+    key.versions.iter().filter(|(version, _)| !lost(*version)).copied().collect()
 }
 
 /// Makes the newest pending version that is `everywhere` active and retires those before it. Whether anything changed.
@@ -199,5 +210,19 @@ mod tests {
         let mut anew = versions(&[Active, Pending]);
         anew[1].tag = [9; 4];
         assert!(!activate_newest(&mut anew, &BTreeSet::from([(1, 1u32.to_be_bytes())])));
+    }
+
+    #[test]
+    fn a_version_waits_while_a_node_would_lose_the_key_under_it() {
+        let id = KeyId(Uuid::from_u128(1));
+        let key = Ripe { key: id, virtual_key: Uuid::nil(), versions: BTreeSet::from([(1, [1; 4]), (2, [2; 4])]) };
+        let numbers = |active, unusable: &[&[u32]]| {
+            let unusable: Vec<_> = unusable.iter().map(|node| node.iter().map(|version| (id, *version)).collect()).collect();
+            opened(&key, active, &unusable).into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(Some(0), &[]), [1, 2]);
+        assert_eq!(numbers(Some(0), &[&[], &[2]]), [1]);
+        assert_eq!(numbers(Some(0), &[&[0, 1, 2]]), [1, 2], "it could open none before");
+        assert_eq!(numbers(None, &[&[1]]), [1, 2], "nothing encrypts yet");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,15 +13,15 @@ use std::{
 
 use holdfast_proto::sync::{ControlMessage, Fleet, NodeMessage, control_message::Body, node_message, sync_server};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{Certificate, Identity as ServerIdentity, Server, ServerTlsConfig, server::TcpIncoming},
+    transport::{Certificate, Identity as ServerIdentity, Server, ServerTlsConfig},
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
@@ -73,8 +74,35 @@ pub(super) fn serve(
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(MOST_STREAMS)
         .add_service(sync_server::SyncServer::new(Service(shared)));
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(async move { router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await })
+    Ok(async move {
+        let (accepted, connections) = mpsc::channel(1);
+        let served = router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned());
+        tokio::join!(served, accept(listener, accepted)).0
+    })
+}
+
+/// Takes connections in until nobody wants them. The server itself would take an error such as "too many open files" for the listener's
+/// end, and no block would ever reach a node again.
+async fn accept(listener: TcpListener, accepted: mpsc::Sender<io::Result<TcpStream>>) {
+    loop {
+        let taken = tokio::select! {
+            () = accepted.closed() => return,
+            taken = listener.accept() => taken,
+        };
+        match taken {
+            Ok((stream, _)) => {
+                // A connection without it is slower, no more.
+                _ = stream.set_nodelay(true);
+                if accepted.send(Ok(stream)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "a node's connection was not accepted; going on");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
 }
 
 struct Service(Arc<Shared>);
@@ -95,7 +123,13 @@ impl sync_server::Sync for Service {
             let (linked, link, refused) = shared.nodes.connect(&entry, out, shared.stop.child_token());
             // `node forget` commits first and looks for the link then: one of the two sees the other.
             if let Err(refusal) = identity.still_admitted(&shared.store).await {
-                shared.nodes.forget(identity.name());
+                match &refusal {
+                    NotAdmitted::Forgotten(_) => shared.nodes.revoke(&linked),
+                    // It is registered still, so that promotions must wait for it.
+                    NotAdmitted::Certificate | NotAdmitted::Name | NotAdmitted::Read(_) | NotAdmitted::Commit(_) => {
+                        shared.nodes.disconnect(&linked);
+                    }
+                }
                 return Err(refusal);
             }
             let session = Session::new(Arc::clone(&shared.published.borrow().built), refused);
@@ -289,6 +323,8 @@ const fn fleet(ready_nodes: u32) -> Body {
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// After a failed accept (design §4).
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Streams on one connection; a node needs one, and another while it replaces that.
 const MOST_STREAMS: u32 = 4;

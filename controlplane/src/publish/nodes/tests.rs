@@ -80,6 +80,19 @@ fn a_replaced_link_ends_and_its_words_no_longer_count() {
 }
 
 #[test]
+fn a_forgotten_node_s_late_stream_does_not_take_the_newly_enrolled_one_along() {
+    let nodes = Nodes::new(Vec::new(), Vec::new(), Instant::now());
+    let (forgotten, _) = connect(&nodes, "a");
+    let (anew, anew_end) = connect(&nodes, "a");
+    nodes.revoke(&forgotten);
+    assert!(!anew_end.is_cancelled() && nodes.any_connected());
+    ack(&nodes, &anew, 9, 9).unwrap();
+    assert_eq!(nodes.durable_everywhere(), Some(revision(9)));
+    nodes.revoke(&anew);
+    assert!(nodes.views().is_empty());
+}
+
+#[test]
 fn what_a_connected_node_applied_counts_and_what_a_lost_one_has_on_disk() {
     let nodes = Nodes::new(Vec::new(), Vec::new(), Instant::now());
     let (a, _) = connect(&nodes, "a");

@@ -1,12 +1,12 @@
 //! A node at the other end of a real connection, played step by step.
 
 use holdfast_proto::{
-    ids::Revision,
+    ids::{KeyId, Revision, StoreId},
     records::Change,
     snapshot::RecordSet,
     sync::{
-        Ack, Begin, ControlMessage, Hello, KeyTask, KeyTaskResult, Nack, NackReason, NodeMessage, NodeStatus, control_message::Body,
-        key_task_result::Outcome, node_message, sync_client::SyncClient,
+        Ack, Begin, ControlMessage, Hello, KeyTask, KeyTaskResult, Nack, NackReason, NodeMessage, NodeStatus, UnusableKey,
+        control_message::Body, key_task_result::Outcome, node_message, sync_client::SyncClient,
     },
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -106,6 +106,14 @@ impl Node {
     pub(super) async fn ack(&self, durable: bool) {
         let applied = self.applied.map(Into::into);
         self.say(node_message::Body::Ack(Ack { applied, durable: applied.filter(|_| durable), unusable: Vec::new() })).await;
+    }
+
+    /// Has all on disk, but can't open one version.
+    pub(super) async fn ack_without(&self, store: StoreId, key: KeyId, version: u32) {
+        let (store_id, key_id) = (store.0.as_bytes().to_vec(), key.0.as_bytes().to_vec());
+        let unusable = vec![UnusableKey { store_id, key_id, version, reason: "another seal".into() }];
+        let applied = self.applied.map(Into::into);
+        self.say(node_message::Body::Ack(Ack { applied, durable: applied, unusable })).await;
     }
 
     pub(super) async fn nack(&self, begin: &Begin, reason: NackReason) {

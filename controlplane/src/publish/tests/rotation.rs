@@ -89,6 +89,35 @@ async fn with_one_stream_paused_a_thousand_rotations_wait_and_then_the_newest_is
 }
 
 #[tokio::test]
+async fn a_version_that_a_node_can_t_open_stays_pending_until_it_can() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut a = Node::joined(&estate, &publisher, "a").await;
+    let mut b = Node::joined(&estate, &publisher, "b").await;
+    estate.add_key(2).await;
+    let first = |set: &RecordSet| state(set, key_id(2), 0) == Some(Active);
+    tokio::join!(a.take_until(first), b.take_until(first));
+
+    estate.rotate(2).await;
+    a.take_push().await;
+    b.receive().await;
+    b.ack_without(store_id(1), key_id(2), 1).await;
+    // Another key is promoted meanwhile, so that the promoter has looked at both.
+    estate.add_key(3).await;
+    let other = |set: &RecordSet| state(set, key_id(3), 0) == Some(Active);
+    while !other(&b.set) {
+        a.take_push().await;
+        b.receive().await;
+        b.ack_without(store_id(1), key_id(2), 1).await;
+    }
+    assert_eq!(estate.states(2).await, [Active, Pending]);
+
+    b.ack(true).await;
+    let second = |set: &RecordSet| state(set, key_id(2), 1) == Some(Active);
+    tokio::join!(a.take_until(second), b.take_until(second));
+}
+
+#[tokio::test]
 async fn a_key_that_has_encrypted_too_often_is_called_due() {
     let estate = Estate::new().await;
     let mut running = estate.publish_rotating_at(100).await;
