@@ -79,10 +79,21 @@ struct Stream<'a> {
     reports: Reports,
     /// The control plane knows which revision we hold, so that acknowledgements make sense to it.
     known: bool,
+    /// See [`Bequest::refused`].
+    refused: bool,
     /// When to take silence for "nothing newer".
     settled_at: Option<Instant>,
     /// When to say Hello again after a refused push.
     again_at: Option<Instant>,
+}
+
+/// What one stream leaves to the next.
+#[derive(Debug, Default)]
+struct Bequest {
+    /// See [`Session::doubtful`].
+    doubtful: bool,
+    /// The last push was refused: there is something newer, though the control plane keeps silent about it for a while.
+    refused: bool,
 }
 
 /// What a message led to.
@@ -108,10 +119,10 @@ impl Client {
 
     async fn reconnect(&self) {
         let mut backoff = Backoff::default();
-        let mut doubtful = false;
+        let mut left = Bequest::default();
         loop {
             let began = Instant::now();
-            let Err(ended) = self.attach(&mut doubtful).await;
+            let Err(ended) = self.attach(&mut left).await;
             gauges::connected(false);
             self.parts.live.mark_uncertain();
             let pause = backoff.after(began.elapsed(), random());
@@ -120,11 +131,11 @@ impl Client {
         }
     }
 
-    /// One stream, until it ends. `doubtful` goes from one to the next, see [`Session::doubtful`].
-    async fn attach(&self, doubtful: &mut bool) -> Result<std::convert::Infallible, Ended> {
+    /// One stream, until it ends.
+    async fn attach(&self, left: &mut Bequest) -> Result<std::convert::Infallible, Ended> {
         let channel = self.endpoint().await?.connect().await.map_err(Ended::Connect)?;
         let held = self.parts.live.load_full();
-        let session = Session::new(held.revision, held.records.clone(), *doubtful);
+        let session = Session::new(held.revision, held.records.clone(), left.doubtful);
         drop(held);
         let (out, outgoing) = mpsc::channel(OUTGOING);
         // Hello is on its way with the request, which a control plane may answer after it only.
@@ -133,7 +144,7 @@ impl Client {
         let attached = control.attach(ReceiverStream::new(outgoing)).await.map_err(ended)?;
         info!(endpoint = self.settings.endpoint, revision = %session.revision(), "attached to the control plane");
         gauges::connected(true);
-        stream.run(attached.into_inner(), session, &mut finished, doubtful).await
+        stream.run(attached.into_inner(), session, &mut finished, left).await
     }
 
     async fn endpoint(&self) -> Result<Endpoint, Ended> {
@@ -161,7 +172,8 @@ impl<'a> Stream<'a> {
     /// Says Hello. The results of key tasks come out of the second.
     fn begin(client: &'a Client, out: mpsc::Sender<NodeMessage>, session: &Session) -> Result<(Self, Results), Ended> {
         let (results, finished) = mpsc::unbounded_channel();
-        let mut stream = Self { client, out, results, reports: Reports::default(), known: false, settled_at: None, again_at: None };
+        let mut stream =
+            Self { client, out, results, reports: Reports::default(), known: false, refused: false, settled_at: None, again_at: None };
         stream.hello(session)?;
         Ok((stream, finished))
     }
@@ -171,13 +183,14 @@ impl<'a> Stream<'a> {
         mut control: impl tokio_stream::Stream<Item = Result<wire::ControlMessage, Status>> + Unpin,
         mut session: Session,
         finished: &mut Results,
-        doubtful: &mut bool,
+        left: &mut Bequest,
     ) -> Result<std::convert::Infallible, Ended> {
         let mut durable = self.client.durable.clone();
         let mut leaving = self.client.leaving.clone();
         let mut ticks = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.settled_at = Some(Instant::now() + SETTLE);
+        self.refused = left.refused;
+        self.settled_at = (!self.refused).then(|| Instant::now() + SETTLE);
         self.ack()?;
         self.status()?;
         loop {
@@ -185,7 +198,7 @@ impl<'a> Stream<'a> {
                 message = control.next() => {
                     let message = message.ok_or(Ended::Closed)?.map_err(ended)?;
                     session = self.take(session, message).await?;
-                    *doubtful = session.doubtful();
+                    *left = Bequest { doubtful: session.doubtful(), refused: self.refused };
                 }
                 Ok(()) = durable.changed() => self.ack()?,
                 Ok(()) = leaving.changed() => self.status()?,
@@ -234,6 +247,7 @@ impl<'a> Stream<'a> {
     fn installed(&mut self, snapshot: Arc<Snapshot>, committed_at_ms: u64) -> Result<(), Ended> {
         let first = self.client.installed.borrow().revision == Revision::default();
         self.known = true;
+        self.refused = false;
         self.again_at = None;
         self.ack()?;
         gauges::applied(&snapshot, committed_at_ms);
@@ -249,6 +263,7 @@ impl<'a> Stream<'a> {
         let revision = nack.revision.map(Revision::from).unwrap_or_default();
         error!(%revision, reason = nack.reason().as_str_name(), detail = nack.detail, "push refused; nothing has changed");
         gauges::refused(nack.reason());
+        self.refused = true;
         self.settled_at = None;
         self.client.parts.live.mark_uncertain();
         self.again_at.get_or_insert_with(|| Instant::now() + HELLO_AGAIN);

@@ -34,7 +34,7 @@ struct Wire {
 
 impl Wire {
     /// A node that holds one store at revision 4.
-    fn new() -> (Self, RecordSet) {
+    fn new(mut left: Bequest) -> (Self, RecordSet) {
         let (maker, directory) = (Maker::new(), TempDir::new().unwrap());
         let records = set(maker.store(1, 1));
         let live = Arc::new(maker.live());
@@ -60,7 +60,7 @@ impl Wire {
         let stream = tokio::spawn(async move {
             let (mut stream, mut finished) = Stream::begin(&client, out, &session).unwrap();
             let messages = tokio_stream::wrappers::UnboundedReceiverStream::new(messages);
-            let Err(_) = stream.run(messages, session, &mut finished, &mut false).await;
+            let Err(_) = stream.run(messages, session, &mut finished, &mut left).await;
         });
         let wire = Self {
             live,
@@ -97,9 +97,13 @@ impl Wire {
     }
 }
 
-/// What every stream begins with.
 async fn greeted() -> (Wire, RecordSet) {
-    let (mut wire, records) = Wire::new();
+    greeted_after(Bequest::default()).await
+}
+
+/// What every stream begins with.
+async fn greeted_after(left: Bequest) -> (Wire, RecordSet) {
+    let (mut wire, records) = Wire::new(left);
     assert!(matches!(wire.next().await, Body::Hello(hello) if hello.applied == Some(at(4).into())));
     assert!(matches!(wire.next().await, Body::Ack(ack) if ack.applied == Some(at(4).into())));
     assert!(matches!(wire.next().await, Body::Status(_)));
@@ -121,6 +125,16 @@ async fn silence_after_hello_means_that_nothing_is_newer() {
     let (wire, _) = greeted().await;
     assert!(!wire.live.is_current());
     sleep(SETTLE + Duration::from_millis(1)).await;
+    assert!(wire.live.is_current());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refused_push_silence_says_nothing_not_even_on_the_next_stream() {
+    let (mut wire, records) = greeted_after(Bequest { refused: true, ..Bequest::default() }).await;
+    sleep(SETTLE * 2).await;
+    assert!(!wire.live.is_current());
+    wire.send(push(Some((at(4), &records)), (at(5), &records)));
+    assert!(matches!(wire.said().await, Body::Ack(ack) if ack.applied == Some(at(5).into())));
     assert!(wire.live.is_current());
 }
 
