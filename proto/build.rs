@@ -6,6 +6,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=holdfast");
     let files = ["holdfast/sync/v1/sync.proto", "holdfast/admin/v1/admin.proto"];
     let descriptors = protox::compile(files, ["."])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure().skip_debug(WITH_SECRETS).compile_fds(descriptors)?;
     Ok(())
 }
+
+/// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.
+const WITH_SECRETS: [&str; 6] = [
+    ".holdfast.sync.v1.Credential",
+    ".holdfast.admin.v1.LoginRequest",
+    ".holdfast.admin.v1.LoginResponse",
+    ".holdfast.admin.v1.CreateKeyStoreRequest",
+    ".holdfast.admin.v1.CreateKeyStoreResponse",
+    ".holdfast.admin.v1.CreateCredentialResponse",
+];

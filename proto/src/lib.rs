@@ -11,6 +11,7 @@ pub mod snapshot;
 pub mod state;
 
 mod codec;
+mod unprinted;
 
 /// Generated: the stream between a data plane and the control plane.
 #[allow(missing_docs, reason = "generated code; the protocol file is the documentation")]
