@@ -32,9 +32,14 @@ impl DataDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if is_occupied(&path)? {
                     let dir = path.display();
-                    return Err(Failure::new(format!("{dir} holds other things: --data-dir must be an empty directory, or one that holdfast dev made")));
+                    return Err(Failure::new(format!(
+                        "{dir} holds other things: --data-dir must be an empty directory, or one that holdfast dev made"
+                    )));
                 }
-                fs::write(&mark, FORMAT).map_err(|cause| Failure::file("write", &mark, &cause))?;
+                // Whole or not at all: half a mark would be that of another version.
+                let unfinished = path.join(UNFINISHED);
+                let written = fs::write(&unfinished, FORMAT).and_then(|()| fs::rename(&unfinished, &mark));
+                written.map_err(|cause| Failure::file("write", &mark, &cause))?;
             }
             Err(cause) => return Err(Failure::file("read", &mark, &cause)),
         }
@@ -58,8 +63,39 @@ impl DataDir {
 }
 
 fn is_occupied(path: &Path) -> Result<bool, Failure> {
-    let mut entries = fs::read_dir(path).map_err(|cause| Failure::file("read the data directory", path, &cause))?;
-    Ok(entries.next().is_some())
+    let failed = |cause| Failure::file("read the data directory", path, &cause);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        if entry.map_err(failed)?.file_name() != UNFINISHED {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
+/// What a first start that was cut short may have left.
+const UNFINISHED: &str = "format.new";
 const FORMAT: &str = "holdfast-dev 1\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_taken_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(UNFINISHED), "hold").unwrap();
+        for _ in 0..2 {
+            DataDir::open(folder.path()).map_err(|failure| failure.to_string()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(folder.path().join("format")).unwrap(), FORMAT);
+        assert!(!folder.path().join(UNFINISHED).exists());
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(DataDir::open(folder.path()).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -73,8 +73,11 @@ pub(crate) fn read_seals(first: &Path, others: &[PathBuf]) -> Result<SealRing, F
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
+            // Half a file would be taken for the whole by the next try.
+            _ = fs::remove_file(path);
+            return Err(error);
+        }
         // The name is on disk once its folder is.
         path.parent().map_or(Ok(()), |dir| File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })?.sync_all())
     };
