@@ -6,8 +6,8 @@ use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::Exit
 
 use clap::Args;
 use holdfast_controlplane::{
-    ControlPlane, DemoCredential, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll, init,
-    names::NodeName, store::sled::OpenError,
+    ControlPlane, DemoCredential, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll,
+    init, names::NodeName, store::sled::OpenError,
 };
 use holdfast_dataplane::{
     DataPlane,

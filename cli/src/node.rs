@@ -45,11 +45,7 @@ struct EnrollArgs {
 pub(crate) fn run(args: NodeArgs) -> Result<ExitCode, Failure> {
     let NodeCommand::Enroll(args) = args.command;
     let name = NodeName::try_from(args.name.as_str()).map_err(Failure::from_error)?;
-    let options = EnrollOptions {
-        xks_names: args.xks_name,
-        key_seal: args.key_seal,
-        dataplane_toml: dataplane_toml(&args.sync_endpoint),
-    };
+    let options = EnrollOptions { xks_names: args.xks_name, key_seal: args.key_seal, dataplane_toml: dataplane_toml(&args.sync_endpoint) };
     enroll(&args.data_dir, &name, &args.out, options).map_err(Failure::from_error)?;
     output::line(&format!(
         "{name} is enrolled. Keep {out} to yourself: it holds private keys and the key seal.\nNext: holdfast dataplane --config {out}/dataplane.toml",

@@ -74,12 +74,7 @@ fn config(root: &Section<'_>) -> Option<DataPlaneConfig> {
 
 fn listener(section: &Section<'_>) -> Option<ListenerSettings> {
     let addr = section.required("listen", Section::address);
-    let choices = [
-        ClientCertificates::Off,
-        ClientCertificates::Request,
-        ClientCertificates::Require,
-    ]
-    .map(|mode| (mode.as_str(), mode));
+    let choices = [ClientCertificates::Off, ClientCertificates::Request, ClientCertificates::Require].map(|mode| (mode.as_str(), mode));
     let mode = section.choice("client_certificates", &choices).unwrap_or_default();
     let client_ca = section.paths("client_ca").unwrap_or_default();
     if mode != ClientCertificates::Off && client_ca.is_empty() {
@@ -166,9 +161,22 @@ mod tests {
     fn every_fault_of_every_section_is_listed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dataplane.toml");
-        std::fs::write(&file, "[[xks]]\nlisten = \"x\"\nclient_certificates = \"require\"\n[[xks.certificate]]\n[sync]\nendpoint = \"http://h\"\n").unwrap();
+        std::fs::write(
+            &file,
+            "[[xks]]\nlisten = \"x\"\nclient_certificates = \"require\"\n[[xks.certificate]]\n[sync]\nendpoint = \"http://h\"\n",
+        )
+        .unwrap();
         let text = read(&file).unwrap_err().to_string();
-        for fault in ["state_dir is missing", "xks.listen must be", "xks.client_ca must name", "xks.certificate.chain is missing", "xks.certificate.key is missing", "sync.endpoint must be https://HOST:PORT", "sync.ca is missing", "keys.seals is missing"] {
+        for fault in [
+            "state_dir is missing",
+            "xks.listen must be",
+            "xks.client_ca must name",
+            "xks.certificate.chain is missing",
+            "xks.certificate.key is missing",
+            "sync.endpoint must be https://HOST:PORT",
+            "sync.ca is missing",
+            "keys.seals is missing",
+        ] {
             assert!(text.contains(fault), "{fault} in\n{text}");
         }
     }

@@ -144,9 +144,7 @@ impl<'s> Section<'s> {
 
     /// Texts.
     pub(crate) fn texts(&self, key: &'static str) -> Option<Vec<String>> {
-        self.read(key, "a list of texts", |item| {
-            item.as_array()?.iter().map(|value| value.as_str().map(ToOwned::to_owned)).collect()
-        })
+        self.read(key, "a list of texts", |item| item.as_array()?.iter().map(|value| value.as_str().map(ToOwned::to_owned)).collect())
     }
 
     /// A file or folder; a relative one is relative to the configuration file's folder.

@@ -24,7 +24,8 @@ fn the_main_job_runs_on_embedded_defaults_and_conforms() {
     let ended = run(&["conformance".as_ref(), "--target".as_ref(), json.as_os_str(), "--facts".as_ref(), facts.as_os_str()]);
     assert!(ended.status.success() && !ended.stdout.contains("not asked"), "{}", ended.stdout);
 
-    let ended = run(&["conformance".as_ref(), "--json".as_ref(), "--only".as_ref(), "encrypt".as_ref(), "--target".as_ref(), json.as_os_str()]);
+    let ended =
+        run(&["conformance".as_ref(), "--json".as_ref(), "--only".as_ref(), "encrypt".as_ref(), "--target".as_ref(), json.as_os_str()]);
     let report: Value = serde_json::from_str(&ended.stdout).unwrap();
     let cases = report["cases"].as_array().unwrap();
     assert!(report["failed"] == 0 && report["passed"] == cases.len() && cases.iter().all(|case| case["ok"] == true), "{}", ended.stdout);

@@ -135,11 +135,7 @@ impl Drop for Holdfast {
 /// Runs `holdfast` with `args` to its end.
 pub(crate) fn run<S: AsRef<OsStr>>(args: &[S]) -> Ended {
     let output = Command::new(env!("CARGO_BIN_EXE_holdfast")).args(args).stdin(Stdio::null()).output().unwrap();
-    Ended {
-        status: output.status,
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ended { status: output.status, stdout: String::from_utf8(output.stdout).unwrap(), stderr: String::from_utf8(output.stderr).unwrap() }
 }
 
 /// Far longer than anything that a test waits for should take on a busy machine.
