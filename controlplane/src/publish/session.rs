@@ -115,6 +115,9 @@ struct Held {
     revision: Option<Revision>,
     /// The build with the same digest, where it is remembered.
     known: Option<Arc<Built>>,
+    /// The first revision of which it is known that the node means ours by it. What it has on disk may be older, and of a control plane
+    /// whose directory was put back since: under the same number, something else.
+    from: Revision,
 }
 
 /// A push that was begun.
@@ -156,7 +159,7 @@ impl Session {
             return Ok(None);
         }
         if hello.digest.is_empty() {
-            self.held = Some(Held { revision: None, known: None });
+            self.held = Some(Held { revision: None, known: None, from: Revision::default() });
             return Ok(None);
         }
         let applied = Revision::from(hello.applied.ok_or(ProtocolFault::Missing("applied"))?);
@@ -165,10 +168,9 @@ impl Session {
         let same = self.target.digest == hello.digest.as_slice();
         let known = if same { Some(&self.target) } else { recent.find(&hello.digest) };
         // Revisions greater than ours are not ours: an old data directory was put back.
-        let known = known.filter(|_| applied <= self.target.revision).cloned();
-        let acked = known.is_some().then_some(Acked { applied, durable, committed_at_ms: None });
-        self.held = Some(Held { revision: Some(applied), known });
-        Ok(acked)
+        let known = known.filter(|known| applied <= known.revision).cloned();
+        let held = self.held.insert(Held { revision: Some(applied), known, from: applied });
+        Ok(held.acked(Acked { applied, durable, committed_at_ms: None }))
     }
 
     /// The node has applied a push, or written one to disk. `None`: it speaks of a configuration that isn't known here, so that nothing
@@ -184,12 +186,13 @@ impl Session {
         let mut committed_at_ms = None;
         if let Some(flight) = self.flight.take_if(|f| f.built.revision == applied && f.stage == Stage::Sent) {
             committed_at_ms = Some(flight.built.committed_at_ms);
-            *held = Held { revision: Some(applied), known: Some(flight.built) };
+            let from = if held.known.is_some() { held.from } else { applied };
+            *held = Held { revision: Some(applied), known: Some(flight.built), from };
             self.refused = None;
         } else if held.revision != Some(applied) {
             return Err(ProtocolFault::NotSent(applied));
         }
-        Ok(held.known.is_some().then_some(Acked { applied, durable, committed_at_ms }))
+        Ok(held.acked(Acked { applied, durable, committed_at_ms }))
     }
 
     /// The node refused the push in flight and changed nothing. `None`: the nack is of no push in flight, or is answered by a full push.
@@ -278,6 +281,12 @@ impl Session {
 impl Held {
     fn is(&self, target: &Built) -> bool {
         self.revision == Some(target.revision) && self.known.as_ref().is_some_and(|known| known.digest == target.digest)
+    }
+
+    /// What may be concluded from the node's words.
+    fn acked(&self, said: Acked) -> Option<Acked> {
+        let durable = said.durable.filter(|durable| *durable >= self.from);
+        self.known.is_some().then_some(Acked { durable, ..said })
     }
 
     fn behind(&self, target: &Built) -> bool {

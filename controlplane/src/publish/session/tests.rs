@@ -450,6 +450,39 @@ fn nothing_is_concluded_from_the_revision_of_an_unknown_configuration() {
 }
 
 #[test]
+fn what_lies_on_a_disk_counts_only_from_the_first_revision_that_is_known_to_be_ours() {
+    let (five, nine) = (built([store(1, false)], 5), built([store(1, false), key(1, 1, false)], 9));
+    let mut recent = Recent::default();
+    recent.push(Arc::clone(&five));
+    let said = |applied: u64, durable: u64| wire::Ack {
+        applied: Some(revision(applied).into()),
+        durable: Some(revision(durable).into()),
+        unusable: Vec::new(),
+    };
+    // What the node holds → whether its disk is believed before the push, while that is not on disk, and when it is.
+    let table = [
+        (5, 5, five.digest, [Some(5), Some(5), Some(9)]),
+        (5, 4, five.digest, [None, None, Some(9)]),
+        (6, 6, five.digest, [None, None, Some(9)]),
+        (5, 5, [0; 32], [None, None, Some(9)]),
+    ];
+    for (applied, durable, digest, believed) in table {
+        let mut session = Session::new(Arc::clone(&nine), None);
+        let (a, d) = (Some(revision(applied).into()), Some(revision(durable).into()));
+        let hello = wire::Hello { applied: a, durable: d, digest: digest.to_vec(), ..wire::Hello::default() };
+        let told = [session.hello(&hello, &recent).unwrap(), pushed(&mut session, &said(9, durable)), session.ack(&said(9, 9)).unwrap()];
+        let counters = told.map(|acked| Some(acked?.durable?.counter));
+        assert_eq!(counters, believed, "{applied} {durable}");
+    }
+}
+
+/// Sends a push whole and takes its acknowledgement.
+fn pushed(session: &mut Session, ack: &wire::Ack) -> Option<Acked> {
+    while let Next::Send(_) = session.poll(Instant::now()) {}
+    session.ack(ack).unwrap()
+}
+
+#[test]
 fn what_can_not_have_been_acknowledged_ends_the_stream() {
     let ack = |applied, durable: Option<u64>| wire::Ack {
         applied: Some(revision(applied).into()),
