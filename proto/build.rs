@@ -6,7 +6,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=holdfast");
     let files = ["holdfast/sync/v1/sync.proto", "holdfast/admin/v1/admin.proto"];
     let descriptors = protox::compile(files, ["."])?;
-    tonic_prost_build::configure().skip_debug(WITH_SECRETS).compile_fds(descriptors)?;
+    // Whoever opens a stream brings the transport: this crate does no I/O.
+    tonic_prost_build::configure().build_transport(false).skip_debug(WITH_SECRETS).compile_fds(descriptors)?;
     Ok(())
 }
 
