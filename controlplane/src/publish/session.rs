@@ -284,9 +284,9 @@ impl Held {
     }
 
     /// What may be concluded from the node's words.
-    fn acked(&self, said: Acked) -> Option<Acked> {
-        let durable = said.durable.filter(|durable| *durable >= self.from);
-        self.known.is_some().then_some(Acked { durable, ..said })
+    fn acked(&self, mut said: Acked) -> Option<Acked> {
+        said.durable = said.durable.filter(|durable| *durable >= self.from);
+        self.known.is_some().then_some(said)
     }
 
     fn behind(&self, target: &Built) -> bool {
