@@ -1,4 +1,5 @@
 //! The layout of the workspace: dependencies point one way, and the tools that judge the product share no code with it.
+#![cfg(test)]
 
 use std::{collections::BTreeSet, process::Command};
 

@@ -54,13 +54,13 @@ impl Source {
     /// Reads and parses `file`.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(file).map_err(|cause| ConfigError::Unreadable { file: file.into(), cause })?;
-        Self::parse(file, text)
+        Self::parse(file, &text)
     }
 
-    fn parse(file: &Path, text: String) -> Result<Self, ConfigError> {
-        let document = Document::parse(text.clone()).map_err(|error| ConfigError::Syntax {
+    fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(text.to_owned()).map_err(|error| ConfigError::Syntax {
             file: file.into(),
-            line: error.span().map_or(1, |span| line_at(&text, span.start)),
+            line: error.span().map_or(1, |span| line_at(text, span.start)),
             message: error.message().trim().to_owned(),
         })?;
         Ok(Self { file: file.into(), document, faults: RefCell::new(Vec::new()) })
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str, read: impl FnOnce(&Section<'_>)) -> Vec<String> {
-        let source = Source::parse(Path::new("/etc/h/x.toml"), text.into()).unwrap();
+        let source = Source::parse(Path::new("/etc/h/x.toml"), text).unwrap();
         let root = source.root();
         read(&root);
         root.finish();
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_syntax_error_names_its_line() {
-        let error = Source::parse(Path::new("x.toml"), "a = 1\nb = = 2\n".into()).err().unwrap();
+        let error = Source::parse(Path::new("x.toml"), "a = 1\nb = = 2\n").err().unwrap();
         assert!(error.to_string().starts_with("x.toml:2: "), "{error}");
     }
 }
