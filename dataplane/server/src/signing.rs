@@ -1,8 +1,9 @@
 //! Derived SigV4 signing keys, kept so that a request costs one HMAC and not five.
 //!
-//! Holds: a key is kept only after a signature verified under it, so that strangers can't fill the cache; for two days at most; and
-//! no longer than the snapshot keeps its credential, since the swap that drops a credential purges its keys. It is never asked
-//! whether a credential is live: the request path looked that up in its snapshot before. Keys wipe themselves when they drop.
+//! Holds: a key is kept only after a signature verified under it, so that strangers can't fill the cache (the decoy has one place a
+//! day); for two days at most; and no longer than the snapshot keeps its credential, since the swap that drops a credential purges its
+//! keys. It is never asked whether a credential is live: the request path looked that up in its snapshot before. Keys wipe themselves
+//! when they drop.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -69,6 +70,10 @@ impl SigningKeys {
         let found = self.find(slot, secret, request.region);
         let verified = claim.verify(request.head, &found.key, request.body, offset);
         if credential.is_none() {
+            if !found.kept {
+                // Or the second unknown access key would take longer than the second bad signature. It has one place a day.
+                self.keys.insert(slot, Kept { region: request.region.into(), key: found.key });
+            }
             return Err(AuthError::UnknownAccessKey);
         }
         if verified.is_ok() && !found.kept {
@@ -153,6 +158,30 @@ mod tests {
         keys.keep(slot(1, midnight - Duration::from_secs(1)), kept("a", noon), midnight);
         keys.keep(slot(1, midnight), kept("a", midnight), midnight);
         assert_eq!(keys.keys.len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_access_key_costs_no_more_than_a_bad_signature() {
+        let keys = SigningKeys::default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 86_400 + 43_200);
+        let mut headers = http::HeaderMap::new();
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/20241004/a/kms-xks-proxy/aws4_request, SignedHeaders=host;x-amz-date, Signature={}",
+            "A".repeat(20),
+            "0".repeat(64)
+        );
+        for (name, value) in [("host", "localhost"), ("x-amz-date", "20241004T120000Z"), ("authorization", &authorization)] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let head = Head { method: "POST", path: "/kms/xks/v1/health", authority: None, headers: &headers };
+        let request = Request { head: &head, body: b"", region: "a", now };
+        let decoy = Slot { credential: keys.decoy.id, generation: 0, day: Day::of(now) };
+        for _ in 0..2 {
+            let refused = keys.verify(holdfast_wire::sigv4::claim(&head).unwrap(), None, &request);
+            assert_eq!(refused.unwrap_err(), AuthError::UnknownAccessKey);
+            assert!(keys.find(decoy, "", "a").kept);
+            assert_eq!(keys.keys.len(), 1);
+        }
     }
 
     #[test]
