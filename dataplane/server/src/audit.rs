@@ -193,8 +193,10 @@ impl Files {
             self.file = BufWriter::new(open(&self.directory, day)?);
             self.day = day;
         }
-        serde_json::to_writer(&mut self.file, record)?;
-        self.file.write_all(b"\n")
+        // In one piece, so that a disk that is full takes all of a line or nothing.
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -259,8 +259,11 @@ impl DataPlane {
         // Every connection holds a permit until it ends.
         let ended = self.permits.acquire_many(self.max_connections);
         let idle = timeout(IN_FLIGHT, ended).await.is_ok_and(|permits| permits.is_ok());
-        // The late ones.
+        // The late ones. They are woken and end at once; what they leave in the audit trail is there before it ends.
         self.drain.advance(Phase::Closed);
+        if !idle {
+            let _ = timeout(CUT_OFF, self.permits.acquire_many(self.max_connections)).await;
+        }
         if let Some(sync) = self.sync.take() {
             sync.stop(idle).await;
         }
@@ -396,3 +399,5 @@ const fn timeouts(settings: &Settings) -> Timeouts {
 
 /// For what is in flight when a drain has stopped accepting (design §4).
 const IN_FLIGHT: Duration = Duration::from_secs(10);
+/// For connections that were told to end at once.
+const CUT_OFF: Duration = Duration::from_secs(1);
