@@ -14,10 +14,10 @@ use std::{
 
 use holdfast_wire::path::Operation;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub use self::clock::ClockOffsets;
-use crate::trail::Outcome;
+use crate::{sync::gauges::PROPAGATION, trail::Outcome};
 
 /// The process's metrics as Prometheus reads them.
 #[derive(Clone, Debug)]
@@ -79,6 +79,7 @@ pub fn install() -> Result<Exporter, InstallError> {
         return Ok(exporter.clone());
     }
     let builder = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS).map_err(InstallError)?;
+    let builder = builder.set_buckets_for_metric(Matcher::Full(PROPAGATION.into()), &PROPAGATION_BUCKETS).map_err(InstallError)?;
     let exporter = Exporter(builder.install_recorder().map_err(InstallError)?);
     describe();
     *installed = Some(exporter.clone());
@@ -265,6 +266,8 @@ const CLOCK_OFFSET: &str = "holdfast_clock_offset_seconds";
 
 /// Upper bounds in seconds: fine where a local key answers, with the deadline (200 ms) and KMS's own (250 ms) among them.
 const LATENCY_BUCKETS: [f64; 14] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 1.0];
+/// Upper bounds in seconds: a block is to be in use within 0.1 s, an admin's answer waits 5 s for it, a node is away after 600.
+const PROPAGATION_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0];
 const MAX_STORE_LABELS: usize = 1_000;
 const UPKEEP: Duration = Duration::from_secs(1);
 const UPKEEPS_PER_FADE: u64 = 60;

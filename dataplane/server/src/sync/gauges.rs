@@ -72,6 +72,6 @@ const EPOCH: &str = "holdfast_snapshot_epoch_milliseconds";
 const COUNTER: &str = "holdfast_snapshot_counter";
 const AGE: &str = "holdfast_snapshot_age_seconds";
 const UNUSABLE: &str = "holdfast_unusable_keys";
-const PROPAGATION: &str = "holdfast_propagation_seconds";
+pub(crate) const PROPAGATION: &str = "holdfast_propagation_seconds";
 const PUSHES: &str = "holdfast_pushes_total";
 const WRITE_FAILURES: &str = "holdfast_state_write_failures_total";
