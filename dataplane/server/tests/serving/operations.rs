@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     client::{Connection, Signer, decrypt, encrypt, path, plain},
-    rig::{ACCESS_KEY, KEY_ID, REGION, Rig, SECRET, STORE, credential, key, without_credential},
+    rig::{ACCESS_KEY, KEY_ID, Rig, STORE, credential, key, without_credential},
 };
 
 #[tokio::test]
@@ -210,7 +210,6 @@ async fn a_request_that_does_not_authenticate_learns_nothing() {
     assert_eq!(connection.call("metadata", &plain("metadata")).await.status, 401);
     connection.send(second.request(&path, &body)).await;
     assert_eq!(connection.receive().await.unwrap().status, 200);
-    assert!(!SECRET.is_empty() && !REGION.is_empty());
 }
 
 #[tokio::test]

@@ -41,6 +41,9 @@ impl<'w> MakeWriter<'w> for Log {
 #[tokio::test]
 async fn no_plaintext_and_no_secret_is_ever_shown() {
     let log = Log::default();
+    // While there is one subscriber only, what a thread of another test logs first is switched off for this one as well (tracing-core
+    // asks the thread that comes first, which has none). A second one makes it ask both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     // On this thread alone, where all of the data plane runs too.
     let _logging = tracing::subscriber::set_default(
         tracing_subscriber::fmt().json().with_max_level(LevelFilter::TRACE).with_writer(log.clone()).finish(),
