@@ -11,6 +11,8 @@ mod identities;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod numbers;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod reloads;
