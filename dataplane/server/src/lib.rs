@@ -14,6 +14,7 @@ pub mod sync;
 pub mod tasks;
 
 mod audit;
+mod background;
 mod authorize;
 mod body;
 mod deadline;

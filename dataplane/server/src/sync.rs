@@ -26,6 +26,7 @@ use tracing::error;
 
 use self::{client::Client, keeper::Keeper};
 use crate::{
+    background::Background,
     cache::Cache,
     live::Live,
     metrics::Metrics,
@@ -70,30 +71,33 @@ pub struct Sync {
     writer: JoinHandle<()>,
     live: Arc<Live>,
     cache: Arc<Cache>,
+    /// Where all of them run.
+    _background: Background,
 }
 
-/// Starts what keeps a node's configuration, on the current runtime. Without `settings` there is no control plane, but counts are
+/// Starts what keeps a node's configuration, on threads of its own. Without `settings` there is no control plane, but counts are
 /// kept all the same.
 ///
 /// # Errors
-/// Where the thread for key tasks can't be started.
+/// Where a thread can't be started.
 pub fn spawn(settings: Option<SyncSettings>, parts: Parts) -> io::Result<Sync> {
     gauges::describe();
+    let background = Background::start()?;
     let stop = CancellationToken::new();
     let (leaving, left) = watch::channel(false);
     let held = parts.live.load_full();
     let (durable_to, durable) = watch::channel(held.revision);
     let (installed, to_write) = watch::channel(held);
-    let writer = tokio::spawn(keeper::write_last_good(Arc::clone(&parts.cache), to_write, durable_to));
+    let writer = background.handle().spawn(keeper::write_last_good(Arc::clone(&parts.cache), to_write, durable_to));
     let (live, cache) = (Arc::clone(&parts.live), Arc::clone(&parts.cache));
     let mut keeper = JoinSet::new();
-    keeper.spawn(Keeper { live: Arc::clone(&live), cache: Arc::clone(&cache) }.run(stop.clone()));
+    keeper.spawn_on(Keeper { live: Arc::clone(&live), cache: Arc::clone(&cache) }.run(stop.clone()), background.handle());
     let mut client = JoinSet::new();
     if let Some(settings) = settings {
         let tasks = Tasks::start(Arc::clone(&parts.seals))?;
-        client.spawn(Client { settings, parts, tasks, leaving: left, installed, durable }.run(stop.clone()));
+        client.spawn_on(Client { settings, parts, tasks, leaving: left, installed, durable }.run(stop.clone()), background.handle());
     }
-    Ok(Sync { leaving, stop, client, keeper, writer, live, cache })
+    Ok(Sync { leaving, stop, client, keeper, writer, live, cache, _background: background })
 }
 
 impl Sync {

@@ -16,7 +16,7 @@ use std::{
 use holdfast_proto::ids::CredentialId;
 
 use super::snapshot::Snapshot;
-use crate::signing::SigningKeys;
+use crate::{background, signing::SigningKeys};
 
 /// The thread; it ends when this drops.
 pub(super) struct Reaper(Sender<Replaced>);
@@ -30,7 +30,10 @@ impl Reaper {
     /// Starts the thread.
     pub(super) fn start(signing: Arc<SigningKeys>) -> io::Result<Self> {
         let (sender, replaced) = mpsc::channel();
-        thread::Builder::new().name("holdfast-reaper".into()).spawn(move || run(&replaced, &signing))?;
+        thread::Builder::new().name("holdfast-reaper".into()).spawn(move || {
+            background::yield_to_requests();
+            run(&replaced, &signing);
+        })?;
         Ok(Self(sender))
     }
 

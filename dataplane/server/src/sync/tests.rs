@@ -187,7 +187,7 @@ impl TestNode {
 
     /// Ends as a killed process does: nothing is written any more.
     async fn crash(self) -> (TempDir, Maker) {
-        let Sync { mut client, mut keeper, writer, .. } = self.sync;
+        let Sync { mut client, mut keeper, writer, _background, .. } = self.sync;
         client.shutdown().await;
         keeper.shutdown().await;
         writer.await.unwrap();
