@@ -1,8 +1,9 @@
 //! Making a data directory, and making what a node needs to join.
 //!
-//! Always holds: `init` touches no directory that is initialised, and leaves none half done: the store comes last, and until it is there
-//! the directory doesn't count. `enroll` needs only the authority, so that it works beside a running control plane: a node is registered
-//! when it first connects.
+//! Always holds: `init` writes the mark `unfinished` before anything else, and makes it `format` when all is there; a directory counts
+//! once it has that. Only what lies beside the first mark is ever removed: a data directory that lost its `format`, such as one that is
+//! half restored, is left alone. `enroll` needs only the authority, so that it works beside a running control plane: a node is
+//! registered when it first connects.
 
 use std::{
     fs, io,
@@ -81,8 +82,8 @@ pub enum InitError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its folder has something in it.
-    #[error("{} has other things in it", dir.display())]
+    /// Its folder has something in it that no `init` left unfinished.
+    #[error("{} is not empty, and was left as it is", dir.display())]
     Occupied {
         /// The folder.
         dir: PathBuf,
@@ -113,7 +114,8 @@ pub enum InitError {
 /// Makes a data directory: authority, server certificate, both seals, the user `admin`, and on request a demo. Blocks.
 ///
 /// # Errors
-/// [`InitError`], `Open(Initialised)` where there is one already.
+/// [`InitError`], `Open(Initialised)` where there is one already; `Occupied` where `dir` has anything in it that was not left by an
+/// `init` that did not get to its end.
 pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
     match initialised(dir) {
         Ok(()) => return Err(OpenError::Initialised { dir: dir.into() }.into()),
@@ -121,7 +123,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
         Err(unreadable) => return Err(unreadable.into()),
     }
     files::make_dir(dir)?;
-    clear_unfinished(dir)?;
+    begin(dir)?;
     let admin_password = match options.admin_password {
         Some(given) => given,
         None => generate()?,
@@ -143,7 +145,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
     let (promised, shown) = demo.unzip();
     let entries = [Entry::User(admin)].into_iter().chain(promised.map(Box::new).map(Entry::Demo));
     first_entries(dir, entries.map(EntryChange::Put).collect())?;
-    files::write_public(&dir.join(COMPLETE), "holdfast-controlplane\n")?;
+    complete(dir)?;
     Ok(InitReport {
         admin_password,
         demo: shown,
@@ -186,20 +188,31 @@ pub(crate) fn initialised(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Removes what an `init` left that did not get to its end; refuses anything else.
-fn clear_unfinished(dir: &Path) -> Result<(), InitError> {
+/// Marks an empty directory as unfinished, or removes what lies beside that mark; refuses anything else.
+fn begin(dir: &Path) -> Result<(), InitError> {
     let failed = |cause| FileError::Read { path: dir.into(), cause };
     let ours = [files::CA, files::CA_KEY, files::SERVER, files::SERVER_KEY, files::CONTROL_SEAL, files::KEY_SEAL, "store", "lock"];
     let entries = fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    if entries.iter().any(|entry| !ours.iter().any(|ours| entry.file_name() == *ours)) {
+    if entries.is_empty() {
+        return Ok(files::write_public(&dir.join(UNFINISHED), "holdfast-controlplane\n")?);
+    }
+    let (mark, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.file_name() == UNFINISHED);
+    if mark.is_empty() || others.iter().any(|entry| !ours.iter().any(|ours| entry.file_name() == *ours)) {
         return Err(InitError::Occupied { dir: dir.into() });
     }
-    for entry in entries {
+    for entry in others {
         let path = entry.path();
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(|cause| FileError::Write { path, cause })?;
     }
     Ok(())
+}
+
+/// Makes the one mark the other: at no time are there both, or neither.
+fn complete(dir: &Path) -> Result<(), FileError> {
+    let path = dir.join(COMPLETE);
+    let renamed = fs::rename(dir.join(UNFINISHED), &path).and_then(|()| fs::File::open(dir)?.sync_all());
+    renamed.map_err(|cause| FileError::Write { path, cause })
 }
 
 fn first_entries(dir: &Path, changes: Vec<EntryChange>) -> Result<(), InitError> {
@@ -218,5 +231,7 @@ fn first_entries(dir: &Path, changes: Vec<EntryChange>) -> Result<(), InitError>
 
 /// The first user.
 pub(crate) const ADMIN: &str = "admin";
-/// Written last: without it the directory is not initialised.
+/// Comes first and goes last: what lies beside it was not finished, and nobody has used it.
+const UNFINISHED: &str = "unfinished";
+/// Comes last: without it the directory is not initialised.
 const COMPLETE: &str = "format";

@@ -36,13 +36,42 @@ async fn init_keeps_secrets_to_the_owner_and_is_done_once() {
 
 #[test]
 fn an_init_that_was_cut_short_is_done_again_and_a_strangers_folder_is_left_alone() {
+    let (dir, report) = made();
+    fs::rename(data(&dir).join("format"), data(&dir).join("unfinished")).unwrap();
+    let before = fs::read(&report.key_seal).unwrap();
+    init(&data(&dir), InitOptions::default()).unwrap();
+    assert_ne!(fs::read(&report.key_seal).unwrap(), before);
+    assert!(data(&dir).join("format").exists() && !data(&dir).join("unfinished").exists());
+    let other = tempfile::tempdir().unwrap();
+    for name in ["thesis.txt", "unfinished"] {
+        fs::write(other.path().join(name), "years").unwrap();
+        assert!(matches!(init(other.path(), InitOptions::default()), Err(InitError::Occupied { .. })));
+    }
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn an_init_that_fails_leaves_its_mark_so_that_the_next_one_can_clear_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = InitOptions { server_names: vec!["naïve".into()], ..InitOptions::default() };
+    assert!(matches!(init(dir.path(), bad), Err(InitError::Pki(_))));
+    assert!(dir.path().join("key-seal").exists() && dir.path().join("unfinished").exists());
+    init(dir.path(), InitOptions::default()).unwrap();
+}
+
+#[test]
+fn a_half_restored_directory_keeps_its_keys() {
     let (dir, _) = made();
     fs::remove_file(data(&dir).join("format")).unwrap();
-    init(&data(&dir), InitOptions::default()).unwrap();
-    let other = tempfile::tempdir().unwrap();
-    fs::write(other.path().join("thesis.txt"), "years").unwrap();
-    assert!(matches!(init(other.path(), InitOptions::default()), Err(InitError::Occupied { .. })));
-    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+    let contents = || {
+        let mut paths = files(&data(&dir));
+        paths.sort();
+        paths.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = contents();
+    let refused = init(&data(&dir), InitOptions::default()).unwrap_err();
+    assert!(matches!(refused, InitError::Occupied { .. }), "{refused:?}");
+    assert!(before.len() > 6 && contents() == before);
 }
 
 #[tokio::test]
