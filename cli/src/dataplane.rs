@@ -31,6 +31,7 @@ pub(crate) fn run(args: &DataPlaneArgs) -> Result<ExitCode, Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
         let plane = DataPlane::start(config.settings).await.map_err(Failure::from_error)?;
         signals.next().await;
+        tracing::info!("draining; a second signal ends the delay");
         plane.drain(signals.next()).await;
         Ok(ExitCode::SUCCESS)
     })

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use holdfast_controlplane::{EnrollOptions, enroll, names::NodeName};
 
-use crate::{failure::Failure, output};
+use crate::{config::dataplane::host_of_https, failure::Failure, output};
 
 /// Data planes, as the control plane knows them
 #[derive(Args, Debug)]
@@ -45,6 +45,9 @@ struct EnrollArgs {
 pub(crate) fn run(args: NodeArgs) -> Result<ExitCode, Failure> {
     let NodeCommand::Enroll(args) = args.command;
     let name = NodeName::try_from(args.name.as_str()).map_err(Failure::from_error)?;
+    if host_of_https(&args.sync_endpoint).is_none() {
+        return Err(Failure::new(format!("--sync-endpoint {}: must be https://HOST:PORT", args.sync_endpoint)));
+    }
     let options = EnrollOptions { xks_names: args.xks_name, key_seal: args.key_seal, dataplane_toml: dataplane_toml(&args.sync_endpoint) };
     enroll(&args.data_dir, &name, &args.out, options).map_err(Failure::from_error)?;
     output::line(&format!(

@@ -119,10 +119,12 @@ fn sync(section: &Section<'_>) -> Option<SyncSettings> {
     Some(SyncSettings { endpoint: endpoint?, server_name: server_name?, certificate: certificate?, key: key?, ca: ca? })
 }
 
-fn host_of_https(endpoint: &str) -> Option<&str> {
+/// The host of `https://HOST:PORT`, without an IPv6 address's brackets.
+pub(crate) fn host_of_https(endpoint: &str) -> Option<&str> {
     let (host, port) = endpoint.strip_prefix("https://")?.trim_end_matches('/').rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty() && port.parse::<u16>().is_ok()).then_some(host)
+    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b));
+    (is_host && port.parse::<u16>().is_ok()).then_some(host)
 }
 
 fn size(number: Option<u64>, default: usize) -> usize {

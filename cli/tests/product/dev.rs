@@ -2,6 +2,10 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
+use holdfast_bench::{
+    plan::{End, LoadPlan},
+    target::Target,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -9,6 +13,7 @@ use crate::{
     admin::Admin,
     client::{ask, dev_arguments, handout},
     process::{Holdfast, run},
+    site::run_load,
 };
 
 #[test]
@@ -81,6 +86,41 @@ fn a_deleted_dev_json_gets_a_new_credential_and_dev_says_so() {
     assert_ne!(before["xks"]["access_key_id"], after["xks"]["access_key_id"]);
     assert_eq!(before["xks"]["key_id"], after["xks"]["key_id"]);
     assert_eq!(decrypt(&after, &sealed), "aGVsbG8=");
+}
+
+#[test]
+fn a_quota_throttles_what_is_over_it() {
+    let folder = TempDir::new().unwrap();
+    let mut arguments = dev_arguments(folder.path());
+    arguments.extend(["--xks-quota".into(), "5".into()]);
+    let mut dev = Holdfast::start(&arguments);
+    dev.wait_for("curl --aws-sigv4");
+    let mut plan = LoadPlan::new(vec![Target::read(&folder.path().join("dev.json")).unwrap()]);
+    plan.end = End::Requests(200);
+    let report = run_load(plan);
+    assert!(report.answered() >= 5, "{report}");
+    assert!(report.failed() > 100, "{report}");
+    for (_, failure, _) in report.failures() {
+        assert!(failure.to_string().contains("429 ThrottlingException"), "{failure}");
+    }
+}
+
+#[test]
+fn another_region_is_refused_on_a_second_start() {
+    let folder = TempDir::new().unwrap();
+    let mut arguments = dev_arguments(folder.path());
+    arguments.extend(["--region".into(), "eu-west-1".into()]);
+    let mut first = Holdfast::start(&arguments);
+    first.wait_for("curl --aws-sigv4");
+    assert_eq!(handout(folder.path())["xks"]["region"], "eu-west-1");
+    assert!(encrypt(&handout(folder.path()))["ciphertext"].is_string());
+    assert_eq!(first.stop().0.code(), Some(0));
+
+    let last = arguments.len() - 1;
+    arguments[last] = "us-west-2".into();
+    let ended = run(&arguments);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("--region us-west-2") && ended.stderr.contains("eu-west-1"), "{}", ended.stderr);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The planes as two processes, from the shipped example configurations.
 
-use std::fs;
+use std::{fs, net::TcpStream, process::Command};
 
 use holdfast_bench::plan::End;
 use tempfile::TempDir;
@@ -42,6 +42,43 @@ fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included
 }
 
 #[test]
+fn a_drain_goes_on_accepting_until_a_second_signal_ends_its_delay() {
+    let site = Site::new();
+    let mut control = site.start_control_plane();
+    let sync = control.wait_for_listener("sync");
+    site.enroll("node-1", sync);
+    let config = site.data_plane_config(sync);
+    let text = fs::read_to_string(&config).unwrap().replace("drain_delay_seconds = 0", "drain_delay_seconds = 600");
+    fs::write(&config, text).unwrap();
+    let mut data = start_data_plane(&config);
+    let (xks, ops) = (data.wait_for_listener("xks"), data.wait_for_listener("ops"));
+    control.wait_for("the demo key store is ready");
+    assert_eq!(status(&format!("http://{ops}/readyz")), "200");
+
+    data.signal("TERM");
+    data.wait_for("draining");
+    assert_all_right(&site.load(xks));
+    for path in ["readyz", "ping"] {
+        assert_eq!(status(&format!("http://{ops}/{path}")), "503", "{path}");
+    }
+    data.signal("TERM");
+    assert_eq!(data.ended().0.code(), Some(0));
+    assert!(TcpStream::connect(xks).is_err(), "still listening");
+}
+
+#[test]
+fn a_control_plane_lists_all_faults_of_its_configuration() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("controlplane.toml");
+    fs::write(&config, "colour = 1\n[api]\nlisten = \"here\"\n").unwrap();
+    let ended = run(&["controlplane".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    assert_eq!(ended.status.code(), Some(1));
+    for fault in [":1: colour is not a setting", ":1: data_dir is missing", ":3: api.listen must be", "sync.listen is missing"] {
+        assert!(ended.stderr.contains(fault), "{fault} in\n{}", ended.stderr);
+    }
+}
+
+#[test]
 fn check_lists_everything_that_is_wrong_and_starts_nothing() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("dataplane.toml");
@@ -61,4 +98,9 @@ fn check_lists_everything_that_is_wrong_and_starts_nothing() {
     for file in ["no.crt", "no.key", "no-seal"] {
         assert!(ended.stderr.contains(file), "{file} in\n{}", ended.stderr);
     }
+}
+
+fn status(url: &str) -> String {
+    let output = Command::new("curl").args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", url]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -89,8 +89,13 @@ impl Holdfast {
     }
 
     /// SIGTERM, then its exit status; all its output is in what comes back.
-    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         while let Ok(Line(line)) = self.lines.recv() {
             self.note(&line);
