@@ -7,7 +7,7 @@ use crate::{
     publish::NodeView,
     store::{
         View,
-        entry::{Entry, EntryChange, NodeEntry},
+        entry::{Entry, EntryChange, Fingerprint, NodeEntry},
     },
 };
 
@@ -26,19 +26,24 @@ impl Core {
         if self.publisher.resync(name) { Ok(()) } else { Err(CoreError::NotFound("connected node")) }
     }
 
-    /// Forgets a node: its stream ends, certificates that it has are refused, and nothing waits for it any more.
+    /// Forgets a node: its stream ends, certificates that it has are refused, and nothing waits for it any more. A name that never
+    /// connected is forgotten, too, so that what was enrolled for it and got lost can't be used. Whether the node was registered.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`].
-    pub async fn forget_node(&self, _permit: &Permit<Administer>, name: &NodeName) -> Result<(), CoreError> {
+    /// [`CoreError::Read`] or [`CoreError::Commit`].
+    pub async fn forget_node(&self, _permit: &Permit<Administer>, name: &NodeName) -> Result<bool, CoreError> {
         let plan = |view: &View| {
-            let node = view.node(name)?.filter(|node| node.registered).ok_or(CoreError::NotFound("node"))?;
-            let forgotten = Entry::Node(NodeEntry { revoked_ms: Some(super::draw::now_ns() / 1_000_000), registered: false, ..node });
-            Ok(Plan { changes: vec![EntryChange::Put(forgotten)], answer: () })
+            let known = view.node(name)?;
+            let registered = known.as_ref().is_some_and(|node| node.registered);
+            // Of a node that never came, its certificate isn't known; what counts is when the name was forgotten.
+            let (fingerprint, enrolled_ms) = known.map_or((Fingerprint([0; 32]), 0), |node| (node.fingerprint, node.enrolled_ms));
+            let revoked_ms = Some(super::draw::now_ns() / 1_000_000);
+            let forgotten = NodeEntry { name: name.clone(), fingerprint, enrolled_ms, revoked_ms, registered: false };
+            Ok(Plan { changes: vec![EntryChange::Put(Entry::Node(forgotten))], answer: registered })
         };
-        self.writer.change(plan).await?;
+        let (registered, _) = self.writer.change(plan).await?;
         // After the commit: a stream that begins meanwhile is refused by what was committed, or found here.
         self.publisher.forget(name);
-        Ok(())
+        Ok(registered)
     }
 }

@@ -247,9 +247,26 @@ async fn a_forgotten_node_is_cut_off_and_its_certificate_refused() {
     assert_ne!(node.ended().await.code(), Code::Ok);
     assert!(Node::connect(&plane.dir.path().join("node-1"), plane.running.sync_addr()).await.is_err());
     assert!(admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
-    assert_eq!(admin.forget_node(forget).await.unwrap_err().code(), Code::NotFound);
+    admin.forget_node(forget).await.unwrap();
     let resync = ResyncNodeRequest { name: "node-1".into() };
     assert_eq!(admin.resync_node(resync).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_node_that_never_connected_can_be_forgotten_and_enrolled_anew() {
+    let plane = Plane::with_demo().await;
+    let lost = plane.enrolled("node-1");
+    let mut admin = plane.admin().await;
+    admin.forget_node(ForgetNodeRequest { name: "node-1".into() }).await.unwrap();
+    assert!(Node::connect(&lost, plane.running.sync_addr()).await.is_err());
+    assert!(admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
+    let bad = ForgetNodeRequest { name: "no node!".into() };
+    assert_eq!(admin.forget_node(bad).await.unwrap_err().code(), Code::InvalidArgument);
+
+    let plane = plane.restarted(|_| {}).await;
+    assert!(Node::connect(&lost, plane.running.sync_addr()).await.is_err());
+    fs::rename(&lost, plane.dir.path().join("lost")).unwrap();
+    plane.node("node-1").await;
 }
 
 #[tokio::test]

@@ -105,7 +105,9 @@ impl wire::admin_server::Admin for AdminApi {
     async fn forget_node(&self, request: Request<wire::ForgetNodeRequest>) -> Result<Response<wire::ForgetNodeResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("node.forget", &request.get_ref().name));
         let act = |permit: Permit<Administer>, q: wire::ForgetNodeRequest| async move {
-            core.forget_node(&permit, &node_name(&q.name)?).await?;
+            let name = node_name(&q.name)?;
+            let registered = core.forget_node(&permit, &name).await?;
+            tracing::info!(node = %name, registered, "node forgotten");
             Ok(wire::ForgetNodeResponse {})
         };
         self.call(request, call, act).await
