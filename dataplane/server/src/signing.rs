@@ -5,7 +5,7 @@
 //! keys. It is never asked whether a credential is live: the request path looked that up in its snapshot before. Keys wipe themselves
 //! when they drop.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use dashmap::DashMap;
 use holdfast_proto::{ids::CredentialId, records::Credential};
@@ -83,9 +83,16 @@ impl SigningKeys {
     }
 
     /// Forgets the keys of credentials that are gone or have another secret.
+    ///
+    /// Called on threads of low priority: it locks requests out only for as long as one removal takes, not while it looks.
     pub fn purge(&self, dropped: &[CredentialId]) {
-        if !dropped.is_empty() {
-            self.keys.retain(|slot, _| !dropped.contains(&slot.credential));
+        if dropped.is_empty() {
+            return;
+        }
+        let dropped: HashSet<CredentialId> = dropped.iter().copied().collect();
+        let matching: Vec<Slot> = self.keys.iter().map(|kept| *kept.key()).filter(|slot| dropped.contains(&slot.credential)).collect();
+        for slot in matching {
+            self.keys.remove(&slot);
         }
     }
 
@@ -193,6 +200,25 @@ mod tests {
         keys.purge(&[CredentialId(Uuid::from_bytes([1; 16]))]);
         assert!(!keys.find(slot(1, now), "secret", "a").kept);
         assert!(keys.find(slot(2, now), "secret", "a").kept);
+    }
+
+    #[test]
+    fn a_purge_locks_no_request_out_where_there_is_nothing_to_forget() {
+        let keys = Arc::new(SigningKeys::default());
+        let now = SystemTime::now();
+        keys.keep(slot(1, now), kept("a", now), now);
+        let reading = keys.keys.get(&slot(1, now)).unwrap();
+        let (done, purged) = std::sync::mpsc::channel();
+        std::thread::spawn({
+            let keys = Arc::clone(&keys);
+            move || {
+                keys.purge(&[CredentialId(Uuid::from_bytes([2; 16]))]);
+                done.send(()).unwrap();
+            }
+        });
+        purged.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(reading);
+        assert!(keys.find(slot(1, now), "secret", "a").kept);
     }
 
     #[test]
