@@ -5,7 +5,7 @@
 use holdfast_proto::records::KeyUsage;
 use holdfast_wire::refusal::Refusal;
 
-use crate::live::{Key, Store};
+use crate::live::{Key, Store, Version};
 
 /// A key of this store.
 #[derive(Clone, Copy)]
@@ -42,6 +42,11 @@ impl<'s> KnownKey<'s> {
     /// What the key may be used for.
     pub(crate) const fn usage(self) -> KeyUsage {
         self.key.usage
+    }
+
+    /// The version that encrypts, if there is one.
+    pub(crate) fn active(self) -> Option<&'s Version> {
+        self.key.active.as_deref()
     }
 
     /// The same key, if it may be used for `wanted`.

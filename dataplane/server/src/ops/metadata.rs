@@ -1,4 +1,5 @@
 //! `GetKeyMetadata`: what AWS may know of a key. Answers for blocked keys too.
+//! Holds: a key is told to be enabled only where this node could encrypt under it (design §7.4).
 
 use bytes::Bytes;
 use holdfast_wire::{
@@ -6,6 +7,7 @@ use holdfast_wire::{
     refusal::Refusal,
 };
 
+use super::usable;
 use crate::authorize::KnownKey;
 
 /// Describes a key.
@@ -18,6 +20,11 @@ pub(crate) fn run(key: KnownKey<'_>) -> Result<Bytes, Refusal> {
         // A key that can do nothing has no description in the protocol.
         (false, false) => return Err(Refusal::KeyUnusable),
     };
-    let status = if key.is_blocked() { KeyStatus::Disabled } else { KeyStatus::Enabled };
+    let status = if key.is_blocked() {
+        KeyStatus::Disabled
+    } else {
+        usable(&key.active().ok_or(Refusal::KeyUnusable)?.key)?;
+        KeyStatus::Enabled
+    };
     Ok(MetadataResponse { usages, status }.to_json().into())
 }

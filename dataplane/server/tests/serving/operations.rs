@@ -78,14 +78,17 @@ async fn a_rotated_key_encrypts_anew_and_decrypts_the_old() {
 }
 
 #[tokio::test]
-async fn a_key_without_an_active_version_does_not_encrypt() {
+async fn a_key_without_an_active_version_is_not_enabled_and_does_not_encrypt() {
     let mut rig = Rig::start().await;
     let mut connection = Connection::open(&rig).await;
     let encrypted = connection.call("encrypt", &encrypt(b"text", b"")).await;
     let version = rig.records.store(STORE).unwrap().key(KEY_ID).unwrap().versions().next().unwrap().clone();
     rig.apply([Change::Upsert(Record::Version(Version { state: VersionState::Retired, ..version }))]);
     assert_eq!(connection.call("encrypt", &encrypt(b"text", b"")).await.refusal(), (500, "InternalException".into()));
+    assert_eq!(connection.call("metadata", &plain("metadata")).await.refusal(), (500, "InternalException".into()));
     assert_eq!(connection.call("decrypt", &decrypt(&encrypted, b"")).await.status, 200);
+    rig.apply([Change::Upsert(Record::Key(Key { blocked: true, ..key() }))]);
+    assert_eq!(connection.call("metadata", &plain("metadata")).await.json()["keyStatus"], "DISABLED");
 }
 
 #[tokio::test]
@@ -166,7 +169,7 @@ async fn a_keys_usage_decides_what_it_does() {
 }
 
 #[tokio::test]
-async fn a_key_that_this_node_cannot_open_holds_nothing_else_back() {
+async fn a_key_that_this_node_cannot_open_is_not_enabled_and_holds_nothing_else_back() {
     let mut rig = Rig::start().await;
     let mut connection = Connection::open(&rig).await;
     let stranger = holdfast_proto::seal::SealRing::new(holdfast_proto::seal::Seal::generate().unwrap(), Vec::new());
@@ -174,9 +177,11 @@ async fn a_key_that_this_node_cannot_open_holds_nothing_else_back() {
     let version = Version { source: holdfast_proto::records::SourceKey::Local(blob), ..rig.files.version(0, VersionState::Active) };
     rig.apply([Change::Upsert(Record::Version(version))]);
     assert_eq!(connection.call("encrypt", &encrypt(b"text", b"")).await.refusal(), (500, "InternalException".into()));
+    assert_eq!(connection.call("metadata", &plain("metadata")).await.refusal(), (500, "InternalException".into()));
     assert_eq!(connection.call("health", &plain("health")).await.status, 200);
     rig.alter(|header| header.blocked = true);
     assert_eq!(connection.call("encrypt", &encrypt(b"text", b"")).await.refusal(), (400, "InvalidStateException".into()));
+    assert_eq!(connection.call("metadata", &plain("metadata")).await.json()["keyStatus"], "DISABLED");
 }
 
 #[tokio::test]
