@@ -298,8 +298,11 @@ pub struct CountEntry {
     pub tag: [u8; 4],
     /// Who counted.
     pub node: NodeName,
-    /// Encryptions.
+    /// Encryptions, those in `lost` too.
     pub reserved: u64,
+    /// How many of them the node had counted before it lost its state, so that it doesn't tell them any more.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// A user of the admin API.

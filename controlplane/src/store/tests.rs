@@ -127,8 +127,8 @@ fn one_of_each() -> Vec<Entry> {
 fn notes() -> Vec<Entry> {
     vec![
         Entry::NodeSeen(NodeSeenEntry { name: node_name("n"), seen_ms: 5, durable: Revision { epoch: 1, counter: 2 } }),
-        Entry::Count(CountEntry { key: key_id(6), version: 1, tag: [1; 4], node: node_name("n"), reserved: 1 << 40 }),
-        Entry::Count(CountEntry { key: key_id(7), version: 1, tag: [1; 4], node: node_name("n"), reserved: 2 }),
+        Entry::Count(CountEntry { key: key_id(6), version: 1, tag: [1; 4], node: node_name("n"), reserved: 1 << 40, lost: 1 << 21 }),
+        Entry::Count(CountEntry { key: key_id(7), version: 1, tag: [1; 4], node: node_name("n"), reserved: 2, lost: 0 }),
     ]
 }
 
