@@ -6,7 +6,10 @@ use std::{
 };
 
 use holdfast_proto::secret::Secret;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, TryAcquireError},
+    task::spawn_blocking,
+};
 
 use super::{
     Caller,
@@ -28,6 +31,8 @@ pub struct Access {
     nobody: Hashed,
     /// Argon2 takes 19 MiB at a time.
     hashing: Semaphore,
+    /// One permit for whoever hashes or waits for a turn, so that those who wait are not without number.
+    queue: Semaphore,
 }
 
 /// Why nobody was logged in.
@@ -42,6 +47,9 @@ pub enum LoginError {
         /// Until the next try.
         seconds: u64,
     },
+    /// Too many are being checked or wait for it.
+    #[error("too many sign-ins at once: try again later")]
+    Crowded,
     /// The store can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -76,6 +84,7 @@ impl Access {
             lockouts: Mutex::default(),
             nobody: Hashed::new(&generate()?)?,
             hashing: Semaphore::new(HASHES_AT_ONCE),
+            queue: Semaphore::new(HASHES_AT_ONCE + MOST_WAITING),
         })
     }
 
@@ -84,6 +93,10 @@ impl Access {
     /// # Errors
     /// [`LoginError`].
     pub async fn login(&self, name: &str, password: Secret) -> Result<Token, LoginError> {
+        let _place = self.queue.try_acquire().map_err(|refused| match refused {
+            TryAcquireError::NoPermits => LoginError::Crowded,
+            TryAcquireError::Closed => LoginError::Stopping,
+        })?;
         let _turn = self.hashing.acquire().await.map_err(|_| LoginError::Stopping)?;
         if let Some(left) = self.lockouts().locked(name, Instant::now()) {
             return Err(LoginError::Locked { seconds: left.as_secs() + 1 });
@@ -120,9 +133,13 @@ impl Access {
 }
 
 const HASHES_AT_ONCE: usize = 2;
+/// About two seconds' worth.
+const MOST_WAITING: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, pin::Pin, task::Poll};
+
     use uuid::Uuid;
 
     use super::*;
@@ -166,5 +183,33 @@ mod tests {
             assert!(matches!(login(&access, name, "wrong").await, Err(LoginError::Locked { .. })));
         }
         assert!(matches!(login(&access, "admin", "right").await, Err(LoginError::Locked { .. })));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_sign_ins_are_refused_until_there_is_room_again() {
+        let access = access().await;
+        let all: Vec<_> = (0..HASHES_AT_ONCE + MOST_WAITING + 3).map(|n| format!("nobody-{n}")).collect();
+        let mut answers: Vec<_> = all.iter().map(|name| Box::pin(login(&access, name, "wrong"))).collect();
+        // All turns are taken, so that whoever is let in waits.
+        let turns = access.hashing.acquire_many(u32::try_from(HASHES_AT_ONCE).unwrap()).await.unwrap();
+        let mut refused = 0;
+        for answer in &mut answers {
+            match poll_once(answer.as_mut()).await {
+                Poll::Pending => assert_eq!(refused, 0, "who came first waits"),
+                Poll::Ready(answer) => {
+                    assert!(matches!(answer, Err(LoginError::Crowded)));
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!(refused, 3);
+        // Those who go away make room.
+        drop(answers);
+        drop(turns);
+        assert!(login(&access, "admin", "right").await.is_ok());
+    }
+
+    async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+        poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
     }
 }

@@ -125,7 +125,7 @@ impl From<LoginError> for Refusal {
     fn from(error: LoginError) -> Self {
         let kind = match &error {
             LoginError::Wrong => Kind::Unauthorized,
-            LoginError::Locked { .. } => Kind::TooMany,
+            LoginError::Locked { .. } | LoginError::Crowded => Kind::TooMany,
             LoginError::Stopping => Kind::Unavailable,
             LoginError::Read(_) | LoginError::Token(_) => return Self::internal(&error),
         };
@@ -182,6 +182,15 @@ mod tests {
         let status = Status::from(refusal);
         assert_eq!(status.code(), Code::Internal);
         assert!(!status.message().contains("secret"));
+    }
+
+    #[test]
+    fn a_crowded_sign_in_is_told_to_come_again_later() {
+        let refusal = || Refusal::from(LoginError::Crowded);
+        assert_eq!(refusal().into_response().status(), StatusCode::TOO_MANY_REQUESTS);
+        let status = Status::from(refusal());
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().starts_with("too many sign-ins at once"), "{}", status.message());
     }
 
     #[test]
