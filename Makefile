@@ -10,6 +10,7 @@ test: packages
 bench: packages
 	cargo build --release --workspace --bins
 	target/release/holdfast-bench --holdfast target/release/holdfast --floor target/release/holdfast-floor $(BENCH)
+	cargo bench -p holdfast-bench
 
 packages:
 	@.ci/packages
