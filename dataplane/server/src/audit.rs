@@ -1,8 +1,9 @@
 //! The audit trail: one JSON line for each failure, and for each success of key stores that ask.
 //!
 //! Owns the files: `audit-YYYY-MM-DD.jsonl` (UTC) in a directory, mode 0600, appended to by one thread. Holds: the request path only
-//! puts a record into a bounded queue; what does not fit there or can't be written is counted, never waited for. No payload: what a
-//! record can hold is in [`Record`].
+//! puts a record into a bounded queue; what does not fit there or can't be written is counted, never waited for; strangers, who did not
+//! authenticate, fill at most half of it, so that a flood of theirs takes no place from records of KMS. No payload: what a record can
+//! hold is in [`Record`].
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,7 +12,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
@@ -27,7 +29,7 @@ use crate::{metrics::Metrics, tls::reload::chain};
 #[derive(Debug)]
 pub(crate) struct Audit {
     /// None once it drops.
-    queue: Option<SyncSender<Record>>,
+    queue: Option<Queue>,
     thread: Option<JoinHandle<()>>,
     metrics: Arc<Metrics>,
 }
@@ -103,7 +105,7 @@ impl Audit {
     pub(crate) fn start(directory: Option<&Path>, metrics: Arc<Metrics>) -> Result<Self, AuditError> {
         let Some(directory) = directory else { return Ok(Self { queue: None, thread: None, metrics }) };
         let files = Files::open(directory).map_err(|cause| AuditError::Directory { directory: directory.into(), cause })?;
-        let (queue, records) = sync_channel(QUEUED);
+        let (queue, records) = queue();
         let writer = Writer { files, metrics: Arc::clone(&metrics) };
         let thread = thread::Builder::new().name("holdfast-audit".into()).spawn(move || writer.run(&records));
         Ok(Self { queue: Some(queue), thread: Some(thread.map_err(AuditError::Thread)?), metrics })
@@ -117,7 +119,7 @@ impl Audit {
     /// Queues a record.
     pub(crate) fn write(&self, record: Record) {
         if let Some(queue) = &self.queue
-            && queue.try_send(record).is_err()
+            && !queue.put(record)
         {
             self.metrics.audit_dropped();
         }
@@ -134,20 +136,70 @@ impl Drop for Audit {
     }
 }
 
+/// Where records wait.
+#[derive(Debug)]
+struct Queue {
+    records: SyncSender<Record>,
+    /// How many of those that wait are of strangers.
+    strangers: Arc<AtomicUsize>,
+}
+
+/// The end that records are taken from.
+struct Queued {
+    records: Receiver<Record>,
+    strangers: Arc<AtomicUsize>,
+}
+
+fn queue() -> (Queue, Queued) {
+    let (sender, receiver) = sync_channel(QUEUED);
+    let strangers = Arc::<AtomicUsize>::default();
+    (Queue { records: sender, strangers: Arc::clone(&strangers) }, Queued { records: receiver, strangers })
+}
+
+impl Queue {
+    /// False where there is no place for it.
+    fn put(&self, record: Record) -> bool {
+        if record.access_key_id.is_some() {
+            return self.records.try_send(record).is_ok();
+        }
+        if self.strangers.fetch_add(1, Ordering::Relaxed) < STRANGERS && self.records.try_send(record).is_ok() {
+            return true;
+        }
+        self.strangers.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+}
+
+impl Queued {
+    fn try_next(&self) -> Result<Record, TryRecvError> {
+        self.records.try_recv().inspect(|record| self.taken(record))
+    }
+
+    fn next(&self, within: Duration) -> Result<Record, RecvTimeoutError> {
+        self.records.recv_timeout(within).inspect(|record| self.taken(record))
+    }
+
+    fn taken(&self, record: &Record) {
+        if record.access_key_id.is_none() {
+            self.strangers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 struct Writer {
     files: Files,
     metrics: Arc<Metrics>,
 }
 
 impl Writer {
-    fn run(mut self, records: &Receiver<Record>) {
+    fn run(mut self, records: &Queued) {
         // Flushed when the queue is empty, so that a reader sees a record soon and a flood costs one write for many.
         loop {
-            let record = match records.try_recv() {
+            let record = match records.try_next() {
                 Ok(record) => record,
                 Err(_) => {
                     self.settle(0, Files::flush);
-                    match records.recv_timeout(IDLE) {
+                    match records.next(IDLE) {
                         Ok(record) => record,
                         Err(RecvTimeoutError::Timeout) => continue,
                         Err(RecvTimeoutError::Disconnected) => return,
@@ -215,6 +267,8 @@ fn rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::
 
 /// Records that wait for the disk: a second of them at 8,000 failures per second.
 const QUEUED: usize = 8_192;
+/// How many of them may be of strangers.
+const STRANGERS: usize = QUEUED / 2;
 const IDLE: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
@@ -263,6 +317,20 @@ mod tests {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!((line["kmsRequestId"].as_str(), line["micros"].as_u64()), (Some("id \"1\"\n"), Some(7)));
         }
+    }
+
+    #[test]
+    fn strangers_fill_half_of_the_queue_and_leave_the_rest() {
+        let (queue, queued) = queue();
+        let stranger = || record(SystemTime::UNIX_EPOCH);
+        let known = || Record { access_key_id: Some("A".into()), ..stranger() };
+        assert_eq!((0..QUEUED).filter(|_| queue.put(stranger())).count(), STRANGERS);
+        assert_eq!((0..QUEUED).filter(|_| queue.put(known())).count(), QUEUED - STRANGERS);
+        // Whoever comes first gets a place that became free.
+        assert!(queued.try_next().unwrap().access_key_id.is_none());
+        assert!(queue.put(known()) && !queue.put(stranger()));
+        while queued.try_next().is_ok() {}
+        assert_eq!((0..QUEUED).filter(|_| queue.put(stranger())).count(), STRANGERS);
     }
 
     #[test]
