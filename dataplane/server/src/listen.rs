@@ -5,6 +5,7 @@
 
 mod connection;
 mod peers;
+mod timer;
 mod watched;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -39,6 +40,8 @@ pub(crate) struct Timeouts {
     pub(crate) stranger: Duration,
     /// Idle, after it.
     pub(crate) idle: Duration,
+    /// In all, without such a request.
+    pub(crate) unknown: Duration,
 }
 
 impl Listener {

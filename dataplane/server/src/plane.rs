@@ -394,9 +394,12 @@ const fn timeouts(settings: &Settings) -> Timeouts {
         header: settings.header_timeout,
         stranger: settings.stranger_timeout,
         idle: settings.idle_timeout,
+        unknown: UNKNOWN,
     }
 }
 
+/// For a connection on which no request authenticates, however busy it is.
+const UNKNOWN: Duration = Duration::from_secs(300);
 /// For what is in flight when a drain has stopped accepting (design §4).
 const IN_FLIGHT: Duration = Duration::from_secs(10);
 /// For connections that were told to end at once.

@@ -1,17 +1,16 @@
 //! One connection, from its TLS handshake to its end.
 //!
-//! Holds: HTTP/1.1 or HTTP/2 is what ALPN agreed on, never guessed; a client that stops in the middle of a head is cut off soon, one
-//! that idles between requests late, and neither costs a timer per request.
+//! Holds: HTTP/1.1 or HTTP/2 is what ALPN agreed on, never guessed; a client that takes too long is cut off by the connection's timer.
 
 use std::{
     convert::Infallible,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -27,16 +26,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use tokio::{
-    net::TcpStream,
-    time::{Sleep, sleep, timeout},
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
 use super::{
     Listener, Timeouts,
     peers::Place,
+    timer::{Over, Timer},
     watched::{Activity, Watched},
 };
 use crate::{
@@ -112,10 +109,6 @@ impl Connection {
             drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
-
-    fn is_known(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
-    }
 }
 
 struct Answering<'a>(&'a Activity);
@@ -133,7 +126,8 @@ async fn h1(connection: Arc<Connection>, stream: TlsStream<TcpStream>, timeouts:
     let mut builder = http1::Builder::new();
     // Hyper's own would also end connections that idle between requests.
     builder.header_read_timeout(None).max_buf_size(BUFFER_BYTES).max_header_size(HEAD_BYTES);
-    drive(builder.serve_connection(io, service), Timer::new(&connection, timeouts, true)).await;
+    let timer = Timer::new(&connection.activity, &connection.known, timeouts);
+    drive(builder.serve_connection(io, service), timer.seeing_heads(), &connection.responder.drain).await;
 }
 
 async fn h2(connection: Arc<Connection>, stream: TlsStream<TcpStream>, timeouts: Timeouts) {
@@ -142,22 +136,22 @@ async fn h2(connection: Arc<Connection>, stream: TlsStream<TcpStream>, timeouts:
     let service = service_fn(move |request| Arc::clone(&serving).serve(request));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(H2_HEAD_BYTES);
-    drive(builder.serve_connection(io, service), Timer::new(&connection, timeouts, false)).await;
+    let timer = Timer::new(&connection.activity, &connection.known, timeouts);
+    drive(builder.serve_connection(io, service), timer, &connection.responder.drain).await;
 }
 
 /// Runs a connection until it ends, the drain ends it, or its client takes too long.
-async fn drive<C: GracefulConnection>(connection: C, timer: Timer<'_>)
+async fn drive<C: GracefulConnection>(connection: C, timer: Timer<'_>, drain: &Arc<Drain>)
 where
     C::Error: std::error::Error + 'static,
 {
     let mut connection = pin!(connection);
     let mut timer = pin!(timer);
-    let drain = Arc::clone(&timer.connection.responder.drain);
     let mut listed = None;
     let mut closing = false;
     let ended = poll_fn(|cx| {
         // On the list before the phase is looked at, so that no step is missed.
-        listed.get_or_insert_with(|| Drain::list(&drain, cx.waker()));
+        listed.get_or_insert_with(|| Drain::list(drain, cx.waker()));
         match drain.phase() {
             Phase::Serving | Phase::Leaving => {}
             Phase::Closing if closing => {}
@@ -167,69 +161,19 @@ where
             }
             Phase::Closed => return Poll::Ready(Ok(())),
         }
-        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended);
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            match timer.as_mut().poll_over(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Over::AtOnce) => return Poll::Ready(Ok(())),
+                Poll::Ready(Over::AfterThis) => connection.as_mut().graceful_shutdown(),
+            }
         }
-        timer.as_mut().poll_over(cx).map(Ok)
     });
     if let Err(error) = ended.await {
         debug!(error = %chain(&error), "connection ended");
-    }
-}
-
-/// Tells when a client has taken too long. Set once and looked at again when it fires, not once per request.
-struct Timer<'c> {
-    connection: &'c Connection,
-    timeouts: Timeouts,
-    /// Heads are seen as such; over HTTP/2 bytes may be anything.
-    sees_heads: bool,
-    sleep: Pin<Box<Sleep>>,
-    waits: Waits,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// For nothing yet.
-    Unset,
-    /// For the end of this head.
-    Head { requests: u32 },
-    /// For something to be sent, after so many reads.
-    Anything { reads: u32 },
-}
-
-impl<'c> Timer<'c> {
-    fn new(connection: &'c Connection, timeouts: Timeouts, sees_heads: bool) -> Self {
-        Self { connection, timeouts, sees_heads, sleep: Box::pin(sleep(timeouts.stranger)), waits: Waits::Unset }
-    }
-
-    /// Ready when the connection must end.
-    fn poll_over(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let activity = &self.connection.activity;
-        let in_head = self.sees_heads && activity.is_in_head();
-        match self.waits {
-            Waits::Head { requests } if in_head && requests == activity.requests() => {
-                return if self.sleep.is_elapsed() { Poll::Ready(()) } else { Poll::Pending };
-            }
-            Waits::Anything { reads } if !in_head => {
-                if !self.sleep.is_elapsed() {
-                    return Poll::Pending;
-                }
-                // Nothing since the timer was set; else it is set anew.
-                if reads == activity.reads() {
-                    return Poll::Ready(());
-                }
-            }
-            Waits::Unset | Waits::Head { .. } | Waits::Anything { .. } => {}
-        }
-        let limit = if in_head {
-            self.waits = Waits::Head { requests: activity.requests() };
-            self.timeouts.header
-        } else {
-            self.waits = Waits::Anything { reads: activity.reads() };
-            if self.connection.is_known() { self.timeouts.idle } else { self.timeouts.stranger }
-        };
-        self.sleep.as_mut().reset(tokio::time::Instant::now() + limit);
-        self.sleep.as_mut().poll(cx)
     }
 }
 

@@ -59,7 +59,7 @@ impl Activity {
         self.answering.store(false, Ordering::Relaxed);
     }
 
-    fn sent(&self) {
+    pub(super) fn sent(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
         if !self.answering.load(Ordering::Relaxed) {
             self.half_head.store(true, Ordering::Relaxed);
