@@ -78,10 +78,14 @@ impl Core {
     /// Deletes a credential: its requests are refused from now on.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`].
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for the last one (design §1: a key store has one at least).
     pub async fn delete_credential(&self, _permit: &Permit<Manage>, store: StoreId, id: CredentialId) -> Result<Applied<()>, CoreError> {
         let plan = |view: &View| {
             view.credential(store, id)?.ok_or(CoreError::NotFound("credential"))?;
+            if view.credentials(store)?.len() < 2 {
+                let text = "this is the key store's last credential; create another first, or block the key store";
+                return Err(CoreError::State(text.into()));
+            }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::Credential(store, id))], answer: () })
         };
         let ((), revision) = self.writer.change(plan).await?;

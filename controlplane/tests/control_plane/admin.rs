@@ -226,6 +226,21 @@ async fn key_stores_keys_and_credentials_reach_the_node_and_conflicts_change_not
 }
 
 #[tokio::test]
+async fn the_last_credential_of_a_key_store_stays() {
+    let (_plane, node, mut admin) = serving().await;
+    let store = key_stores(&mut admin).await.remove(0).id;
+    let list = ListCredentialsRequest { key_store_id: store.clone() };
+    let first = admin.list_credentials(list).await.unwrap().into_inner().credentials.remove(0).id;
+    let last = DeleteCredentialRequest { key_store_id: store.clone(), id: first };
+    let refused = admin.delete_credential(last.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("last credential"), "{}", refused.message());
+    admin.create_credential(CreateCredentialRequest { key_store_id: store }).await.unwrap();
+    admin.delete_credential(last).await.unwrap();
+    assert_eq!(node.held().stores().map(|store| store.credentials().count()).sum::<usize>(), 1);
+}
+
+#[tokio::test]
 async fn without_a_node_keys_cannot_be_made_and_the_answer_says_so() {
     let plane = Plane::with_demo().await;
     let request = CreateKeyStoreRequest { name: "a".into(), region: "us-east-1".into(), ..CreateKeyStoreRequest::default() };
