@@ -1,5 +1,7 @@
 //! Key stores in bulk, with keys that were made elsewhere under the same key seal: for benches and moves.
 
+use std::collections::HashSet;
+
 use holdfast_proto::{
     ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
     records::{LocalBlob, SourceKey},
@@ -45,9 +47,12 @@ impl Core {
     /// Adds key stores, one commit per few thousand entries: a key store is there before all its keys are.
     ///
     /// # Errors
-    /// [`CoreError::Exists`] or [`CoreError::Invalid`] for a key store; those before it are there.
+    /// [`CoreError::Exists`] for an id that comes twice: nothing is there then. [`CoreError::Exists`] or [`CoreError::Invalid`] for a key
+    /// store; those before it are there.
     pub async fn import(&self, _permit: &Permit<Manage>, stores: Vec<ImportKeyStore>) -> Result<(), CoreError> {
+        distinct(&stores)?;
         for import in stores {
+            let blobs: Vec<_> = blobs(&import).map(|blob| blob.id).collect();
             let id = StoreId(Uuid::new_v4());
             let (mut batch, mut keys) = (self.header(id, &import)?, import.keys.into_iter());
             let (name, path) = (&import.name, &import.uri_path);
@@ -59,6 +64,11 @@ impl Core {
                 let plan = |view: &View| {
                     if first {
                         key_stores::unique(view, name, path)?;
+                        for blob in &blobs {
+                            if view.source_key(*blob)?.is_some() {
+                                return Err(exists("source key", blob));
+                            }
+                        }
                     }
                     Ok(Plan { changes: batch.iter().cloned().map(EntryChange::Put).collect(), answer: () })
                 };
@@ -98,6 +108,31 @@ impl Core {
         };
         Ok(vec![source(import.health.clone(), stamps), Entry::KeyStore(key_store), Entry::Credential(credential)])
     }
+}
+
+/// Refuses external ids that come twice in a key store, which no node could be sent, and blobs that come twice at all.
+fn distinct(stores: &[ImportKeyStore]) -> Result<(), CoreError> {
+    let mut seen = HashSet::new();
+    for blob in stores.iter().flat_map(blobs) {
+        if !seen.insert(blob.id) {
+            return Err(exists("source key", blob.id));
+        }
+    }
+    for store in stores {
+        let mut seen = HashSet::new();
+        if let Some((twice, _)) = store.keys.iter().find(|(external_id, _)| !seen.insert(external_id)) {
+            return Err(exists("external key id", twice));
+        }
+    }
+    Ok(())
+}
+
+fn blobs(store: &ImportKeyStore) -> impl Iterator<Item = &LocalBlob> {
+    [&store.health].into_iter().chain(store.keys.iter().map(|(_, blob)| blob))
+}
+
+fn exists(what: &'static str, name: impl ToString) -> CoreError {
+    CoreError::Exists { what, name: name.to_string() }
 }
 
 fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Vec<Entry>, CoreError> {

@@ -2,7 +2,7 @@
 
 use std::{fs, num::NonZeroU32};
 
-use holdfast_controlplane::core::import::ImportKeyStore;
+use holdfast_controlplane::core::{CoreError, import::ImportKeyStore};
 use holdfast_proto::{
     admin::{
         BlockKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateKeyRequest, CreateKeyStoreRequest, DeleteCredentialRequest,
@@ -284,20 +284,48 @@ async fn a_node_that_never_connected_can_be_forgotten_and_enrolled_anew() {
     plane.node("node-1").await;
 }
 
-#[tokio::test]
-async fn imported_key_stores_are_served_whole() {
-    let (plane, mut node, mut admin) = serving().await;
-    let blob = |n: u128| LocalBlob { id: Uuid::from_u128(n), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() };
-    let store = |n: u128| ImportKeyStore {
+/// The `n`th, with 1,500 keys.
+fn import(n: u128) -> ImportKeyStore {
+    ImportKeyStore {
         name: format!("import {n}"),
         uri_path: UriPath::try_from(format!("/import-{n}/kms/xks/v1").as_str()).unwrap(),
         region: "us-east-1".into(),
         credential: (AccessKeyId::try_from("ABCDEFGHIJKLMNOPQRST").unwrap(), Secret::new("s".repeat(43))),
         health: blob(n << 64),
         keys: (1..=1_500).map(|k| (ExternalKeyId::try_from(format!("key-{k}").as_str()).unwrap(), blob(n << 64 | k))).collect(),
-    };
-    plane.running.import(vec![store(1), store(2)]).await.unwrap();
+    }
+}
+
+fn blob(n: u128) -> LocalBlob {
+    LocalBlob { id: Uuid::from_u128(n), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() }
+}
+
+#[tokio::test]
+async fn imported_key_stores_are_served_whole() {
+    let (plane, mut node, mut admin) = serving().await;
+    plane.running.import(vec![import(1), import(2)]).await.unwrap();
     node.holds(|set| set.stores().map(|store| store.keys().filter(|key| key.active().is_some()).count()).sum::<usize>() == 3_001).await;
-    assert!(plane.running.import(vec![store(1)]).await.is_err());
+    assert!(plane.running.import(vec![import(1)]).await.is_err());
     assert_eq!(key_stores(&mut admin).await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_import_with_an_id_that_comes_twice_is_refused_whole_and_publishing_goes_on() {
+    let (plane, mut node, mut admin) = serving().await;
+    plane.running.import(vec![import(1)]).await.unwrap();
+    let spoil: [&dyn Fn(&mut ImportKeyStore); 4] = [
+        &|store| store.keys[1_400].0 = store.keys[3].0.clone(),
+        &|store| store.keys[1_400].1 = store.keys[3].1.clone(),
+        &|store| store.keys[1_400].1 = store.health.clone(),
+        &|store| store.keys[1_400].1 = import(1).keys[3].1.clone(),
+    ];
+    for (case, spoil) in spoil.iter().enumerate() {
+        let mut spoilt = import(2);
+        spoil(&mut spoilt);
+        let refused = plane.running.import(vec![spoilt]).await.unwrap_err();
+        assert!(matches!(refused, CoreError::Exists { .. }), "case {case}: {refused:?}");
+        assert_eq!(key_stores(&mut admin).await.len(), 2, "case {case}");
+    }
+    plane.running.import(vec![import(2)]).await.unwrap();
+    node.holds(|set| set.stores().map(|store| store.keys().count()).sum::<usize>() == 3_001).await;
 }
