@@ -223,9 +223,10 @@ impl KeyTask {
                 (KeyTaskFailure::Unsupported, detail) => Err(TaskError::Unsupported { detail }),
                 (KeyTaskFailure::Unspecified, _) => Err(TaskError::Malformed),
             },
-            (Work::Generate { .. }, Some(Outcome::Generated(source))) => {
-                SourceKey::try_from(source).map(Done::Generated).map_err(|_| TaskError::Malformed)
-            }
+            (Work::Generate { usage, unexportable }, Some(Outcome::Generated(source))) => match SourceKey::try_from(source) {
+                Ok(made) if self.fits(&made, (*usage, *unexportable)) => Ok(Done::Generated(made)),
+                Ok(_) | Err(_) => Err(TaskError::Malformed),
+            },
             (Work::Inspect(_), Some(Outcome::Attributes(attributes))) => attributes.usage.map_or(Err(TaskError::Malformed), |usage| {
                 let (algorithm, bits, unexportable) = (attributes.algorithm, attributes.bits, attributes.unexportable);
                 Ok(Done::Attributes(KeyAttributes { algorithm, bits, usage: usage.into(), unexportable }))
@@ -234,4 +235,17 @@ impl KeyTask {
             (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_), _) => Err(TaskError::Malformed),
         })
     }
+
+    /// Whether a key is the one that was to be made. What a key in a partition may do only its token knows.
+    fn fits(&self, made: &SourceKey, (usage, unexportable): (KeyUsage, bool)) -> bool {
+        match made {
+            SourceKey::Local(blob) => {
+                self.target == LOCAL && blob.id == self.id && blob.usage == usage && blob.unexportable == unexportable
+            }
+            SourceKey::Partition(key) => key.group == self.target,
+        }
+    }
 }
+
+/// The target that makes software keys.
+const LOCAL: &str = "local";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdfast_proto::{
-    records::{KeyUsage, LocalBlob, SourceKey},
+    records::{KeyUsage, LocalBlob, PartitionKey, SourceKey},
     sync::{self as wire, KeyTaskError, KeyTaskFailure, key_task_result::Outcome},
 };
 use uuid::Uuid;
@@ -102,6 +102,31 @@ async fn what_asking_again_can_not_help_is_answered_at_once() {
         let asked = node.task().await;
         node.answer(&asked, outcome).await;
         assert_eq!(running.await.unwrap(), Err(error));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_not_asked_for_is_not_taken() {
+    let blob = LocalBlob { id: Uuid::from_u128(77), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() };
+    let only_encrypt = KeyUsage { encrypt: true, decrypt: false };
+    let others = [
+        SourceKey::Local(LocalBlob { id: Uuid::from_u128(78), ..blob.clone() }),
+        SourceKey::Local(LocalBlob { usage: only_encrypt, ..blob.clone() }),
+        SourceKey::Local(LocalBlob { unexportable: false, ..blob }),
+        SourceKey::Partition(PartitionKey { group: "group".into(), cka_id: vec![1; 16].into(), label: "a".into() }),
+    ];
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    for other in others {
+        let running = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { publisher.run(task("local")).await }
+        });
+        let asked = node.task().await;
+        node.answer(&asked, Outcome::Generated(wire::SourceKey::from(&other))).await;
+        assert_eq!(running.await.unwrap(), Err(TaskError::Malformed), "{other:?}");
     }
 }
 
