@@ -3,17 +3,15 @@
 //! Holds: all three are written when the trail drops, so that a request whose client went away, or whose handler panicked, leaves
 //! them too. On the way it only borrows: a success that nobody audits copies nothing. Never holds a payload.
 
+mod caller;
+
 use std::{
     net::IpAddr,
     time::{Instant, SystemTime},
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use holdfast_wire::{
-    message::{HealthRequest, RequestMetadata},
-    path::Route,
-    refusal::Refusal,
-};
+use holdfast_wire::{message::RequestMetadata, path::Route, refusal::Refusal};
 use tracing::{debug, info};
 
 use crate::{
@@ -94,14 +92,13 @@ impl<'r> Trail<'r> {
     /// Who asked, where the body says so at all.
     fn find_caller(&mut self) {
         if self.caller.is_none() {
-            // The body with the fewest rules.
-            self.caller = self.body.and_then(|body| HealthRequest::parse(body).ok()).map(|request| request.request);
+            self.caller = self.body.and_then(caller::claimed);
         }
     }
 
     fn log(&self, micros: u64) {
         let caller = self.caller.as_ref();
-        let request = caller.map(|caller| shown(&caller.kms_request_id));
+        let request = caller.map(|caller| shown(&caller.kms_request_id)).filter(|id| !id.is_empty());
         let principal = caller.and_then(|caller| caller.aws_principal_arn.as_deref()).map(shown);
         let store = self.store.map(|store| store.name.as_str());
         let operation = self.route.map(|route| route.operation.as_str());
@@ -117,7 +114,7 @@ impl<'r> Trail<'r> {
     fn record(&self, micros: u64) -> Record {
         let caller = self.caller.as_ref();
         let refusal = self.outcome.refusal();
-        let told = |member: Option<&str>| member.map(|text| shown(text).into());
+        let told = |member: Option<&str>| member.filter(|text| !text.is_empty()).map(|text| shown(text).into());
         let key = self.route.map(|route| route.key).filter(|key| !key.is_empty());
         Record {
             time: SystemTime::now(),

@@ -240,3 +240,16 @@ async fn another_path_another_key_another_method() {
     }
     assert_eq!(connection.call("metadata", &plain("metadata")).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_request_refused_for_one_member_is_audited_with_the_others() {
+    let rig = Rig::start().await;
+    let mut connection = Connection::open(&rig).await;
+    let mut mistyped = plain("metadata");
+    mistyped["requestMetadata"]["awsPrincipalArn"] = 7.into();
+    assert_eq!(connection.call("metadata", &mistyped).await.refusal(), (400, "ValidationException".into()));
+    rig.plane.drain(std::future::ready(())).await;
+    let audit: serde_json::Value = serde_json::from_str(rig.files.audit().trim()).unwrap();
+    assert_eq!(audit["kmsRequestId"], "4112f4d6-db54-4af4-ae30-c55a22a8dfae");
+    assert_eq!((&audit["kmsOperation"], &audit["awsPrincipalArn"]), (&"Encrypt".into(), &serde_json::Value::Null));
+}
