@@ -23,7 +23,7 @@ use crate::{
     cache::{Cache, CacheError},
     drain::{Drain, Phase},
     listen::{self, Listener, Peers, Timeouts},
-    live::{Live, Parts},
+    live::{Ledger, Live, Parts},
     metrics::{self, Exporter, InstallError, Metrics},
     ops_port::OpsPort,
     request::Responder,
@@ -154,7 +154,7 @@ impl DataPlane {
             seals: Arc::clone(&seals),
             metrics: Arc::clone(&metrics),
             signing: Arc::clone(&signing),
-            ledger: Arc::new(cache.resume_counts()),
+            ledger: Arc::new(resume_counts(&cache).map_err(|cause| StartErrors(vec![StartError::State(cause)]))?),
         };
         let live = Arc::new(Live::start(parts).map_err(thread)?);
         // Before anything listens: what was served before the restart is served after it.
@@ -382,6 +382,16 @@ fn seal(path: &Path) -> Result<Seal, StartError> {
 
 fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listen::bind(addr).map_err(|cause| StartError::Listen { addr, cause })
+}
+
+/// The encryption counts, or the reason why a crash of this run would go unseen by the next.
+fn resume_counts(cache: &Cache) -> Result<Ledger, CacheError> {
+    let ledger = cache.resume_counts();
+    // It is not on disk that this run has begun.
+    if ledger.wants() {
+        cache.write_counts(&ledger.reserve(), false)?;
+    }
+    Ok(ledger)
 }
 
 fn kept<T>(tried: Result<T, StartError>, wrong: &mut Vec<StartError>) -> Option<T> {

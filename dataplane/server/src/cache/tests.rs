@@ -162,7 +162,7 @@ fn counts_go_on_after_a_clean_end_and_by_the_block_after_a_crash() {
     assert_eq!((resumed.count(name).used(), resumed.count(counted(2, 0).name).used()), (17, 0));
     // That run did not say how it ended.
     let crashed = cache.resume_counts();
-    assert_eq!(crashed.count(name).used(), RESERVED_AT_ONCE);
+    assert_eq!(crashed.count(name).used(), 2 * RESERVED_AT_ONCE);
     assert_eq!(crashed.count(counted(2, 0).name).used(), RESERVED_AT_ONCE);
 }
 

@@ -20,3 +20,5 @@ mod reloads;
 mod rig;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod starting;
