@@ -3,9 +3,9 @@
 //! Always holds: a file with a secret has mode 0600 from its first byte, and is on disk before the next step; none is overwritten.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -47,6 +47,18 @@ pub enum FileError {
 /// Makes a folder that only its owner may look into.
 pub(crate) fn make_dir(path: &Path) -> Result<(), FileError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|cause| FileError::Write { path: path.into(), cause })
+}
+
+/// Lets only its owner look into a folder that someone else made. One that is another user's, such as a volume that was mounted for
+/// us, stays as it is: what is secret in it has mode 0600 anyway.
+pub(crate) fn take_over(path: &Path) -> Result<(), FileError> {
+    match fs::set_permissions(path, Permissions::from_mode(0o700)) {
+        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(dir = %path.display(), "this folder is another user's: others may be able to look into it");
+            Ok(())
+        }
+        done => done.map_err(|cause| FileError::Write { path: path.into(), cause }),
+    }
 }
 
 /// Writes a file that may be seen.
@@ -109,8 +121,6 @@ pub(crate) const DATAPLANE_TOML: &str = "dataplane.toml";
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

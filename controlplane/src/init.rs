@@ -124,6 +124,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
     }
     files::make_dir(dir)?;
     begin(dir)?;
+    files::take_over(dir)?;
     let admin_password = match options.admin_password {
         Some(given) => given,
         None => generate()?,
@@ -170,6 +171,7 @@ pub fn enroll(dir: &Path, name: &NodeName, out: &Path, options: EnrollOptions) -
     if present.next().is_some() {
         return Err(InitError::Occupied { dir: out.into() });
     }
+    files::take_over(out)?;
     files::write_public(&out.join(files::CA), authority.certificate_pem())?;
     files::write_public(&out.join(files::NODE), &node.certificate_pem)?;
     files::write_secret(&out.join(files::NODE_KEY), &node.key_pem)?;

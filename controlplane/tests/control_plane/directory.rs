@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use holdfast_controlplane::{ControlPlane, InitError, InitOptions, StartFault, init, settings::Render, store::sled::OpenError};
+use holdfast_controlplane::{
+    ControlPlane, EnrollOptions, InitError, InitOptions, StartFault, enroll, init, names::NodeName, settings::Render,
+    store::sled::OpenError,
+};
 use holdfast_proto::admin::CreateCredentialRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,6 +35,25 @@ async fn init_keeps_secrets_to_the_owner_and_is_done_once() {
     assert_ne!(before, fs::read(&report.control_seal).unwrap());
     assert!(matches!(init(&data(&dir), InitOptions::default()), Err(InitError::Open(OpenError::Initialised { .. }))));
     assert_eq!(fs::read(&report.key_seal).unwrap(), before);
+}
+
+#[test]
+fn folders_that_were_there_become_the_owners_alone_and_strangers_keep_theirs() {
+    let open = |dir: &Path| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let mode = |dir: &Path| fs::metadata(dir).unwrap().permissions().mode() & 0o7777;
+    let [data, node, other] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    fs::write(other.path().join("thesis.txt"), "years").unwrap();
+    [&data, &node, &other].into_iter().for_each(|dir| open(dir.path()));
+    init(data.path(), InitOptions::default()).unwrap();
+    let name = NodeName::try_from("node-1").unwrap();
+    enroll(data.path(), &name, node.path(), EnrollOptions::default()).unwrap();
+    assert!(init(other.path(), InitOptions::default()).is_err());
+    assert!(enroll(data.path(), &name, other.path(), EnrollOptions::default()).is_err());
+    assert_eq!([&data, &node, &other].map(|dir| mode(dir.path())), [0o700, 0o700, 0o755]);
+    // Made by enroll itself.
+    let fresh = other.path().join("node");
+    enroll(data.path(), &name, &fresh, EnrollOptions::default()).unwrap();
+    assert_eq!(mode(&fresh), 0o700);
 }
 
 #[test]
