@@ -1,7 +1,8 @@
 //! What a node keeps on disk: the last-good snapshot, when it was last confirmed, and the encryption counts.
 //!
 //! Holds: a file is replaced whole or not at all (temporary file, fsync, rename, fsync of the directory); one process uses a state
-//! directory; a file that can't be read is kept aside under another name, said in the log, and never a reason not to start.
+//! directory; a file whose content can't be used is kept aside under another name, one that the disk doesn't give stays where it is;
+//! either is said in the log, and never a reason not to start.
 
 mod counts;
 mod last_good;
@@ -179,12 +180,17 @@ impl Cache {
         Ok((revision, time(u64::from_be_bytes(*at))))
     }
 
-    /// What a file holds; none where there is no file, or none that can be read. Such a one is kept aside.
+    /// What a file holds; none where there is no file, or none that can be read. One with the wrong content is kept aside. One that the
+    /// disk doesn't give, or that we have no permission for, may be whole: it stays until it is written anew, for another start.
     fn read<T>(&self, name: &str, read: impl FnOnce(File) -> Result<T, Unreadable>) -> Option<T> {
         let path = self.directory.join(name);
         let cause = match File::open(&path).map_err(Unreadable::from).and_then(read) {
             Ok(found) => return Some(found),
             Err(Unreadable::Io(error)) if error.kind() == ErrorKind::NotFound => return None,
+            Err(cause @ Unreadable::Io(_)) => {
+                error!(file = %path.display(), error = chain(&cause), "a state file can't be read; going on without it");
+                return None;
+            }
             Err(cause) => cause,
         };
         let aside = self.directory.join(format!("{name}.unreadable-{}", millis(SystemTime::now())));
@@ -236,3 +242,27 @@ const BUFFER: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod files_that_the_disk_does_not_give {
+    use holdfast_proto::seal::Seal;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_read_stays_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let seals = Arc::new(SealRing::new(Seal::generate().unwrap(), Vec::new()));
+        let cache = Cache::open(directory.path().into(), seals).unwrap();
+        // A folder opens, but reading it fails, for root as well.
+        fs::create_dir(directory.path().join(LAST_GOOD)).unwrap();
+        assert!(cache.read(LAST_GOOD, |file| last_good::read(file, &cache.seals)).is_none());
+        fs::write(directory.path().join(COUNTS), "nonsense").unwrap();
+        assert!(cache.read(COUNTS, StoredCounts::read).is_none());
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!((names.len(), names[1].as_str(), names[2].as_str()), (3, "last-good", "lock"), "{names:?}");
+        assert!(names[0].starts_with("counts.unreadable-"), "{names:?}");
+    }
+}
