@@ -115,7 +115,7 @@ fn distinct(stores: &[ImportKeyStore]) -> Result<(), CoreError> {
     let mut seen = HashSet::new();
     for blob in stores.iter().flat_map(blobs) {
         if !seen.insert(blob.id) {
-            return Err(exists("source key", blob.id));
+            return Err(exists("source key", &blob.id));
         }
     }
     for store in stores {
@@ -131,7 +131,7 @@ fn blobs(store: &ImportKeyStore) -> impl Iterator<Item = &LocalBlob> {
     [&store.health].into_iter().chain(store.keys.iter().map(|(_, blob)| blob))
 }
 
-fn exists(what: &'static str, name: impl ToString) -> CoreError {
+fn exists(what: &'static str, name: &impl ToString) -> CoreError {
     CoreError::Exists { what, name: name.to_string() }
 }
 
