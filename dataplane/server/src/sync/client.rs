@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 use super::{
     Parts,
     backoff::Backoff,
-    gauges,
+    gauges::{self, Propagation},
     session::{Effect, Session},
     status::{self, Reports},
 };
@@ -77,6 +77,7 @@ struct Stream<'a> {
     out: mpsc::Sender<NodeMessage>,
     results: mpsc::UnboundedSender<wire::KeyTaskResult>,
     reports: Reports,
+    propagation: Propagation,
     /// The control plane knows which revision we hold, so that acknowledgements make sense to it.
     known: bool,
     /// See [`Bequest::refused`].
@@ -99,7 +100,7 @@ struct Bequest {
 /// What a message led to.
 enum Outcome {
     Nothing,
-    Installed { snapshot: Arc<Snapshot>, committed_at_ms: u64 },
+    Installed { snapshot: Arc<Snapshot>, committed_at_ms: Option<u64> },
     Refused(wire::Nack),
     Task(wire::KeyTask),
     Fleet(u32),
@@ -172,8 +173,9 @@ impl<'a> Stream<'a> {
     /// Says Hello. The results of key tasks come out of the second.
     fn begin(client: &'a Client, out: mpsc::Sender<NodeMessage>, session: &Session) -> Result<(Self, Results), Ended> {
         let (results, finished) = mpsc::unbounded_channel();
+        let (reports, propagation) = (Reports::default(), Propagation::default());
         let mut stream =
-            Self { client, out, results, reports: Reports::default(), known: false, refused: false, settled_at: None, again_at: None };
+            Self { client, out, results, reports, propagation, known: false, refused: false, settled_at: None, again_at: None };
         stream.hello(session)?;
         Ok((stream, finished))
     }
@@ -244,13 +246,14 @@ impl<'a> Stream<'a> {
         Ok(session)
     }
 
-    fn installed(&mut self, snapshot: Arc<Snapshot>, committed_at_ms: u64) -> Result<(), Ended> {
+    fn installed(&mut self, snapshot: Arc<Snapshot>, committed_at_ms: Option<u64>) -> Result<(), Ended> {
         let first = self.client.installed.borrow().revision == Revision::default();
         self.known = true;
         self.refused = false;
         self.again_at = None;
         self.ack()?;
-        gauges::applied(&snapshot, committed_at_ms);
+        gauges::applied(&snapshot);
+        self.propagation.arrived(committed_at_ms);
         self.client.parts.live.mark_current();
         // Whatever an earlier run may have used is known by now.
         self.client.parts.live.ledger().settle();

@@ -25,12 +25,30 @@ pub(super) fn connected(up: bool) {
 }
 
 /// A push is in use.
-pub(super) fn applied(snapshot: &Snapshot, committed_at_ms: u64) {
+pub(super) fn applied(snapshot: &Snapshot) {
     counter!(PUSHES, "outcome" => "applied").increment(1);
     self::snapshot(snapshot);
-    if committed_at_ms > 0 {
+}
+
+/// Measures how long changes take to a node that is there. One per stream, since the first push of a stream brings what was changed while
+/// the node was away.
+#[derive(Debug, Default)]
+pub(super) struct Propagation {
+    caught_up: bool,
+}
+
+impl Propagation {
+    /// A push is in use that was committed then, milliseconds since 1970; none where that says nothing about the way here.
+    pub(super) fn arrived(&mut self, committed_at_ms: Option<u64>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        histogram!(PROPAGATION).record(now.saturating_sub(Duration::from_millis(committed_at_ms)));
+        if let Some(took) = self.took(committed_at_ms.map(Duration::from_millis), now) {
+            histogram!(PROPAGATION).record(took);
+        }
+    }
+
+    fn took(&mut self, committed: Option<Duration>, now: Duration) -> Option<Duration> {
+        let caught_up = std::mem::replace(&mut self.caught_up, true);
+        committed.filter(|_| caught_up).map(|committed| now.saturating_sub(committed))
     }
 }
 
@@ -75,3 +93,18 @@ const UNUSABLE: &str = "holdfast_unusable_keys";
 pub(crate) const PROPAGATION: &str = "holdfast_propagation_seconds";
 const PUSHES: &str = "holdfast_pushes_total";
 const WRITE_FAILURES: &str = "holdfast_state_write_failures_total";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_while_the_node_was_away_is_not_measured() {
+        let mut stream = Propagation::default();
+        let seconds = Duration::from_secs;
+        let pushes = [(Some(10), None), (Some(95), Some(5)), (None, None), (Some(99), Some(1)), (Some(101), Some(0))];
+        for (committed, took) in pushes {
+            assert_eq!(stream.took(committed.map(seconds), seconds(100)), took.map(seconds), "{committed:?}");
+        }
+    }
+}

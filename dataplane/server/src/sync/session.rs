@@ -43,8 +43,9 @@ pub struct Install {
     pub revision: Revision,
     /// Everything that holds from now on.
     pub records: RecordSet,
-    /// When its newest change was committed, milliseconds since 1970; 0 where that isn't known.
-    pub committed_at_ms: u64,
+    /// When its newest change was committed, milliseconds since 1970. None where that isn't known, and for everything at once, which comes
+    /// when the node asks for it and not when something changes.
+    pub committed_at_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -208,7 +209,8 @@ impl Session {
             return Err(Fault::Digest);
         }
         let records = if push.delta { records } else { shared(&self.records, records) };
-        let install = Install { revision: push.revision, records: records.clone(), committed_at_ms: push.committed_at_ms };
+        let committed_at_ms = Some(push.committed_at_ms).filter(|at| push.delta && *at > 0);
+        let install = Install { revision: push.revision, records: records.clone(), committed_at_ms };
         (self.revision, self.records, self.push, self.doubtful) = (install.revision, records, Push::Idle, false);
         Ok(Some(install))
     }

@@ -72,7 +72,7 @@ fn a_push_on_what_we_hold_is_installed() {
     let next = blocked(&held);
     let (installed, refused) = feed(&mut session, push(Some((at(5), &held)), (at(6), &next)));
     assert!(refused.is_empty());
-    assert_eq!((installed[0].revision, installed[0].committed_at_ms), (at(6), 7));
+    assert_eq!((installed[0].revision, installed[0].committed_at_ms), (at(6), Some(7)));
     assert_eq!(installed[0].records.digest(), next.digest());
     assert_eq!(session.revision(), at(6));
 }
@@ -82,7 +82,7 @@ fn everything_at_once_replaces_what_we_hold_and_shares_what_is_the_same() {
     let (mut session, held) = holding();
     let next = blocked(&held);
     let (installed, _) = feed(&mut session, push(None, (at(6), &next)));
-    assert_eq!(installed[0].records.digest(), next.digest());
+    assert_eq!((installed[0].records.digest(), installed[0].committed_at_ms), (next.digest(), None));
     let shared = |k| {
         let at = |set: &RecordSet| set.store(store_id(1)).unwrap().key(key_id(k)).unwrap().clone();
         Arc::ptr_eq(&at(&held), &at(&installed[0].records))
