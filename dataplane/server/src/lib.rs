@@ -19,6 +19,7 @@ mod authorize;
 mod body;
 mod deadline;
 mod drain;
+mod forever;
 mod listen;
 mod ops;
 mod ops_port;

@@ -22,6 +22,7 @@ use crate::{
     audit::{Audit, AuditError},
     cache::{Cache, CacheError},
     drain::{Drain, Phase},
+    forever::Forever,
     listen::{self, Listener, Peers, Timeouts},
     live::{Ledger, Live, Parts},
     metrics::{self, Exporter, InstallError, Metrics},
@@ -188,6 +189,7 @@ impl DataPlane {
             fleet,
             in_flight: settings.in_flight,
             log: RefusalLog::default(),
+            broken: Arc::default(),
         });
         let mut plane = Self {
             live,
@@ -200,13 +202,14 @@ impl DataPlane {
             tasks: JoinSet::new(),
             sync: Some(sync),
         };
-        plane.tasks.spawn(Reloads::watch(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect()).run());
-        plane.tasks.spawn({
-            let (metrics, exporter) = (Arc::clone(&responder.metrics), exporter.clone());
-            async move { metrics.upkeep(exporter).await }
-        });
+        let forever = |task| Forever { task, drain: Arc::clone(&responder.drain), broken: None };
+        let reloads = Reloads::watch(listeners.iter().map(|(tls, _)| Arc::clone(tls)).collect());
+        plane.tasks.spawn(forever("certificate reloads").run(reloads.run()));
+        let (metrics, upkept) = (Arc::clone(&responder.metrics), exporter.clone());
+        plane.tasks.spawn(forever("metrics upkeep").run(async move { metrics.upkeep(upkept).await }));
         if let Some(socket) = ops {
-            plane.tasks.spawn(OpsPort { responder: Arc::clone(&responder), exporter }.run(socket));
+            let port = OpsPort { responder: Arc::clone(&responder), exporter };
+            plane.tasks.spawn(forever("ops port").run(port.run(socket)));
         }
         plane.listen(&settings, listeners, &responder);
         Ok(plane)
@@ -222,7 +225,8 @@ impl DataPlane {
                 peers: Arc::clone(&peers),
                 timeouts: timeouts(settings),
             };
-            self.tasks.spawn(listener.run(socket));
+            let (drain, broken) = (Arc::clone(&responder.drain), Some(Arc::clone(&responder.broken)));
+            self.tasks.spawn(Forever { task: "listener", drain, broken }.run(listener.run(socket)));
         }
     }
 

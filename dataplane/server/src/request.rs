@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::SystemTime,
 };
@@ -54,6 +54,8 @@ pub(crate) struct Responder {
     /// In flight at once, for stores that name no number.
     pub(crate) in_flight: u32,
     pub(crate) log: RefusalLog,
+    /// A listener has ended without a drain.
+    pub(crate) broken: Arc<AtomicBool>,
 }
 
 /// What the connection knows about the client of a request.
@@ -203,9 +205,9 @@ impl Responder {
         }
     }
 
-    /// A load balancer may send requests here: there is a snapshot, and no drain has begun.
+    /// A load balancer may send requests here: there is a snapshot, all listeners accept, and no drain has begun.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.drain.has_begun() && is_loaded(&self.live.load())
+        !self.broken.load(Ordering::Relaxed) && !self.drain.has_begun() && is_loaded(&self.live.load())
     }
 }
 
