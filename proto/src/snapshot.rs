@@ -225,6 +225,12 @@ impl KeyRecords {
         self.versions.iter().map(|v| &v.record)
     }
 
+    /// One version.
+    #[must_use]
+    pub fn version(&self, number: u32) -> Option<&Version> {
+        self.position(number).ok().map(|at| &self.versions[at].record)
+    }
+
     /// The version that encrypts.
     #[must_use]
     pub fn active(&self) -> Option<&Version> {

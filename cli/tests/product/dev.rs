@@ -12,12 +12,13 @@ use tempfile::TempDir;
 use crate::{
     admin::Admin,
     client::{ask, dev_arguments, handout},
-    process::{Holdfast, run},
+    process::{Holdfast, alone, run},
     site::run_load,
 };
 
 #[test]
 fn the_main_job_runs_on_embedded_defaults_and_conforms() {
+    let _alone = alone();
     let folder = TempDir::new().unwrap();
     let mut dev = start(folder.path());
     dev.wait_for("curl --aws-sigv4");
@@ -90,6 +91,7 @@ fn a_deleted_dev_json_gets_a_new_credential_and_dev_says_so() {
 
 #[test]
 fn a_quota_throttles_what_is_over_it() {
+    let _alone = alone();
     let folder = TempDir::new().unwrap();
     let mut arguments = dev_arguments(folder.path());
     arguments.extend(["--xks-quota".into(), "5".into()]);

@@ -6,12 +6,13 @@ use holdfast_bench::plan::End;
 use tempfile::TempDir;
 
 use crate::{
-    process::run,
+    process::{alone, run},
     site::{Site, assert_all_right, plan, run_load, start_data_plane},
 };
 
 #[test]
 fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included() {
+    let _alone = alone();
     let site = Site::new();
     let mut control = site.start_control_plane();
     let sync = control.wait_for_listener("sync");
@@ -43,6 +44,7 @@ fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included
 
 #[test]
 fn a_drain_goes_on_accepting_until_a_second_signal_ends_its_delay() {
+    let _alone = alone();
     let site = Site::new();
     let mut control = site.start_control_plane();
     let sync = control.wait_for_listener("sync");

@@ -6,7 +6,10 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -135,6 +138,13 @@ impl Drop for Holdfast {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// For a test that loads the machine, or counts on answers in time under load: it runs while no other such test does.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    // A test that failed while it held this has left nothing half done: its processes are its own.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `holdfast` with `args` to its end.

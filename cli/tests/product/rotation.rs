@@ -1,18 +1,20 @@
 //! Rotation under load, with two nodes and a network that comes and goes.
 
-use std::thread;
+use std::{num::NonZeroU32, thread};
 
-use holdfast_bench::plan::End;
+use holdfast_bench::plan::{End, Pace};
 use holdfast_proto::admin::Key;
 
 use crate::{
     admin::Admin,
     gate::Gate,
+    process::alone,
     site::{Site, assert_all_right, plan, run_load, start_data_plane},
 };
 
 #[test]
 fn a_thousand_rotations_under_load_fail_no_decrypt_though_one_stream_stands_still() {
+    let _alone = alone();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let site = Site::new();
     let mut control = site.start_control_plane();
@@ -27,7 +29,9 @@ fn a_thousand_rotations_under_load_fail_no_decrypt_though_one_stream_stands_stil
     let mut admin = runtime.block_on(Admin::sign_in(api.port(), &handout["api"]));
     runtime.block_on(admin.until("both nodes have the key", async |admin| admin.nodes().await == 2 && admin.nodes_have_everything().await));
 
-    let load = plan(targets, End::Stopped);
+    let mut load = plan(targets, End::Stopped);
+    // Beside it the rotations must get on.
+    load.pace = Pace::Open { rate: RATE };
     let stop = load.stop.clone();
     let load = thread::spawn(move || run_load(load));
 
@@ -72,3 +76,6 @@ impl Versions for Key {
         self.versions.iter().find(|version| version.state == "active").unwrap().number
     }
 }
+
+/// Requests per second, over both nodes.
+const RATE: NonZeroU32 = NonZeroU32::new(300).unwrap();

@@ -5,10 +5,14 @@ use std::{fs, path::Path, process::Command};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{client, process::Holdfast};
+use crate::{
+    client,
+    process::{Holdfast, alone},
+};
 
 #[test]
 fn no_log_audit_metric_or_file_has_a_plaintext_or_a_secret() {
+    let _alone = alone();
     let folder = TempDir::new().unwrap();
     let mut dev = Holdfast::start_with(&client::dev_arguments(folder.path()), &[("HOLDFAST_LOG", "trace")]);
     dev.wait_for("curl --aws-sigv4");

@@ -94,9 +94,9 @@ fn key(old: Option<&Key>, now: &Arc<KeyRecords>, parts: &Parts) -> Key {
 }
 
 fn version(old: Option<&Key>, now: &records::Version, parts: &Parts) -> Arc<Version> {
-    let same = |(old, before): (&Arc<Version>, &records::Version)| (before == now).then(|| Arc::clone(old));
-    if let Some(same) = old.and_then(|old| old.versions.iter().zip(old.records.versions()).find_map(same)) {
-        return same;
+    let unchanged = old.filter(|old| old.records.version(now.number) == Some(now));
+    if let Some(same) = unchanged.and_then(|old| old.numbered(now.number)) {
+        return Arc::clone(same);
     }
     let count = parts.ledger.count(CountName { key: now.key, version: now.number, tag: now.tag });
     Arc::new(Version { number: now.number, tag: now.tag, state: now.state, key: open(&parts.seals, &now.source), count })
