@@ -23,7 +23,7 @@ use serde::Serialize;
 use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::error;
 
-use crate::{metrics::Metrics, tls::reload::chain};
+use crate::{chain::chain, metrics::Metrics};
 
 /// Where records go. Dropping it writes out what is queued.
 #[derive(Debug)]

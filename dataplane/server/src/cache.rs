@@ -21,8 +21,8 @@ use tracing::{error, info, warn};
 
 use self::counts::StoredCounts;
 use crate::{
+    chain::chain,
     live::{Counted, Ledger, Live},
-    tls::reload::chain,
 };
 
 /// A state directory, in use by this process.

@@ -14,9 +14,10 @@ pub mod sync;
 pub mod tasks;
 
 mod audit;
-mod background;
 mod authorize;
+mod background;
 mod body;
+mod chain;
 mod deadline;
 mod drain;
 mod forever;

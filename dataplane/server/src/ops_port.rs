@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::sleep};
 use tracing::{debug, warn};
 
-use crate::{metrics::Exporter, request::Responder, tls::reload::chain};
+use crate::{chain::chain, metrics::Exporter, request::Responder};
 
 /// What the port tells about.
 pub(crate) struct OpsPort {

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::{
     audit::{Audit, AuditError},
     cache::{Cache, CacheError},
+    chain::chain,
     drain::{Drain, Phase},
     forever::Forever,
     listen::{self, Listener, Peers, Timeouts},
@@ -31,10 +32,7 @@ use crate::{
     settings::{ListenerSettings, Settings},
     signing::SigningKeys,
     sync::{self, ListenerReport, Sync},
-    tls::{
-        Tls, TlsError,
-        reload::{self, Reloads},
-    },
+    tls::{Tls, TlsError, reload::Reloads},
     trail::RefusalLog,
 };
 
@@ -290,7 +288,7 @@ impl fmt::Debug for DataPlane {
 impl fmt::Display for StartErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, error) in self.0.iter().enumerate() {
-            let line = reload::chain(error);
+            let line = chain(error);
             if at == 0 { f.write_str(&line)? } else { write!(f, "\n{line}")? }
         }
         Ok(())

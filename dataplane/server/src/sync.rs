@@ -28,11 +28,11 @@ use self::{client::Client, keeper::Keeper};
 use crate::{
     background::Background,
     cache::Cache,
+    chain::chain,
     live::Live,
     metrics::Metrics,
     settings::{ClientCertificates, SyncSettings},
     tasks::Tasks,
-    tls::reload::chain,
 };
 
 /// What [`spawn`] works with.

@@ -37,11 +37,12 @@ use super::{
     watched::{Activity, Watched},
 };
 use crate::{
+    chain::chain,
     deadline::{BUDGET, Deadline, first_budget},
     drain::{Drain, Phase},
     metrics::Handshake,
     request::{Client, Responder},
-    tls::{ALPN_H2, Identity, reload::chain},
+    tls::{ALPN_H2, Identity},
 };
 
 /// Serves a connection to its end.

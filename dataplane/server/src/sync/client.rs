@@ -36,7 +36,7 @@ use super::{
     session::{Effect, Session},
     status::{self, Reports},
 };
-use crate::{live::Snapshot, settings::SyncSettings, tasks::Tasks, tls::reload::chain};
+use crate::{chain::chain, live::Snapshot, settings::SyncSettings, tasks::Tasks};
 
 /// The node's end.
 pub(super) struct Client {

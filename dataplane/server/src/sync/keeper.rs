@@ -20,8 +20,8 @@ use tracing::{debug, error};
 use super::gauges;
 use crate::{
     cache::{Cache, CacheError},
+    chain::chain,
     live::{Live, Snapshot},
-    tls::reload::chain,
 };
 
 /// Keeps counts and the snapshot's age on disk.

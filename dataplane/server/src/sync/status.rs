@@ -9,10 +9,10 @@ use holdfast_proto::{
 
 use super::{ListenerReport, Parts};
 use crate::{
+    chain::chain,
     live::{CountName, Counted, Snapshot, UnusableKey},
     settings,
     tasks::Tasks,
-    tls::reload::chain,
 };
 
 /// What was reported on one stream.

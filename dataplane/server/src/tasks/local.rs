@@ -46,7 +46,7 @@ fn open(source: Option<wire::SourceKey>, seals: &SealRing) -> Result<(LocalBlob,
     match SourceKey::try_from(source) {
         Ok(SourceKey::Local(blob)) => match LocalKey::open(seals, &blob) {
             Ok(key) => Ok((blob, key)),
-            Err(error) => Err(failure(blame(error), &crate::tls::reload::chain(&error))),
+            Err(error) => Err(failure(blame(error), &crate::chain::chain(&error))),
         },
         Ok(SourceKey::Partition(_)) => Err(failure(KeyTaskFailure::Unsupported, "the source key is not a local one")),
         Err(error) => Err(failure(KeyTaskFailure::Refused, &error.to_string())),

@@ -12,6 +12,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{Reloaded, Tls, TlsError};
+use crate::chain::chain;
 
 /// What asks for a reload. Listening already, so that no signal and no change from here on is missed.
 pub(crate) struct Reloads {
@@ -84,18 +85,6 @@ fn watch(listeners: &[Arc<Tls>], nudge: mpsc::Sender<()>) -> Option<RecommendedW
         }
     }
     Some(watcher)
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 const SETTLE: Duration = Duration::from_millis(200);
