@@ -16,7 +16,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use holdfast_proto::{ids::Revision, seal::SealRing, snapshot::RecordSet};
+use holdfast_proto::{
+    ids::Revision,
+    seal::{OpenError, SealRing},
+    snapshot::RecordSet,
+};
 use tracing::{error, info, warn};
 
 use self::counts::StoredCounts;
@@ -78,7 +82,7 @@ enum Unreadable {
     #[error("the file has another format")]
     Format,
     #[error("a part of the file does not open")]
-    Seal(#[from] holdfast_proto::seal::OpenError),
+    Seal(#[from] OpenError),
     #[error("a part of the file does not decode")]
     Decode(#[from] prost::DecodeError),
     #[error("a record does not decode")]
@@ -114,7 +118,10 @@ impl Cache {
         let fresh = !self.directory.join(LAST_GOOD).exists();
         let stored = match self.read(COUNTS, StoredCounts::read) {
             Some(stored) => stored,
-            None => StoredCounts { counts: Vec::new(), clean: fresh },
+            None => match self.read(BEGUN, StoredCounts::read) {
+                Some(stored) => StoredCounts { clean: false, ..stored },
+                None => StoredCounts { counts: Vec::new(), clean: fresh },
+            },
         };
         if !stored.clean {
             warn!("the last run did not end cleanly: encryptions that may have been made are counted by the block");
@@ -122,6 +129,9 @@ impl Cache {
         let ledger = Ledger::resume(stored.counts, stored.clean);
         if let Err(error) = self.write_counts(&ledger.reserve(), false) {
             error!(error = chain(&error), "encryption counts not written; serving goes on");
+            // The next start must see that this run began; a name can be changed where nothing can be written. Where even that
+            // fails, or there is no file yet, the margin between rotation and limit is what is left.
+            let _ = fs::rename(self.directory.join(COUNTS), self.directory.join(BEGUN));
             ledger.want();
         }
         ledger
@@ -154,7 +164,10 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Write`]; the file before it still stands.
     pub fn write_counts(&self, counts: &[Counted], clean: bool) -> Result<(), CacheError> {
-        self.replace(COUNTS, |file| counts::write(file, counts, clean))
+        self.replace(COUNTS, |file| counts::write(file, counts, clean))?;
+        // Older than what was just written; most often it isn't there.
+        let _ = fs::remove_file(self.directory.join(BEGUN));
+        Ok(())
     }
 
     /// Remembers that the snapshot of `revision` was the newest at `at`, so that its age survives a restart.
@@ -181,13 +194,13 @@ impl Cache {
     }
 
     /// What a file holds; none where there is no file, or none that can be read. One with the wrong content is kept aside. One that the
-    /// disk doesn't give, or that we have no permission for, may be whole: it stays until it is written anew, for another start.
+    /// disk doesn't give, or that is under a seal that isn't loaded, may be whole: it stays until it is written anew, for another start.
     fn read<T>(&self, name: &str, read: impl FnOnce(File) -> Result<T, Unreadable>) -> Option<T> {
         let path = self.directory.join(name);
         let cause = match File::open(&path).map_err(Unreadable::from).and_then(read) {
             Ok(found) => return Some(found),
             Err(Unreadable::Io(error)) if error.kind() == ErrorKind::NotFound => return None,
-            Err(cause @ Unreadable::Io(_)) => {
+            Err(cause @ (Unreadable::Io(_) | Unreadable::Seal(OpenError::UnknownSeal(_)))) => {
                 error!(file = %path.display(), error = chain(&cause), "a state file can't be read; going on without it");
                 return None;
             }
@@ -235,6 +248,8 @@ fn time(millis: u64) -> SystemTime {
 
 const LAST_GOOD: &str = "last-good";
 const COUNTS: &str = "counts";
+/// The counts of a clean end, once a run has begun that could not write its own.
+const BEGUN: &str = "counts.begun";
 const CONFIRMED: &str = "confirmed";
 const CONFIRMED_AAD: &[u8] = b"holdfast confirmed 1";
 const MAX_CONFIRMED: u64 = 1 << 10;

@@ -25,7 +25,7 @@ use crate::{
     drain::{Drain, Phase},
     forever::Forever,
     listen::{self, Listener, Peers, Timeouts},
-    live::{Ledger, Live, Parts},
+    live::{Live, Parts},
     metrics::{self, Exporter, InstallError, Metrics},
     ops_port::OpsPort,
     request::Responder,
@@ -153,7 +153,7 @@ impl DataPlane {
             seals: Arc::clone(&seals),
             metrics: Arc::clone(&metrics),
             signing: Arc::clone(&signing),
-            ledger: Arc::new(resume_counts(&cache).map_err(|cause| StartErrors(vec![StartError::State(cause)]))?),
+            ledger: Arc::new(cache.resume_counts()),
         };
         let live = Arc::new(Live::start(parts).map_err(thread)?);
         // Before anything listens: what was served before the restart is served after it.
@@ -384,16 +384,6 @@ fn seal(path: &Path) -> Result<Seal, StartError> {
 
 fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
     listen::bind(addr).map_err(|cause| StartError::Listen { addr, cause })
-}
-
-/// The encryption counts, or the reason why a crash of this run would go unseen by the next.
-fn resume_counts(cache: &Cache) -> Result<Ledger, CacheError> {
-    let ledger = cache.resume_counts();
-    // It is not on disk that this run has begun.
-    if ledger.wants() {
-        cache.write_counts(&ledger.reserve(), false)?;
-    }
-    Ok(ledger)
 }
 
 fn kept<T>(tried: Result<T, StartError>, wrong: &mut Vec<StartError>) -> Option<T> {

@@ -69,11 +69,21 @@ fn nothing_secret_is_readable_in_the_state_directory() {
 }
 
 #[test]
-fn a_file_of_another_seal_or_altered_anywhere_or_cut_is_kept_aside_and_not_used() {
+fn a_file_of_another_seal_waits_for_its_seal() {
+    let (directory, maker) = (TempDir::new().unwrap(), Maker::new());
+    open(&directory, &maker).write_last_good(&some_records(&maker, 3), at(7)).unwrap();
+    let stranger = Maker::new();
+    assert_eq!(restored(&open(&directory, &stranger), &stranger).load().revision, Revision::default());
+    // The setting is mended.
+    let again = maker.again();
+    assert_eq!(restored(&open(&directory, &again), &again).load().revision, at(7));
+}
+
+#[test]
+fn a_file_that_is_altered_anywhere_or_cut_is_kept_aside_and_not_used() {
     let maker = Maker::new();
     let records = some_records(&maker, 90);
-    let spoil: [&dyn Fn(&TempDir) -> Maker; 7] = [
-        &|_| Maker::new(),
+    let spoil: [&dyn Fn(&TempDir) -> Maker; 6] = [
         &|d| (bend(d, LAST_GOOD, SeekFrom::Start(0)), maker.again()).1,
         &|d| (bend(d, LAST_GOOD, SeekFrom::Start(25)), maker.again()).1,
         &|d| (bend(d, LAST_GOOD, SeekFrom::Start(300_000)), maker.again()).1,
@@ -147,6 +157,20 @@ fn a_write_that_fails_leaves_the_old_file() {
     });
     assert!(failed.is_err());
     assert_eq!(restored(&cache, &maker).load().revision, at(7));
+}
+
+#[test]
+fn a_run_that_could_not_write_its_counts_is_charged_by_the_next() {
+    let (directory, maker) = (TempDir::new().unwrap(), Maker::new());
+    let cache = open(&directory, &maker);
+    cache.write_counts(&[counted(1, 17)], true).unwrap();
+    // In the way of the counts: nothing can be written there.
+    let obstacle = directory.path().join("counts.tmp");
+    fs::create_dir(&obstacle).unwrap();
+    assert_eq!(cache.resume_counts().count(counted(1, 0).name).used(), 17, "serving goes on");
+    fs::remove_dir(&obstacle).unwrap();
+    assert!(cache.resume_counts().count(counted(1, 0).name).used() >= RESERVED_AT_ONCE);
+    assert!(!names(&directory).contains(&"counts.begun".to_owned()));
 }
 
 #[test]

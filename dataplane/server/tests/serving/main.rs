@@ -20,5 +20,3 @@ mod reloads;
 mod rig;
 #[cfg(test)]
 mod secrets;
-#[cfg(test)]
-mod starting;
