@@ -54,11 +54,7 @@ fn the_printed_curl_line_works_when_pasted() {
 #[test]
 fn a_second_start_finds_everything_again() {
     let folder = TempDir::new().unwrap();
-    let mut first = start(folder.path());
-    first.wait_for("curl --aws-sigv4");
-    let before = handout(folder.path());
-    let sealed = encrypt(&before);
-    assert_eq!(first.stop().0.code(), Some(0));
+    let (before, sealed) = first_run(folder.path());
 
     let mut second = start(folder.path());
     second.wait_for("curl --aws-sigv4");
@@ -73,11 +69,7 @@ fn a_second_start_finds_everything_again() {
 #[test]
 fn a_deleted_dev_json_gets_a_new_credential_and_dev_says_so() {
     let folder = TempDir::new().unwrap();
-    let mut first = start(folder.path());
-    first.wait_for("curl --aws-sigv4");
-    let before = handout(folder.path());
-    let sealed = encrypt(&before);
-    assert_eq!(first.stop().0.code(), Some(0));
+    let (before, sealed) = first_run(folder.path());
     fs::remove_file(folder.path().join("dev.json")).unwrap();
 
     let mut second = start(folder.path());
@@ -171,6 +163,16 @@ fn facts_of(directory: &Path) -> Value {
     let api = handout(directory)["api"].clone();
     let port = api["url"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async { Admin::sign_in(port, &api).await.make_facts().await })
+}
+
+/// Starts and stops; what was handed out, and a ciphertext made under it.
+fn first_run(directory: &Path) -> (Value, Value) {
+    let mut first = start(directory);
+    first.wait_for("curl --aws-sigv4");
+    let handout = handout(directory);
+    let sealed = encrypt(&handout);
+    assert_eq!(first.stop().0.code(), Some(0));
+    (handout, sealed)
 }
 
 fn start(directory: &Path) -> Holdfast {

@@ -14,10 +14,7 @@ use crate::{
 fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included() {
     let _alone = alone();
     let site = Site::new();
-    let mut control = site.start_control_plane();
-    let sync = control.wait_for_listener("sync");
-    site.enroll("node-1", sync);
-    let config = site.data_plane_config(sync);
+    let (mut control, config) = site.with_one_node();
 
     let mut data = start_data_plane(&config);
     let xks = data.wait_for_listener("xks");
@@ -46,10 +43,7 @@ fn traffic_goes_on_without_the_control_plane_restarts_of_the_data_plane_included
 fn a_drain_goes_on_accepting_until_a_second_signal_ends_its_delay() {
     let _alone = alone();
     let site = Site::new();
-    let mut control = site.start_control_plane();
-    let sync = control.wait_for_listener("sync");
-    site.enroll("node-1", sync);
-    let config = site.data_plane_config(sync);
+    let (mut control, config) = site.with_one_node();
     let text = fs::read_to_string(&config).unwrap().replace("drain_delay_seconds = 0", "drain_delay_seconds = 600");
     fs::write(&config, text).unwrap();
     let mut data = start_data_plane(&config);

@@ -41,6 +41,14 @@ impl Site {
         Holdfast::start(&["controlplane".as_ref(), "--config".as_ref(), config.as_os_str()])
     }
 
+    /// A running control plane, and the configuration of the one node that is enrolled.
+    pub(crate) fn with_one_node(&self) -> (Holdfast, PathBuf) {
+        let mut control = self.start_control_plane();
+        let sync = control.wait_for_listener("sync");
+        self.enroll("node-1", sync);
+        (control, self.data_plane_config(sync))
+    }
+
     /// `holdfast node enroll`; what it wrote starts as it is, but for its fixed ports.
     pub(crate) fn enroll(&self, name: &str, sync: SocketAddr) -> PathBuf {
         let endpoint = format!("https://localhost:{}", sync.port());
@@ -65,7 +73,7 @@ impl Site {
     }
 
     /// The shipped `dataplane.toml`, for `node-1`.
-    pub(crate) fn data_plane_config(&self, sync: SocketAddr) -> PathBuf {
+    fn data_plane_config(&self, sync: SocketAddr) -> PathBuf {
         let config = self.path("dataplane.toml");
         let text = any_ports(&shipped("dataplane.toml")).replace("https://localhost:8445", &format!("https://localhost:{}", sync.port()));
         fs::write(&config, text).unwrap();

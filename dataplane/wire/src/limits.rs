@@ -44,6 +44,9 @@ pub const MAX_AAD_BYTES: usize = 65_535;
 /// Most bytes in a request body (ours): the two limits above in base64, with room for the rest.
 pub const MAX_BODY_BYTES: usize = 256 * 1_024;
 
+// What we take is never less than what every proxy must.
+const _: () = assert!(MAX_PLAINTEXT_BYTES >= REQUIRED_PLAINTEXT_BYTES && MAX_AAD_BYTES >= REQUIRED_AAD_BYTES);
+
 /// Most characters of an `errorMessage` (XKS: under 512).
 pub const MAX_ERROR_MESSAGE_CHARS: usize = 511;
 

@@ -41,12 +41,6 @@ impl Payload {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-
-    /// The buffer, to decrypt in place.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<u8> {
-        self.0
-    }
 }
 
 impl fmt::Debug for Payload {
