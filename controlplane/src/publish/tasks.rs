@@ -200,9 +200,11 @@ impl KeyTask {
     fn to_wire(&self, until: Instant) -> wire::KeyTask {
         let left = until.saturating_duration_since(Instant::now());
         let task = match &self.work {
-            Work::Generate { usage, unexportable } => {
-                key_task::Task::Generate(wire::GenerateKey { usage: Some((*usage).into()), unexportable: *unexportable })
-            }
+            Work::Generate { usage, unexportable } => key_task::Task::Generate(wire::GenerateKey {
+                usage: Some((*usage).into()),
+                unexportable: *unexportable,
+                label: String::new(),
+            }),
             Work::Inspect(source) => key_task::Task::Inspect(wire::InspectKey { source: Some(source.into()) }),
             Work::HealthCiphertext(source) => key_task::Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source.into()) }),
         };

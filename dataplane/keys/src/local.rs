@@ -77,7 +77,7 @@ impl LocalKey {
         let mut text = Zeroizing::new(plaintext.to_vec());
         let sealed = self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(iv), Aad::from(aad), &mut text);
         let tag = sealed.map_err(|Unspecified| KeyFault::Token)?.as_ref().try_into().map_err(|_| KeyFault::Token)?;
-        Ok(Sealed { iv, ciphertext: mem::take(&mut *text), tag })
+        Ok(Sealed { iv: iv.into(), ciphertext: mem::take(&mut *text), tag })
     }
 
     /// Decrypts what [`LocalKey::encrypt`] gave under the same `aad`.

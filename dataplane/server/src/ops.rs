@@ -22,8 +22,13 @@ fn usable(key: &Result<LocalKey, Unusable>) -> Result<&LocalKey, Refusal> {
 const fn while_decrypting(fault: KeyFault) -> Refusal {
     match fault {
         KeyFault::Input => Refusal::InvalidCiphertext,
-        KeyFault::Key => Refusal::KeyUsage,
-        KeyFault::Token => Refusal::KeyManagerDown,
+        KeyFault::Key
+        | KeyFault::Token
+        | KeyFault::Full
+        | KeyFault::NotStarted
+        | KeyFault::Late
+        | KeyFault::Missing
+        | KeyFault::SelfCheck => while_encrypting(fault),
     }
 }
 
@@ -32,5 +37,10 @@ const fn while_encrypting(fault: KeyFault) -> Refusal {
     match fault {
         KeyFault::Key => Refusal::KeyUsage,
         KeyFault::Input | KeyFault::Token => Refusal::KeyManagerDown,
+        KeyFault::Full => Refusal::QueueFull,
+        KeyFault::NotStarted => Refusal::NotStarted,
+        KeyFault::Late => Refusal::KeyManagerTimeout,
+        KeyFault::Missing => Refusal::KeyUnusable,
+        KeyFault::SelfCheck => Refusal::SelfCheckFailed,
     }
 }

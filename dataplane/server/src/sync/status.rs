@@ -35,6 +35,7 @@ impl Reports {
             // Measured as our clock less theirs, in seconds.
             clock_offset_ms: parts.metrics.clock().median().map_or(0, |seconds| -1_000 * i64::from(seconds)),
             counts: Vec::new(),
+            partitions: Vec::new(),
         };
         let moved = self.moved(parts.live.ledger().counted());
         if moved.is_empty() {

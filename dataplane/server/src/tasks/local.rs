@@ -13,15 +13,16 @@ use super::failure;
 /// Does a task whose target is `local`.
 pub(super) fn outcome(task: &KeyTask, seals: &SealRing) -> Outcome {
     let done = match &task.task {
-        Some(Task::Generate(generate)) => self::generate(&task.id, *generate, seals),
+        Some(Task::Generate(generate)) => self::generate(&task.id, generate, seals),
         Some(Task::Inspect(inspect)) => open(inspect.source.clone(), seals).map(|(blob, _)| attributes(&blob)),
         Some(Task::HealthCiphertext(make)) => open(make.source.clone(), seals).and_then(|(_, key)| health_ciphertext(&key)),
+        Some(Task::List(_)) => Err(failure(KeyTaskFailure::Unsupported, "local keys are listed by the control plane, which has them all")),
         None => Err(failure(KeyTaskFailure::Unsupported, "a task that this version does not know")),
     };
     done.unwrap_or_else(|failed| failed)
 }
 
-fn generate(id: &[u8], asked: wire::GenerateKey, seals: &SealRing) -> Result<Outcome, Outcome> {
+fn generate(id: &[u8], asked: &wire::GenerateKey, seals: &SealRing) -> Result<Outcome, Outcome> {
     let refused = |detail| failure(KeyTaskFailure::Refused, detail);
     let id = Uuid::from_slice(id).map_err(|_| refused("a task id has 16 bytes"))?;
     let usage = asked.usage.map(KeyUsage::from).ok_or_else(|| refused("no usage was named"))?;
@@ -33,7 +34,7 @@ fn generate(id: &[u8], asked: wire::GenerateKey, seals: &SealRing) -> Result<Out
 fn attributes(blob: &LocalBlob) -> Outcome {
     let bits = u32::try_from(local::KEY_LENGTH * 8).unwrap_or(u32::MAX);
     let usage = Some(blob.usage.into());
-    Outcome::Attributes(wire::KeyAttributes { algorithm: "AES".into(), bits, usage, unexportable: blob.unexportable })
+    Outcome::Attributes(wire::KeyAttributes { algorithm: "AES".into(), bits, usage, unexportable: blob.unexportable, token: Vec::new() })
 }
 
 fn health_ciphertext(key: &LocalKey) -> Result<Outcome, Outcome> {

@@ -16,7 +16,7 @@ fn ring() -> Arc<SealRing> {
 }
 
 fn generate(id: u8) -> KeyTask {
-    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true });
+    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true, label: String::new() });
     KeyTask { id: vec![id; 16], deadline_ms: 10_000, target: LOCAL.into(), task: Some(task) }
 }
 
@@ -59,7 +59,7 @@ fn another_task_under_a_used_id_is_refused() {
     let seals = ring();
     let mut recent = Recent::default();
     recent.answer(generate(1), true, &seals);
-    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: false });
+    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: false, label: String::new() });
     assert_eq!(failed(&recent.answer(KeyTask { task: Some(task), ..generate(1) }, true, &seals)), KeyTaskFailure::Refused);
 }
 
@@ -115,7 +115,7 @@ fn what_this_node_has_no_key_source_for_is_unsupported() {
 #[test]
 fn malformed_tasks_are_refused() {
     let seals = ring();
-    let no_usage = Task::Generate(GenerateKey { usage: None, unexportable: true });
+    let no_usage = Task::Generate(GenerateKey { usage: None, unexportable: true, label: String::new() });
     let no_source = Task::Inspect(InspectKey { source: None });
     for task in [
         KeyTask { id: vec![1; 15], ..generate(1) },

@@ -1,0 +1,15 @@
+//! Keys on PKCS#11 tokens, in groups of partitions that can't hang the proxy (design §5).
+//!
+//! From the request inward: [`Groups`] → `group` (which member, one retry, proofs) → `front` (a partition's queue and condition) →
+//! `partition` (supervisor, sessions, generations), or `isolation` where that runs in a process of its own → `token` (one module, one
+//! token, safe calls) → `ffi` (the only `unsafe`).
+//!
+//! Always holds: blocking C code runs on threads of a partition alone; nothing here waits for a token without a deadline; an HSM's
+//! fault is never told as the caller's.
+
+mod front;
+mod handles;
+mod job;
+pub mod settings;
+pub mod status;
+mod traffic;

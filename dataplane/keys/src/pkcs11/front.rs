@@ -1,0 +1,191 @@
+//! What everybody else sees of a partition, wherever its code runs.
+//!
+//! Holds: all of it can be read at any time without waiting; jobs are taken only while the partition is up and its queue has room. The
+//! partition's own threads (`partition`, or `isolation` for one with a process of its own) are the only writers but for
+//! [`Front::overdue`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::oneshot;
+
+use super::{
+    job::{Fault, Job},
+    status::{Condition, PartitionStatus, TokenFacts, TokenTask, TokenTaskDone, TokenTaskError},
+    traffic::Traffic,
+};
+
+/// A partition as requests, tasks and operators reach it.
+pub(crate) struct Front {
+    /// The configured name.
+    pub(crate) name: Arc<str>,
+    /// The configured group.
+    pub(crate) group: Arc<str>,
+    /// Calls and faults, for metrics.
+    pub(crate) traffic: Traffic,
+    condition: ArcSwap<Condition>,
+    queue: ArcSwapOption<Sender<Job>>,
+    facts: ArcSwapOption<TokenFacts>,
+    generation: AtomicU64,
+    sessions: AtomicU32,
+    in_use: AtomicU32,
+    leaked: AtomicU32,
+    orders: Sender<Order>,
+}
+
+/// What a partition's supervisor is asked from outside.
+pub(crate) enum Order {
+    /// A call that a request waits for is overdue. The partition is suspect already.
+    Overdue,
+    /// Work on the token beside requests.
+    Task(TokenTask, oneshot::Sender<Result<TokenTaskDone, TokenTaskError>>),
+    /// End.
+    Stop,
+}
+
+/// A job that was not taken comes back.
+pub(crate) enum Refused {
+    /// The queue is full.
+    Full(Job),
+    /// The partition is not up.
+    NotUp(Job),
+}
+
+impl Front {
+    /// Of a partition that starts. Its supervisor listens to the other end of `orders`.
+    pub(crate) fn new(name: &str, group: &str, orders: Sender<Order>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            group: group.into(),
+            traffic: Traffic::register(name),
+            condition: ArcSwap::from_pointee(Condition::Starting),
+            queue: ArcSwapOption::empty(),
+            facts: ArcSwapOption::empty(),
+            generation: AtomicU64::new(0),
+            sessions: AtomicU32::new(0),
+            in_use: AtomicU32::new(0),
+            leaked: AtomicU32::new(0),
+            orders,
+        })
+    }
+
+    /// Queues a job.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Refused> {
+        if !self.condition.load().is_up() {
+            return Err(Refused::NotUp(job));
+        }
+        match self.queue.load().as_deref() {
+            None => Err(Refused::NotUp(job)),
+            Some(queue) => queue.try_send(job).map_err(|refused| match refused {
+                TrySendError::Full(job) => Refused::Full(job),
+                TrySendError::Disconnected(job) => Refused::NotUp(job),
+            }),
+        }
+    }
+
+    /// Jobs that wait and that are being done.
+    pub(crate) fn load(&self) -> usize {
+        self.queued() + usize::try_from(self.in_use.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// A started job has not come back within half of its deadline (design §5): no new work goes here until a canary comes back in time.
+    pub(crate) fn overdue(&self) {
+        let before = self.condition.load();
+        if before.is_up() {
+            // Only from up: whatever the supervisor said meanwhile stands.
+            let suspect = Arc::new(Condition::Suspect);
+            let was = self.condition.compare_and_swap(&before, suspect);
+            if Arc::ptr_eq(&was, &before) {
+                // A supervisor that is gone has nothing to do.
+                let _ = self.orders.send(Order::Overdue);
+            }
+        }
+    }
+
+    /// Asks the supervisor.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+
+    /// How it is.
+    pub(crate) fn condition(&self) -> Arc<Condition> {
+        self.condition.load_full()
+    }
+
+    /// For the supervisor alone.
+    pub(crate) fn set_condition(&self, condition: Condition) {
+        self.condition.store(Arc::new(condition));
+    }
+
+    /// Where jobs go from now on. None closes the queue: whoever works it off sees its end.
+    pub(crate) fn set_queue(&self, queue: Option<Sender<Job>>) {
+        self.queue.store(queue.map(Arc::new));
+    }
+
+    /// What the token says of itself, once it was seen.
+    pub(crate) fn facts(&self) -> Option<Arc<TokenFacts>> {
+        self.facts.load_full()
+    }
+
+    /// For the supervisor alone.
+    pub(crate) fn set_facts(&self, facts: TokenFacts) {
+        self.facts.store(Some(Arc::new(facts)));
+    }
+
+    /// Object handles and proofs of another generation are void.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// For the supervisor alone, while no session works.
+    pub(crate) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::SeqCst);
+    }
+
+    /// Sessions that work.
+    pub(crate) const fn sessions(&self) -> &AtomicU32 {
+        &self.sessions
+    }
+
+    /// Jobs that a session works on.
+    pub(crate) const fn in_use(&self) -> &AtomicU32 {
+        &self.in_use
+    }
+
+    /// Sessions given up on.
+    pub(crate) const fn leaked(&self) -> &AtomicU32 {
+        &self.leaked
+    }
+
+    /// A job was done, or not.
+    pub(crate) fn record(&self, took: Duration, fault: Option<&Fault>) {
+        self.traffic.record(took, fault.map(Fault::class));
+    }
+
+    /// The partition now. `excluded` is for the group to fill in.
+    pub(crate) fn status(&self) -> PartitionStatus {
+        PartitionStatus {
+            name: self.name.to_string(),
+            group: self.group.to_string(),
+            condition: (*self.condition()).clone(),
+            facts: self.facts().as_deref().cloned(),
+            sessions: self.sessions.load(Ordering::Relaxed),
+            queued: u32::try_from(self.queued()).unwrap_or(u32::MAX),
+            in_use: self.in_use.load(Ordering::Relaxed),
+            generation: self.generation(),
+            leaked: self.leaked.load(Ordering::Relaxed),
+            excluded: Vec::new(),
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.queue.load().as_deref().map_or(0, Sender::len)
+    }
+}
