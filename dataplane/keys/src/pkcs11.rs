@@ -8,8 +8,19 @@
 //! fault is never told as the caller's.
 
 mod front;
+mod group;
+mod groups;
 mod handles;
+mod health;
 mod job;
+mod key;
+mod preflight;
 pub mod settings;
 pub mod status;
 mod traffic;
+
+pub use group::Group;
+pub use groups::Groups;
+pub use health::{HealthState, MemberHealth};
+pub use key::{GroupKey, ToDecrypt, ToEncrypt, TokenSealed};
+pub use preflight::Pkcs11Fault;
