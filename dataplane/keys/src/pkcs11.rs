@@ -8,6 +8,7 @@
 //! fault is never told as the caller's.
 
 mod front;
+mod gate;
 mod group;
 mod groups;
 mod handles;
@@ -16,6 +17,7 @@ mod job;
 mod key;
 mod preflight;
 pub mod settings;
+mod state;
 pub mod status;
 mod traffic;
 
