@@ -111,7 +111,7 @@ impl Start {
         let mut settings = Settings::new(node.join("state"));
         settings.listeners = vec![ListenerSettings::new(self.args.xks_listen, vec![certificate])];
         settings.ops = Some(self.args.ops_listen);
-        settings.key_seals = vec![node.join("key-seal")];
+        settings.key_seals = vec![node.join("key-seal").into()];
         settings.audit_dir = Some(node.join("audit"));
         settings.sync = Some(SyncSettings {
             endpoint: self.sync_endpoint(sync),

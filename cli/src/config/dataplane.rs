@@ -64,7 +64,7 @@ fn config(root: &Section<'_>) -> Option<DataPlaneConfig> {
     settings.listeners = listeners.into_iter().collect::<Option<_>>()?;
     settings.ops = ops;
     settings.sync = sync;
-    settings.key_seals = key_seals?;
+    settings.key_seals = key_seals?.into_iter().map(Into::into).collect();
     settings.audit_dir = audit_dir;
     settings.drain_delay = Duration::from_secs(drain_delay);
     settings.max_connections = size(max_connections, MAX_CONNECTIONS);

@@ -19,7 +19,10 @@ use holdfast_dataplane::{
     signing::SigningKeys,
     sync::session::{Effect, Session},
 };
-use holdfast_keys::local;
+use holdfast_keys::{
+    local,
+    pkcs11::{Groups, settings::Pkcs11Settings},
+};
 use holdfast_proto::{
     ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, Revision, StoreId, UriPath},
     records::{Change, Credential, Key, KeyUsage, Record, SourceKey, StoreHeader, Version},
@@ -65,6 +68,7 @@ fn measure(directory: &Path) -> Result<(), Box<dyn Error>> {
     let cache = Cache::open(directory.join("state"), Arc::clone(&seals))?;
     let live = Live::start(Parts {
         seals: Arc::clone(&seals),
+        groups: Groups::start(Pkcs11Settings::default()).map_err(|faults| format!("{faults:?}"))?,
         metrics: Arc::new(Metrics::register()),
         signing: Arc::<SigningKeys>::default(),
         ledger: Arc::new(Ledger::resume([], true)),

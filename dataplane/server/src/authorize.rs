@@ -39,7 +39,7 @@ impl<'s> KnownKey<'s> {
         self.store_blocked || self.key.blocked
     }
 
-    /// What the key may be used for.
+    /// What the key may be used for. Of a token's key only the token knows; here it may be used for anything.
     pub(crate) const fn usage(self) -> KeyUsage {
         self.key.usage
     }
@@ -47,6 +47,11 @@ impl<'s> KnownKey<'s> {
     /// The version that encrypts, if there is one.
     pub(crate) fn active(self) -> Option<&'s Version> {
         self.key.active.as_deref()
+    }
+
+    /// The version that [`KnownKey::usage`] is of: the one that encrypts, or else the newest.
+    pub(crate) fn shown(self) -> Option<&'s Version> {
+        self.active().or_else(|| self.key.versions.last().map(AsRef::as_ref))
     }
 
     /// The same key, if it may be used for `wanted`.

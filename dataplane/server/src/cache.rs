@@ -29,11 +29,17 @@ use crate::{
     live::{Counted, Ledger, Live},
 };
 
-/// A state directory, in use by this process.
+/// What a node keeps in its state directory.
 #[derive(Debug)]
 pub struct Cache {
-    directory: PathBuf,
+    directory: StateDir,
     seals: Arc<SealRing>,
+}
+
+/// A state directory, in use by this process.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
     /// Locked for as long as this lives.
     _lock: File,
 }
@@ -93,23 +99,43 @@ enum Unreadable {
     Checksum,
 }
 
-impl Cache {
+impl StateDir {
     /// Makes the directory where it is missing, and takes it for this process.
     ///
     /// # Errors
     /// [`CacheError`] where it can't be used or another process uses it.
-    pub fn open(directory: PathBuf, seals: Arc<SealRing>) -> Result<Self, CacheError> {
-        let failed = |cause| CacheError::Directory { path: directory.clone(), cause };
-        if !directory.is_dir() {
-            fs::create_dir_all(&directory).map_err(failed)?;
-            fs::set_permissions(&directory, Permissions::from_mode(0o700)).map_err(failed)?;
+    pub fn open(path: PathBuf) -> Result<Self, CacheError> {
+        let failed = |cause| CacheError::Directory { path: path.clone(), cause };
+        if !path.is_dir() {
+            fs::create_dir_all(&path).map_err(failed)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        let lock = private().truncate(false).open(directory.join("lock")).map_err(failed)?;
+        let lock = private().truncate(false).open(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory, seals, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(CacheError::InUse(directory)),
-            Err(TryLockError::Error(cause)) => Err(CacheError::Directory { path: directory, cause }),
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(CacheError::InUse(path)),
+            Err(TryLockError::Error(cause)) => Err(CacheError::Directory { path, cause }),
         }
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Cache {
+    /// Keeps what is sealed in `directory`.
+    #[must_use]
+    pub const fn new(directory: StateDir, seals: Arc<SealRing>) -> Self {
+        Self { directory, seals }
+    }
+
+    /// Takes a directory for this process, and keeps what is sealed in it.
+    ///
+    /// # Errors
+    /// See [`StateDir::open`].
+    pub fn open(directory: PathBuf, seals: Arc<SealRing>) -> Result<Self, CacheError> {
+        Ok(Self::new(StateDir::open(directory)?, seals))
     }
 
     /// The counts of the run before. From now on, until [`Cache::write_counts`] says otherwise, this run counts as not ended cleanly.
@@ -206,7 +232,7 @@ impl Cache {
             }
             Err(cause) => cause,
         };
-        let aside = self.directory.join(format!("{name}.unreadable-{}", millis(SystemTime::now())));
+        let aside = self.directory.join(&format!("{name}.unreadable-{}", millis(SystemTime::now())));
         let kept = fs::rename(&path, &aside);
         error!(
             file = %path.display(), kept_as = %aside.display(), kept = kept.is_ok(), error = chain(&cause),
@@ -226,7 +252,7 @@ impl Cache {
         write(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&temporary, path)?;
-        File::open(&self.directory)?.sync_all()
+        File::open(&self.directory.path)?.sync_all()
     }
 }
 

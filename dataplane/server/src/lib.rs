@@ -8,6 +8,7 @@ pub mod cache;
 pub mod limits;
 pub mod live;
 pub mod metrics;
+pub mod seals;
 pub mod settings;
 pub mod signing;
 pub mod sync;
@@ -26,12 +27,14 @@ mod ops;
 mod ops_port;
 mod plane;
 mod request;
+mod start;
 mod tls;
 mod trail;
 
 pub use self::{
     audit::AuditError,
-    plane::{DataPlane, StartError, StartErrors},
+    plane::DataPlane,
     settings::Settings,
+    start::{StartError, StartErrors},
     tls::{BadPattern, TlsError},
 };

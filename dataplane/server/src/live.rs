@@ -7,6 +7,7 @@ mod build;
 mod count;
 mod reaper;
 mod snapshot;
+mod source;
 
 use std::{
     collections::HashSet,
@@ -19,6 +20,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
+use holdfast_keys::pkcs11::Groups;
 use holdfast_proto::{
     ids::{CredentialId, Revision},
     seal::SealRing,
@@ -26,8 +28,9 @@ use holdfast_proto::{
 };
 
 pub use self::{
-    count::{Count, CountName, Counted, Ledger, LimitReached, MOST_ENCRYPTIONS, RESERVED_AT_ONCE},
+    count::{Count, CountName, Counted, Ledger, LimitReached, MOST_ENCRYPTIONS, RESERVED_AT_ONCE, ROTATION_DUE},
     snapshot::{Key, Snapshot, Store, Unusable, UnusableKey, Version},
+    source::{Source, TokenKey},
 };
 use crate::{metrics::Metrics, signing::SigningKeys};
 
@@ -47,6 +50,8 @@ pub struct Live {
 pub struct Parts {
     /// Opens local keys.
     pub seals: Arc<SealRing>,
+    /// Have the keys on tokens.
+    pub groups: Arc<Groups>,
     /// Gives each store its metrics.
     pub metrics: Arc<Metrics>,
     /// Derived signing keys; those of a dropped credential are purged with it.

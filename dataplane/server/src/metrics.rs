@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use holdfast_keys::pkcs11::Groups;
 use holdfast_wire::path::Operation;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -181,11 +182,12 @@ impl Metrics {
     }
 
     /// Folds latencies into their buckets, where they would pile up between scrapes, and brings gauges up to date. For ever.
-    pub(crate) async fn upkeep(&self, exporter: Exporter) {
+    pub(crate) async fn upkeep(&self, exporter: Exporter, groups: &Groups) {
         let mut ticks = tokio::time::interval(UPKEEP);
         for tick in 0_u64.. {
             ticks.tick().await;
             exporter.0.run_upkeep();
+            groups.export_metrics();
             if let Some(median) = self.clock.median() {
                 self.clock_offset.set(f64::from(median));
             }
@@ -239,6 +241,7 @@ impl<T> PerOperation<T> {
 }
 
 fn describe() {
+    Groups::describe_metrics();
     metrics::describe_counter!(REQUESTS, "Requests by key store, operation and outcome: ok, the error's name, or aborted.");
     metrics::describe_histogram!(LATENCY, metrics::Unit::Seconds, "From a request's head to its answer.");
     metrics::describe_counter!(REFUSALS, "Refusals by kind, finer than the error's name.");

@@ -1,18 +1,19 @@
 //! The four operations, as functions of a parsed body and what it may use.
-//! Hold: no I/O and no clock; each takes the proof that it may use a key, and answers a body or a refusal.
+//! Hold: no I/O of their own; each takes the proof that it may use a key, and answers a body or a refusal. Under a local key none of
+//! them waits for anything; under a token's key each waits until the request's deadline at most.
 
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod health;
 pub(crate) mod metadata;
 
-use holdfast_keys::{KeyFault, local::LocalKey};
+use holdfast_keys::KeyFault;
 use holdfast_wire::refusal::Refusal;
 
-use crate::live::Unusable;
+use crate::live::{Source, Unusable};
 
 /// The key of a version or of health, where this node can use it.
-fn usable(key: &Result<LocalKey, Unusable>) -> Result<&LocalKey, Refusal> {
+fn usable(key: &Result<Source, Unusable>) -> Result<&Source, Refusal> {
     key.as_ref().map_err(|reason| match reason {
         Unusable::Sealed(_) | Unusable::NoPartition(_) => Refusal::KeyUnusable,
     })

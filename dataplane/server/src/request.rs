@@ -2,7 +2,8 @@
 //!
 //! [`Responder::serve`] can't fail: whatever comes, it answers. Holds: one snapshot per request; nothing is looked at before the step
 //! ahead of it has let the request pass; what a step learned is handed on as a proof (`Authenticated`, `AllowedKey`). From the body
-//! on a request of a local key does not wait for anything, so it runs to its end on the core that it came to.
+//! on a request of a local key does not wait for anything, so it runs to its end on the core that it came to; one of a token's key waits
+//! for the token alone, and ends there when its client goes away.
 
 use std::{
     net::IpAddr,
@@ -88,7 +89,7 @@ impl Responder {
         let body = body::read(incoming, deadline).await;
         let close = body.is_err() && head.version != Version::HTTP_2;
         let body = body.as_ref().map_err(|fault| *fault);
-        let mut response = match self.answer(&client, &Call { head: &head, route, body, deadline }, trail) {
+        let mut response = match self.answer(&client, &Call { head: &head, route, body, deadline }, trail).await {
             Ok(json) => respond(StatusCode::OK, json),
             Err(refusal) => refused(refusal),
         };
@@ -98,16 +99,23 @@ impl Responder {
         response
     }
 
-    fn answer<'r>(&'r self, client: &Client<'_>, call: &Call<'r>, trail: Trail<'r>) -> Result<Bytes, Refusal> {
-        let snapshot = self.live.load();
+    async fn answer<'r>(&'r self, client: &Client<'_>, call: &Call<'r>, trail: Trail<'r>) -> Result<Bytes, Refusal> {
+        // A reference of its own, not the swap's guard, of which a thread has few: this may wait for a token.
+        let snapshot = self.live.load_full();
         // Declared after the snapshot, which it borrows from.
         let mut trail = trail;
-        let answer = self.judge(client, call, &snapshot, &mut trail);
+        let answer = self.judge(client, call, &snapshot, &mut trail).await;
         trail.outcome = answer.as_ref().map_or_else(|refusal| Outcome::Refused(*refusal), |_| Outcome::Ok);
         answer
     }
 
-    fn judge<'r>(&self, client: &Client<'_>, call: &Call<'r>, snapshot: &'r Snapshot, trail: &mut Trail<'r>) -> Result<Bytes, Refusal> {
+    async fn judge<'r>(
+        &self,
+        client: &Client<'_>,
+        call: &Call<'r>,
+        snapshot: &'r Snapshot,
+        trail: &mut Trail<'r>,
+    ) -> Result<Bytes, Refusal> {
         let route = call.route?;
         if !is_loaded(snapshot) {
             return Err(Refusal::NoSnapshot);
@@ -134,7 +142,8 @@ impl Responder {
         if call.deadline.passed() {
             return Err(Refusal::NotStarted);
         }
-        self.perform(store, route, authenticated, trail)
+        let asked = Asked { store, route, authenticated, deadline: call.deadline };
+        self.perform(asked, trail).await
     }
 
     fn authenticate<'r>(&self, call: &Call<'r>, store: &Store, body: &'r [u8]) -> Result<Authenticated<'r>, AuthError> {
@@ -161,36 +170,33 @@ impl Responder {
         }
     }
 
-    fn perform<'r>(
-        &self,
-        store: &Store,
-        route: Route<'r>,
-        authenticated: Authenticated<'r>,
-        trail: &mut Trail<'r>,
-    ) -> Result<Bytes, Refusal> {
+    async fn perform<'r>(&self, asked: Asked<'r>, trail: &mut Trail<'r>) -> Result<Bytes, Refusal> {
+        let Asked { store, route, authenticated, deadline } = asked;
         let body = authenticated.body();
         match route.operation {
             Operation::Health => {
                 trail.caller = Some(HealthRequest::parse(body)?.request);
-                ops::health::run(store, self.fleet.load(Ordering::Relaxed))
+                ops::health::run(store, self.fleet.load(Ordering::Relaxed), deadline).await
             }
             Operation::Metadata => {
                 trail.caller = Some(MetadataRequest::parse(body)?.request);
-                ops::metadata::run(KnownKey::find(store, route.key)?)
+                ops::metadata::run(KnownKey::find(store, route.key)?, deadline).await
             }
             Operation::Encrypt => {
                 let request = EncryptRequest::parse(body)?;
-                let answer = KnownKey::find(store, route.key)
-                    .and_then(|key| key.allow(Use::Encrypt))
-                    .and_then(|key| ops::encrypt::run(key, &request));
+                let answer = match KnownKey::find(store, route.key).and_then(|key| key.allow(Use::Encrypt)) {
+                    Ok(key) => ops::encrypt::run(key, &request, deadline).await,
+                    Err(refusal) => Err(refusal),
+                };
                 trail.caller = Some(request.request);
                 answer
             }
             Operation::Decrypt => {
                 let request = DecryptRequest::parse(body)?;
-                let answer = KnownKey::find(store, route.key)
-                    .and_then(|key| key.allow(Use::Decrypt))
-                    .and_then(|key| ops::decrypt::run(key, &request));
+                let answer = match KnownKey::find(store, route.key).and_then(|key| key.allow(Use::Decrypt)) {
+                    Ok(key) => ops::decrypt::run(key, &request, deadline).await,
+                    Err(refusal) => Err(refusal),
+                };
                 trail.caller = Some(request.request);
                 answer
             }
@@ -209,6 +215,14 @@ impl Responder {
     pub(crate) fn is_ready(&self) -> bool {
         !self.broken.load(Ordering::Relaxed) && !self.drain.has_begun() && is_loaded(&self.live.load())
     }
+}
+
+/// What a request asks for, and the proof that it may ask.
+struct Asked<'r> {
+    store: &'r Store,
+    route: Route<'r>,
+    authenticated: Authenticated<'r>,
+    deadline: Deadline,
 }
 
 /// One request, as far as it was read.

@@ -3,9 +3,11 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
+
+pub use holdfast_keys::pkcs11::settings::Pkcs11Settings;
 
 /// Everything that a data plane is told.
 #[derive(Clone, Debug)]
@@ -19,7 +21,9 @@ pub struct Settings {
     /// Holds the last-good snapshot and the encryption counts.
     pub state_dir: PathBuf,
     /// Key seals: the first seals, all open.
-    pub key_seals: Vec<PathBuf>,
+    pub key_seals: Vec<KeySeal>,
+    /// PKCS#11 tokens of this host. Without a state directory of their own they use [`Settings::state_dir`].
+    pub pkcs11: Pkcs11Settings,
     /// Gets the audit files; none: no audit.
     pub audit_dir: Option<PathBuf>,
     /// How long a drain goes on accepting after it said that it is not ready.
@@ -38,6 +42,22 @@ pub struct Settings {
     pub stranger_timeout: Duration,
     /// How long a connection may idle after it.
     pub idle_timeout: Duration,
+}
+
+/// Where a key seal is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySeal {
+    /// A seal file.
+    File(PathBuf),
+    /// A seal file that is itself encrypted, under a key of a partition group: see [`crate::seals`].
+    OnPartition {
+        /// The file.
+        file: PathBuf,
+        /// The group of partitions.
+        group: String,
+        /// `CKA_LABEL` of the AES-256 key there.
+        label: String,
+    },
 }
 
 /// One address that AWS KMS connects to.
@@ -101,6 +121,7 @@ impl Settings {
             sync: None,
             state_dir,
             key_seals: Vec::new(),
+            pkcs11: Pkcs11Settings::default(),
             audit_dir: None,
             drain_delay: Duration::ZERO,
             max_connections: MAX_CONNECTIONS,
@@ -111,6 +132,22 @@ impl Settings {
             stranger_timeout: STRANGER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
         }
+    }
+}
+
+impl KeySeal {
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::File(file) | Self::OnPartition { file, .. } => file,
+        }
+    }
+}
+
+impl From<PathBuf> for KeySeal {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
     }
 }
 

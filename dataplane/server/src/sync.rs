@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, atomic::AtomicU32},
 };
 
+use holdfast_keys::pkcs11::Groups;
 use holdfast_proto::seal::SealRing;
 use tokio::{
     sync::watch,
@@ -36,7 +37,6 @@ use crate::{
 };
 
 /// What [`spawn`] works with.
-#[derive(Debug)]
 pub struct Parts {
     /// Gets each new configuration.
     pub live: Arc<Live>,
@@ -44,6 +44,8 @@ pub struct Parts {
     pub cache: Arc<Cache>,
     /// Seals the keys that are generated here.
     pub seals: Arc<SealRing>,
+    /// Reports on them, and asks them for key tasks.
+    pub groups: Arc<Groups>,
     /// Knows how far KMS's clock is from ours.
     pub metrics: Arc<Metrics>,
     /// Ready nodes as the control plane tells, at least 1: `xksProxyFleetSize`.
@@ -94,7 +96,7 @@ pub fn spawn(settings: Option<SyncSettings>, parts: Parts) -> io::Result<Sync> {
     keeper.spawn_on(Keeper { live: Arc::clone(&live), cache: Arc::clone(&cache) }.run(stop.clone()), background.handle());
     let mut client = JoinSet::new();
     if let Some(settings) = settings {
-        let tasks = Tasks::start(Arc::clone(&parts.seals))?;
+        let tasks = Tasks::start(Arc::clone(&parts.seals), &parts.groups)?;
         client.spawn_on(Client { settings, parts, tasks, leaving: left, installed, durable }.run(stop.clone()), background.handle());
     }
     Ok(Sync { leaving, stop, client, keeper, writer, live, cache, _background: background })

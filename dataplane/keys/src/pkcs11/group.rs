@@ -12,7 +12,7 @@ use super::{
     front::{Front, Order},
     handles::KeyName,
     key::GroupKey,
-    status::{KeyAttributes, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
+    status::{Condition, KeyAttributes, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
 };
 
 /// Partitions that hold the same keys.
@@ -45,6 +45,12 @@ impl Group {
     pub fn vendor(&self) -> String {
         let seen = self.members.iter().find_map(|member| member.front.facts());
         seen.map(|facts| facts.manufacturer.clone()).unwrap_or_default()
+    }
+
+    /// How each member is, in the order of the configuration.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.members.iter().map(|member| (*member.front.condition()).clone()).collect()
     }
 
     /// A key of this group: the same one while somebody holds it. Nothing is looked up on a token yet.

@@ -5,11 +5,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use holdfast_keys::local::LocalKey;
 use holdfast_proto::{
     ids::{AccessKeyId, ExternalKeyId, Revision, StoreId},
     records::{self, Credential, KeyUsage, SourceKey},
-    seal::SealRing,
     snapshot::{KeyRecords, RecordSet, StoreRecords},
 };
 
@@ -17,6 +15,7 @@ use super::{
     Parts,
     count::CountName,
     snapshot::{Key, Snapshot, Store, Unusable, UnusableKey, Version},
+    source::Source,
 };
 use crate::limits::Limits;
 
@@ -38,7 +37,7 @@ pub(super) fn snapshot(before: &Snapshot, records: RecordSet, revision: Revision
 fn store(old: Option<&Store>, now: &Arc<StoreRecords>, parts: &Parts) -> Store {
     let header = now.header();
     let keys: HashMap<ExternalKeyId, Arc<Key>> = keys(old, now, parts);
-    let health = open(&parts.seals, &header.health_key);
+    let health = Source::open(&parts.seals, &parts.groups, &header.health_key);
     Store {
         id: header.id,
         name: header.name.clone(),
@@ -99,7 +98,8 @@ fn version(old: Option<&Key>, now: &records::Version, parts: &Parts) -> Arc<Vers
         return Arc::clone(same);
     }
     let count = parts.ledger.count(CountName { key: now.key, version: now.number, tag: now.tag });
-    Arc::new(Version { number: now.number, tag: now.tag, state: now.state, key: open(&parts.seals, &now.source), count })
+    let key = Source::open(&parts.seals, &parts.groups, &now.source);
+    Arc::new(Version { number: now.number, tag: now.tag, state: now.state, key, count })
 }
 
 fn usage(source: &SourceKey) -> KeyUsage {
@@ -109,14 +109,7 @@ fn usage(source: &SourceKey) -> KeyUsage {
     }
 }
 
-fn open(seals: &SealRing, source: &SourceKey) -> Result<LocalKey, Unusable> {
-    match source {
-        SourceKey::Local(blob) => LocalKey::open(seals, blob).map_err(Unusable::Sealed),
-        SourceKey::Partition(key) => Err(Unusable::NoPartition(key.group.as_str().into())),
-    }
-}
-
-fn unusable(store: StoreId, health: &Result<LocalKey, Unusable>, keys: &HashMap<ExternalKeyId, Arc<Key>>) -> Vec<UnusableKey> {
+fn unusable(store: StoreId, health: &Result<Source, Unusable>, keys: &HashMap<ExternalKeyId, Arc<Key>>) -> Vec<UnusableKey> {
     let mut found = Vec::new();
     if let Err(reason) = health {
         found.push(UnusableKey { store, key: None, version: 0, reason: reason.clone() });

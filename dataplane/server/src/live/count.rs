@@ -76,10 +76,17 @@ impl Count {
         if used >= MOST_ENCRYPTIONS {
             return Err(LimitReached);
         }
-        if wants_block(used + 1, self.reserved.load(Ordering::Relaxed)) && !self.wanted.load(Ordering::Relaxed) {
-            self.wanted.store(true, Ordering::Relaxed);
-        }
+        self.want_block(used + 1);
         Ok(())
+    }
+
+    /// Counts encryptions that nothing refuses: those of a token's key. They are counted up to the most that a local key makes.
+    pub fn note(&self, encryptions: u64) {
+        let used = self.used.load(Ordering::Relaxed);
+        if used < MOST_ENCRYPTIONS {
+            let used = self.used.fetch_add(encryptions, Ordering::Relaxed).saturating_add(encryptions);
+            self.want_block(used);
+        }
     }
 
     /// Encryptions so far, never fewer than there were.
@@ -167,6 +174,12 @@ impl Count {
         Self { used: AtomicU64::new(reserved), reserved: AtomicU64::new(reserved), wanted: Arc::clone(wanted) }
     }
 
+    fn want_block(&self, used: u64) {
+        if wants_block(used, self.reserved.load(Ordering::Relaxed)) && !self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn reserve(&self) {
         let used = self.used();
         let reserved = self.reserved.load(Ordering::Relaxed);
@@ -193,6 +206,9 @@ pub const RESERVED_AT_ONCE: u64 = 1 << 20;
 
 /// Most encryptions under one key with random 96-bit IVs (NIST SP 800-38D section 8.3).
 pub const MOST_ENCRYPTIONS: u64 = 1 << 32;
+
+/// From here on a key should be rotated: a local one rotates by itself, one on a token raises an alert (design §6).
+pub const ROTATION_DUE: u64 = 1 << 31;
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +253,21 @@ mod tests {
         assert_eq!(count.take(), Err(LimitReached));
         assert_eq!(ledger.reserve(), [Counted { name: name(1), reserved: MOST_ENCRYPTIONS }]);
         assert_eq!(ledger.close(), [Counted { name: name(1), reserved: MOST_ENCRYPTIONS }]);
+    }
+
+    #[test]
+    fn what_is_noted_is_counted_reserved_and_never_refused() {
+        let ledger = Ledger::resume([Counted { name: name(1), reserved: MOST_ENCRYPTIONS - 3 }], true);
+        let count = ledger.count(name(1));
+        let fresh = ledger.count(name(2));
+        fresh.note(2);
+        assert_eq!(fresh.used(), 2);
+        assert!(ledger.wants());
+        (0..3).for_each(|_| count.note(2));
+        assert_eq!(count.used(), MOST_ENCRYPTIONS);
+        let reserved = ledger.reserve();
+        assert!(reserved.contains(&Counted { name: name(2), reserved: RESERVED_AT_ONCE }), "{reserved:?}");
+        assert!(reserved.contains(&Counted { name: name(1), reserved: MOST_ENCRYPTIONS }), "{reserved:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use holdfast_keys::local::{LocalKey, OpenLocalError};
+use holdfast_keys::local::OpenLocalError;
 use holdfast_proto::{
     ids::{AccessKeyId, ExternalKeyId, KeyId, Revision, StoreId, UriPath},
     records::{Credential, KeyUsage, Legacy},
@@ -10,7 +10,7 @@ use holdfast_proto::{
     state::VersionState,
 };
 
-use super::count::Count;
+use super::{count::Count, source::Source};
 use crate::{limits::Limits, metrics::StoreMetrics};
 
 /// One picture of everything that requests are answered from.
@@ -47,7 +47,7 @@ pub struct Store {
     /// What they may call for.
     pub keys: HashMap<ExternalKeyId, Arc<Key>>,
     /// For health checks only.
-    pub health: Result<LocalKey, Unusable>,
+    pub health: Result<Source, Unusable>,
     /// Carried over swaps.
     pub limits: Arc<Limits>,
     /// Carried over swaps.
@@ -66,7 +66,7 @@ pub struct Key {
     pub blocked: bool,
     /// Ciphertexts of a replaced proxy.
     pub legacy: Option<Legacy>,
-    /// What the key is good for: the usage of the version that encrypts, or else of the newest. Both for one that isn't known here.
+    /// What the key is good for: the usage of the version that encrypts, or else of the newest. Both for a token's, which alone knows it.
     pub usage: KeyUsage,
     /// The version that encrypts.
     pub active: Option<Arc<Version>>,
@@ -86,7 +86,7 @@ pub struct Version {
     /// What it may be used for.
     pub state: VersionState,
     /// What really encrypts.
-    pub key: Result<LocalKey, Unusable>,
+    pub key: Result<Source, Unusable>,
     /// Encryptions under this version on this node, ever. Carried over swaps.
     pub count: Arc<Count>,
 }

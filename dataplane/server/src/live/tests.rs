@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use holdfast_keys::pkcs11::settings::Pkcs11Settings;
 use holdfast_proto::{
     ids::{ExternalKeyId, KeyId, StoreId, UriPath},
     records::{Change, Credential, KeyUsage, LocalBlob, PartitionKey, Record, RecordName, SourceKey, StoreHeader},
@@ -32,7 +33,8 @@ impl Maker {
 
     pub(crate) fn live_with(&self, ledger: Arc<Ledger>) -> Live {
         let metrics = Arc::new(Metrics::register());
-        Live::start(Parts { seals: Arc::clone(&self.seals), metrics, signing: Arc::default(), ledger }).unwrap()
+        let groups = no_groups();
+        Live::start(Parts { seals: Arc::clone(&self.seals), groups, metrics, signing: Arc::default(), ledger }).unwrap()
     }
 
     pub(crate) fn source(&self, n: u8) -> SourceKey {
@@ -71,6 +73,11 @@ impl Maker {
 }
 
 use holdfast_proto::records;
+
+/// Of a host without tokens.
+pub(crate) fn no_groups() -> Arc<Groups> {
+    Groups::start(Pkcs11Settings::default()).unwrap()
+}
 
 pub(crate) fn store_id(n: u8) -> StoreId {
     StoreId(Uuid::from_bytes([n; 16]))

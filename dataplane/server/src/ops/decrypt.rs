@@ -4,7 +4,7 @@
 //! replaced another proxy's, in that proxy's format and under that one version (design §6).
 
 use bytes::Bytes;
-use holdfast_keys::local::LocalKey;
+use holdfast_keys::pkcs11::ToDecrypt;
 use holdfast_proto::records::{Legacy, LegacyFormat};
 use holdfast_wire::{
     aad::{self, CiphertextMetadata, gcm_aad},
@@ -14,15 +14,19 @@ use holdfast_wire::{
 };
 
 use super::{usable, while_decrypting};
-use crate::{authorize::AllowedKey, live::Key};
+use crate::{
+    authorize::AllowedKey,
+    deadline::Deadline,
+    live::{Key, Source},
+};
 
 /// Decrypts what the request carries.
-pub(crate) fn run(key: AllowedKey<'_>, request: &DecryptRequest<'_>) -> Result<Bytes, Refusal> {
+pub(crate) async fn run(key: AllowedKey<'_>, request: &DecryptRequest<'_>, deadline: Deadline) -> Result<Bytes, Refusal> {
     let key = key.key();
     let metadata = request.ciphertext_metadata.as_bytes();
     let mut aad = Vec::new();
     let ours = CiphertextMetadata::parse(metadata).ok().and_then(|ours| key.version(ours.version, ours.tag));
-    let local = match (ours, key.legacy) {
+    let source = match (ours, key.legacy) {
         (Some(version), _) => {
             gcm_aad(request.aad.as_ref().map(Payload::as_bytes).unwrap_or_default(), metadata, &mut aad)?;
             usable(&version.key)?
@@ -33,16 +37,21 @@ pub(crate) fn run(key: AllowedKey<'_>, request: &DecryptRequest<'_>) -> Result<B
         }
         (None, None) => return Err(Refusal::UnknownVersion),
     };
-    let iv = request.iv.as_bytes();
-    if iv.len() != IV_BYTES {
-        return Err(Refusal::WrongIvLength);
-    }
-    let plaintext = local.decrypt(iv, &aad, request.ciphertext.as_bytes(), &request.tag).map_err(while_decrypting)?;
+    let (iv, ciphertext, tag) = (request.iv.as_bytes(), request.ciphertext.as_bytes(), request.tag);
+    let opened = match source {
+        Source::Local(_) if iv.len() != IV_BYTES => return Err(Refusal::WrongIvLength),
+        Source::Local(local) => local.decrypt(iv, &aad, ciphertext, &tag),
+        Source::Partition(token) => {
+            let what = ToDecrypt { iv: iv.to_vec(), aad, ciphertext: ciphertext.to_vec(), tag };
+            token.key.decrypt(what, deadline.ends()).await
+        }
+    };
+    let plaintext = opened.map_err(while_decrypting)?;
     // The body wipes itself once it is sent.
     Ok(Bytes::from_owner(DecryptResponse { plaintext: &plaintext }.to_json()))
 }
 
-fn legacy_key(key: &Key, legacy: Legacy) -> Result<&LocalKey, Refusal> {
+fn legacy_key(key: &Key, legacy: Legacy) -> Result<&Source, Refusal> {
     usable(&key.numbered(legacy.version).ok_or(Refusal::UnknownVersion)?.key)
 }
 

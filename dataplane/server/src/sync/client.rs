@@ -36,7 +36,12 @@ use super::{
     session::{Effect, Session},
     status::{self, Reports},
 };
-use crate::{chain::chain, live::Snapshot, settings::SyncSettings, tasks::Tasks};
+use crate::{
+    chain::chain,
+    live::Snapshot,
+    settings::SyncSettings,
+    tasks::{self, Tasks},
+};
 
 /// The node's end.
 pub(super) struct Client {
@@ -274,7 +279,7 @@ impl<'a> Stream<'a> {
     }
 
     fn hello(&mut self, session: &Session) -> Result<(), Ended> {
-        let hello = session.hello(*self.client.durable.borrow(), Tasks::targets());
+        let hello = session.hello(*self.client.durable.borrow(), tasks::targets(&self.client.parts.groups));
         self.known = hello.applied.is_some();
         self.again_at = None;
         self.send(Body::Hello(hello))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use holdfast_keys::pkcs11::status::{Condition, PartitionStatus, TokenFacts};
 use holdfast_proto::{
     ids::Revision,
     sync::{self as wire, ClientCertificates, EncryptionCount},
@@ -11,8 +12,7 @@ use super::{ListenerReport, Parts};
 use crate::{
     chain::chain,
     live::{CountName, Counted, Snapshot, UnusableKey},
-    settings,
-    tasks::Tasks,
+    settings, tasks,
 };
 
 /// What was reported on one stream.
@@ -28,14 +28,14 @@ impl Reports {
         let status = wire::NodeStatus {
             ready: !leaving && applied > Revision::default(),
             listeners: parts.listeners.iter().map(listener).collect(),
-            targets: Tasks::targets(),
+            targets: tasks::targets(&parts.groups),
             applied: Some(applied.into()),
             durable: Some(durable.into()),
             snapshot_age_ms: u64::try_from(parts.live.age().as_millis()).unwrap_or(u64::MAX),
             // Measured as our clock less theirs, in seconds.
             clock_offset_ms: parts.metrics.clock().median().map_or(0, |seconds| -1_000 * i64::from(seconds)),
             counts: Vec::new(),
-            partitions: Vec::new(),
+            partitions: parts.groups.status().into_iter().map(partition).collect(),
         };
         let moved = self.moved(parts.live.ledger().counted());
         if moved.is_empty() {
@@ -71,6 +71,22 @@ fn listener(listener: &ListenerReport) -> wire::Listener {
         settings::ClientCertificates::Require => ClientCertificates::Require,
     };
     wire::Listener { address: listener.addr.to_string(), client_certificates: client_certificates.into() }
+}
+
+fn partition(status: PartitionStatus) -> wire::Partition {
+    let condition = status.condition.as_str().into();
+    let detail = match status.condition {
+        Condition::Down(why) | Condition::PinRefused(why) => why,
+        Condition::Starting | Condition::Up | Condition::Suspect | Condition::Exhausted => String::new(),
+    };
+    let told = wire::Partition { name: status.name, group: status.group, condition, detail, ..wire::Partition::default() };
+    let told = wire::Partition { excluded_keys: status.excluded, ..told };
+    match status.facts {
+        None => told,
+        Some(TokenFacts { id, label, manufacturer, model, firmware, serial }) => {
+            wire::Partition { id: id.to_string(), label, manufacturer, model, firmware, serial, ..told }
+        }
+    }
 }
 
 fn count(counted: Counted) -> EncryptionCount {

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::live::{
     CountName, RESERVED_AT_ONCE,
-    tests::{Maker, at, key_id, path},
+    tests::{Maker, at, key_id, no_groups, path},
 };
 
 /// A certificate authority with a server and a node.
@@ -181,7 +181,8 @@ impl TestNode {
         let fleet = Arc::new(AtomicU32::new(1));
         let listeners = vec![ListenerReport { addr: control, client_certificates: ClientCertificates::Require }];
         let (seals, metrics) = (Arc::clone(&maker.seals), Arc::new(Metrics::register()));
-        let parts = Parts { live: Arc::clone(&live), cache, seals, metrics, fleet: Arc::clone(&fleet), listeners };
+        let groups = no_groups();
+        let parts = Parts { live: Arc::clone(&live), cache, seals, groups, metrics, fleet: Arc::clone(&fleet), listeners };
         Self { sync: spawn(Some(settings), parts).unwrap(), maker, directory, live, fleet }
     }
 

@@ -10,6 +10,7 @@ use super::{
     local::{HEALTH_AAD, HEALTH_FORMAT, HEALTH_TEXT},
     *,
 };
+use crate::live::tests::no_groups;
 
 fn ring() -> Arc<SealRing> {
     Arc::new(SealRing::new(Seal::generate().unwrap(), Vec::new()))
@@ -34,14 +35,22 @@ fn failed(result: &KeyTaskResult) -> KeyTaskFailure {
     }
 }
 
-fn ask(seals: &SealRing, task: KeyTask) -> KeyTaskResult {
-    Recent::default().answer(task, true, seals)
+fn ask(seals: &Arc<SealRing>, task: KeyTask) -> KeyTaskResult {
+    Recent::default().answer(task, soon(), &local(seals))
+}
+
+fn local(seals: &Arc<SealRing>) -> Executor {
+    Executor::Local(Arc::clone(seals))
+}
+
+fn soon() -> Instant {
+    Instant::now() + LONGEST_DEADLINE
 }
 
 #[test]
 fn a_repeated_task_gives_the_same_key() {
     let seals = ring();
-    let tasks = Tasks::start(Arc::clone(&seals)).unwrap();
+    let tasks = Tasks::start(Arc::clone(&seals), &no_groups()).unwrap();
     let (reply, mut results) = unbounded_channel();
     for task in [generate(1), generate(2), generate(1)] {
         tasks.run(task, reply.clone());
@@ -58,9 +67,9 @@ fn a_repeated_task_gives_the_same_key() {
 fn another_task_under_a_used_id_is_refused() {
     let seals = ring();
     let mut recent = Recent::default();
-    recent.answer(generate(1), true, &seals);
+    recent.answer(generate(1), soon(), &local(&seals));
     let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: false, label: String::new() });
-    assert_eq!(failed(&recent.answer(KeyTask { task: Some(task), ..generate(1) }, true, &seals)), KeyTaskFailure::Refused);
+    assert_eq!(failed(&recent.answer(KeyTask { task: Some(task), ..generate(1) }, soon(), &local(&seals))), KeyTaskFailure::Refused);
 }
 
 #[test]
@@ -68,7 +77,7 @@ fn old_results_are_forgotten_one_by_one() {
     let seals = ring();
     let mut recent = Recent::default();
     for n in 0..u128::try_from(REMEMBERED).unwrap() + 3 {
-        recent.answer(KeyTask { id: n.to_be_bytes().into(), ..generate(0) }, true, &seals);
+        recent.answer(KeyTask { id: n.to_be_bytes().into(), ..generate(0) }, soon(), &local(&seals));
     }
     assert_eq!(recent.0.len(), REMEMBERED);
     assert_eq!(recent.0[0].0.id, 3_u128.to_be_bytes());
@@ -105,7 +114,9 @@ fn a_health_ciphertext_opens_under_its_key() {
 #[test]
 fn what_this_node_has_no_key_source_for_is_unsupported() {
     let seals = ring();
-    assert_eq!(failed(&ask(&seals, KeyTask { target: "group-1".into(), ..generate(1) })), KeyTaskFailure::Unsupported);
+    let (reply, mut results) = unbounded_channel();
+    Tasks::start(Arc::clone(&seals), &no_groups()).unwrap().run(KeyTask { target: "group-1".into(), ..generate(1) }, reply);
+    assert_eq!(failed(&results.blocking_recv().unwrap()), KeyTaskFailure::Unsupported);
     let partition = SourceKey::Partition(PartitionKey { group: "g".into(), cka_id: vec![1].into(), label: String::new() });
     let inspect = Task::Inspect(InspectKey { source: Some((&partition).into()) });
     assert_eq!(failed(&ask(&seals, KeyTask { task: Some(inspect), ..generate(1) })), KeyTaskFailure::Unsupported);
@@ -130,6 +141,6 @@ fn malformed_tasks_are_refused() {
 fn a_task_that_waited_past_its_deadline_does_not_start_and_may_come_again() {
     let seals = ring();
     let mut recent = Recent::default();
-    assert_eq!(failed(&recent.answer(generate(1), false, &seals)), KeyTaskFailure::Deadline);
-    assert!(matches!(generated(&recent.answer(generate(1), true, &seals)), SourceKey::Local(_)));
+    assert_eq!(failed(&recent.answer(generate(1), Instant::now(), &local(&seals))), KeyTaskFailure::Deadline);
+    assert!(matches!(generated(&recent.answer(generate(1), soon(), &local(&seals))), SourceKey::Local(_)));
 }

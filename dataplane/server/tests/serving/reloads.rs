@@ -77,7 +77,7 @@ async fn everything_that_is_wrong_at_the_start_is_said_at_once() {
     settings.state_dir = rig.files.path("another");
     settings.listeners[0].addr = rig.addr();
     settings.listeners[0].client_cn_patterns = vec!["kms.amazonaws.com".into()];
-    settings.key_seals = vec![rig.files.path("ca.pem"), rig.files.path("absent")];
+    settings.key_seals = ["ca.pem", "absent"].map(|name| rig.files.path(name).into()).into();
     settings.ops = rig.plane.ops_addr();
     let errors = holdfast_dataplane::DataPlane::start(settings).await.unwrap_err();
     let text = errors.to_string();

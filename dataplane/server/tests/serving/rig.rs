@@ -141,7 +141,7 @@ impl Files {
         let mut settings = Settings::new(self.path("state"));
         settings.listeners.push(ListenerSettings::loopback(self.pair("server")));
         settings.ops = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        settings.key_seals.push(self.path("seal"));
+        settings.key_seals.push(self.path("seal").into());
         settings.audit_dir = Some(self.path("audit"));
         settings
     }

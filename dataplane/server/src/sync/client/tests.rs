@@ -12,7 +12,7 @@ use crate::{
     cache::Cache,
     live::{
         Live,
-        tests::{Maker, at},
+        tests::{Maker, at, no_groups},
     },
     metrics::Metrics,
     sync::session::tests::{control, push, set},
@@ -44,15 +44,17 @@ impl Wire {
         let (leaving_to, leaving) = watch::channel(false);
         let (text, path) = (String::new, PathBuf::new);
         let settings = SyncSettings { endpoint: text(), server_name: text(), certificate: path(), key: path(), ca: path() };
+        let groups = no_groups();
         let parts = Parts {
             live: Arc::clone(&live),
             cache: Arc::new(Cache::open(directory.path().into(), Arc::clone(&maker.seals)).unwrap()),
             seals: Arc::clone(&maker.seals),
+            groups: Arc::clone(&groups),
             metrics: Arc::new(Metrics::register()),
             fleet: Arc::default(),
             listeners: Vec::new(),
         };
-        let tasks = Tasks::start(Arc::clone(&maker.seals)).unwrap();
+        let tasks = Tasks::start(Arc::clone(&maker.seals), &groups).unwrap();
         let client = Client { settings, parts, tasks, leaving, installed, durable };
         let (to_node, messages) = mpsc::unbounded_channel();
         let (out, from_node) = mpsc::channel(OUTGOING);
