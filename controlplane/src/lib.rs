@@ -19,7 +19,10 @@ pub mod store;
 
 pub use self::{
     api::ApiError,
-    core::demo::{DemoCredential, DemoOptions},
+    core::{
+        demo::{DemoCredential, DemoOptions, PartitionDemo},
+        source_keys::ExistingKey,
+    },
     files::FileError,
     init::{EnrollOptions, InitError, InitOptions, InitReport, enroll, init},
     plane::{ControlPlane, StartErrors, StartFault},

@@ -19,7 +19,11 @@ use crate::{
     access::{Access, Permit, login::AccessError},
     api::{self, Api, ApiError},
     audit::Audit,
-    core::{Core, CoreError, Writer, demo::DemoCredential, import::ImportKeyStore},
+    core::{
+        Core, CoreError, Writer,
+        demo::{DemoCredential, DemoOptions, PartitionDemo},
+        import::ImportKeyStore,
+    },
     files::{self, FileError},
     init::{ADMIN, initialised},
     names::UserName,
@@ -125,7 +129,38 @@ impl ControlPlane {
         self.core.demo_credential().await
     }
 
-    /// Sets how many requests per second and node the demo answers; none: no limit.
+    /// Makes a partition group's demo, once a connected data plane serves the group; its credential where it was made now, none where it
+    /// was there already, which needs no data plane.
+    ///
+    /// # Errors
+    /// [`CoreError::Invalid`] for a key that will not do; [`CoreError::State`] where the demo that is there is on other keys; what kept it
+    /// from being made until `limit`.
+    pub async fn make_partition_demo(
+        &self,
+        demo: PartitionDemo,
+        options: DemoOptions,
+        limit: Duration,
+    ) -> Result<Option<DemoCredential>, CoreError> {
+        self.core.make_partition_demo(demo, options, limit).await
+    }
+
+    /// A new credential for a partition group's demo, for someone who lost the secret.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where there is no such demo.
+    pub async fn partition_demo_credential(&self, group: &str) -> Result<DemoCredential, CoreError> {
+        self.core.partition_demo_credential(group).await
+    }
+
+    /// Waits until the key of a partition group's demo can encrypt on all connected nodes; whether it can after `limit`.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] where there is no such demo.
+    pub async fn partition_demo_served(&self, group: &str, limit: Duration) -> Result<bool, CoreError> {
+        self.core.partition_demo_served(group, limit).await
+    }
+
+    /// Sets how many requests per second and node the demo and those of partition groups answer; none: no limit.
     ///
     /// # Errors
     /// [`CoreError::NotFound`] where no demo was promised.

@@ -112,7 +112,7 @@ impl From<CoreError> for Refusal {
             CoreError::Invalid { .. } => Kind::Invalid,
             CoreError::Exists { .. } | CoreError::Raced => Kind::Conflict,
             CoreError::State(_) | CoreError::Refused(_) => Kind::State,
-            CoreError::NoNode { .. } | CoreError::Deadline => Kind::Unavailable,
+            CoreError::NoNode { .. } | CoreError::Unavailable(_) | CoreError::Deadline => Kind::Unavailable,
             CoreError::Read(_) | CoreError::Commit(_) | CoreError::Seal(_) | CoreError::Hash(_) | CoreError::Random => {
                 return Self::internal(&error);
             }

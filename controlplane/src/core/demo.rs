@@ -1,7 +1,10 @@
 //! The demo key store: promised with all its names when the directory is initialised, made as soon as a data plane is connected.
 //!
 //! Always holds: the promise names the ids of the key tasks, so that a second try after a crash makes the same keys; the store, its
-//! credential and its key are committed at once, together with the note that the promise is kept.
+//! credential and its key are committed at once, together with the note that the promise is kept. Partition groups have demos of their
+//! own, which nobody promised: see `partition`.
+
+mod partition;
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -12,6 +15,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
+pub use self::partition::PartitionDemo;
 use super::{
     Core, CoreError, bad_name,
     credentials::{NewCredential, sealed},
@@ -105,7 +109,7 @@ impl Core {
                 return Ok(Plan { changes: Vec::new(), answer: () });
             };
             key_stores::unique(view, NAME, &demo.uri_path)?;
-            let new = NewHyokKey { store: demo.store, name: NAME.into(), external_id: None, legacy: None };
+            let new = NewHyokKey { store: demo.store, name: NAME.into(), external_id: None, legacy: None, source: None };
             let mut all = entries(&new, demo.external_id.clone(), (made, source.clone()));
             all.push(Entry::SourceKey(health.clone()));
             all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
@@ -138,7 +142,7 @@ impl Core {
         Ok(DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret })
     }
 
-    /// Sets how many requests per second and node the demo answers; none: no limit.
+    /// Sets how many requests per second and node the demo and those of partition groups answer; none: no limit.
     ///
     /// # Errors
     /// [`CoreError::NotFound`] where no demo was promised, or it was deleted since.
@@ -146,16 +150,17 @@ impl Core {
         let quota = quota.map(NonZeroU32::get);
         let plan = |view: &View| {
             let demo = view.demo()?.ok_or(CoreError::NotFound("demo"))?;
+            let mut demos: Vec<_> = view.key_stores()?.into_iter().filter(partition::is_demo).collect();
             let mut changes = Vec::new();
             if demo.fulfilled {
-                let mut key_store = key_stores::found(view, demo.store)?;
-                if key_store.quota != quota {
-                    key_store.quota = quota;
-                    key_store.stamps = key_store.stamps.touched(now_ns());
-                    changes.push(EntryChange::Put(Entry::KeyStore(key_store)));
-                }
+                demos.push(key_stores::found(view, demo.store)?);
             } else if demo.quota != quota {
                 changes.push(EntryChange::Put(Entry::Demo(Box::new(DemoEntry { quota, ..demo }))));
+            }
+            for mut key_store in demos.into_iter().filter(|demo| demo.quota != quota) {
+                key_store.quota = quota;
+                key_store.stamps = key_store.stamps.touched(now_ns());
+                changes.push(EntryChange::Put(Entry::KeyStore(key_store)));
             }
             Ok(Plan { changes, answer: () })
         };
@@ -185,7 +190,7 @@ impl Core {
             }
             match self.fulfil_demo().await {
                 Ok(()) => continue,
-                Err(CoreError::NoNode { .. } | CoreError::Deadline | CoreError::Raced) => {}
+                Err(error) if error.may_pass() => {}
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the demo key store can't be made");
                     return;

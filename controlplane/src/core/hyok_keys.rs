@@ -10,7 +10,7 @@ use super::{
     Applied, Core, CoreError, bad_name,
     draw::{now_ns, tag},
     key_stores,
-    source_keys::NewSourceKey,
+    source_keys::{self, ExistingKey, NewSourceKey},
     state::{NewVersion, with_version},
     write::Plan,
 };
@@ -33,6 +33,8 @@ pub struct NewHyokKey {
     pub external_id: Option<ExternalKeyId>,
     /// How ciphertexts of a proxy that is taken over open.
     pub legacy: Option<LegacyEntry>,
+    /// A key of the store's partition group that becomes version 0; none: one is made.
+    pub source: Option<ExistingKey>,
 }
 
 /// A HYOK key with its versions.
@@ -47,10 +49,11 @@ pub struct Backed {
 }
 
 impl Core {
-    /// Creates a HYOK key on a new source key of the store's tier.
+    /// Creates a HYOK key on a source key of the store's tier, which a connected data plane makes or looks at.
     ///
     /// # Errors
-    /// [`CoreError`]: `NotFound` for the store, `Exists` for the external id, and those of making a source key.
+    /// [`CoreError`]: `NotFound` for the store, `Exists` for the external id, `Invalid` for a source key that will not do, and those of
+    /// making one.
     pub async fn create_hyok_key(&self, permit: &Permit<Manage>, new: NewHyokKey) -> Result<Backed, CoreError> {
         let id = KeyId(Uuid::new_v4());
         let external_id = match new.external_id {
@@ -62,14 +65,20 @@ impl Core {
             unique(&view, new.store, &external_id)?;
             key_stores::found(&view, new.store)?.tier
         };
-        let source = NewSourceKey { name: format!("of {external_id}"), tier, usage: KeyUsage::BOTH, unexportable: true };
-        let source = self.make_source_key(permit, Uuid::new_v4(), source).await?;
+        let source = match &new.source {
+            Some(existing) => self.existing_source_key(permit, &tier, ("source_key", existing)).await?,
+            None => {
+                let source = NewSourceKey { name: format!("of {external_id}"), tier, usage: KeyUsage::BOTH, unexportable: true };
+                self.make_source_key(permit, Uuid::new_v4(), source).await?
+            }
+        };
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
         let new = NewHyokKey { external_id: None, ..new };
         let plan = |view: &View| {
             key_stores::found(view, new.store)?;
             unique(view, new.store, &external_id)?;
-            let entries = entries(&new, external_id.clone(), (made, source.clone()));
+            source_keys::unused_for_health(view, source.id)?;
+            let entries = entries(&new, external_id.clone(), (made, source_keys::entry(view, &source)?));
             Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
         self.writer.change(plan).await?;
@@ -122,7 +131,7 @@ pub(super) struct Made {
     pub(super) now_ns: u64,
 }
 
-/// All entries of a new HYOK key on a source key of its own.
+/// All entries of a new HYOK key on a source key.
 pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made, SourceKeyEntry)) -> Vec<Entry> {
     let (made, source) = made;
     let stamps = Stamps::new(made.now_ns);

@@ -137,7 +137,7 @@ fn exists(what: &'static str, name: &impl ToString) -> CoreError {
 
 fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Vec<Entry>, CoreError> {
     let made = Made { id: KeyId(Uuid::new_v4()), virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
-    let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None };
+    let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None, source: None };
     let source = SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps: Stamps::new(made.now_ns) };
     let mut entries = entries(&new, external_id, (made, source));
     for entry in &mut entries {

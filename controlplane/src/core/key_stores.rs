@@ -13,14 +13,14 @@ use super::{
     Applied, Core, CoreError, bad_name,
     credentials::{NewCredential, sealed},
     draw::now_ns,
-    source_keys::NewSourceKey,
+    source_keys::{self, ExistingKey, NewSourceKey},
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read, Use},
     store::{
         View,
-        entry::{Entry, EntryChange, KeyStoreEntry, Stamps, Tier},
+        entry::{CredentialEntry, Entry, EntryChange, KeyStoreEntry, Stamps, Tier},
     },
 };
 
@@ -33,6 +33,8 @@ pub struct NewKeyStore {
     pub region: String,
     /// Where its keys live.
     pub tier: Tier,
+    /// A key of its partition group for health checks; none: one is made.
+    pub health_key: Option<ExistingKey>,
     /// Of a proxy that is taken over; else made of the id.
     pub uri_path: Option<UriPath>,
     /// Of a proxy that is taken over; else drawn.
@@ -72,10 +74,11 @@ pub struct CreatedKeyStore {
 }
 
 impl Core {
-    /// Creates a key store with one credential and a health key of its own, made by a connected data plane.
+    /// Creates a key store with one credential and a health key, which a connected data plane makes or looks at.
     ///
     /// # Errors
-    /// [`CoreError`]: `Invalid`, `Exists` for the name or path, `NoNode` where no data plane serves the tier.
+    /// [`CoreError`]: `Invalid`, also for a health key that will not do; `Exists` for the name or path; `NoNode` where no data plane
+    /// serves the tier.
     pub async fn create_key_store(&self, permit: &Permit<Manage>, new: NewKeyStore) -> Result<CreatedKeyStore, CoreError> {
         let id = StoreId(Uuid::new_v4());
         let uri_path = match new.uri_path {
@@ -86,11 +89,36 @@ impl Core {
             }
         };
         in_range(&new.name, &new.region, new.max_credentials)?;
-        // Looked at before a key is made in vain, and again at the commit.
+        // Before a key is made in vain, and again at the commit.
         unique(&self.view().await?, &new.name, &uri_path)?;
-        let usage = KeyUsage::BOTH;
-        let health = NewSourceKey { name: format!("health of {}", new.name), tier: new.tier.clone(), usage, unexportable: true };
-        let health = self.make_source_key(permit, Uuid::new_v4(), health).await?;
+        let health = match &new.health_key {
+            Some(existing) => self.existing_source_key(permit, &new.tier, ("health_check_key", existing)).await?,
+            None => {
+                let (name, usage) = (format!("health of {}", new.name), KeyUsage::BOTH);
+                let health = NewSourceKey { name, tier: new.tier.clone(), usage, unexportable: true };
+                self.make_source_key(permit, Uuid::new_v4(), health).await?
+            }
+        };
+        let (created, credential) = self.draft(id, NewKeyStore { uri_path: None, ..new }, (uri_path, health.id))?;
+        let key_store = &created.key_store;
+        let plan = |view: &View| {
+            unique(view, &key_store.name, &key_store.uri_path)?;
+            source_keys::unused_by_customers(view, health.id)?;
+            let health = source_keys::entry(view, &health)?;
+            let entries = [Entry::SourceKey(health), Entry::KeyStore(key_store.clone()), Entry::Credential(credential.clone())];
+            Ok(Plan { changes: entries.map(EntryChange::Put).into(), answer: () })
+        };
+        self.writer.change(plan).await?;
+        Ok(created)
+    }
+
+    /// The entries of a key store whose name and numbers are in range, over a health key.
+    pub(super) fn draft(
+        &self,
+        id: StoreId,
+        new: NewKeyStore,
+        (uri_path, health_key): (UriPath, Uuid),
+    ) -> Result<(CreatedKeyStore, CredentialEntry), CoreError> {
         let (access_key_id, secret) = match new.credential {
             Some(given) => given,
             None => NewCredential::draw()?,
@@ -111,17 +139,11 @@ impl Core {
             max_snapshot_age_seconds: new.options.max_snapshot_age.map(|age| age.as_secs()),
             max_credentials: new.max_credentials,
             credential_version: 1,
-            health_key: health.id,
+            health_key,
             labels: BTreeMap::new(),
             stamps,
         };
-        let plan = |view: &View| {
-            unique(view, &key_store.name, &key_store.uri_path)?;
-            let entries = [Entry::SourceKey(health.clone()), Entry::KeyStore(key_store.clone()), Entry::Credential(credential.clone())];
-            Ok(Plan { changes: entries.map(EntryChange::Put).into(), answer: () })
-        };
-        self.writer.change(plan).await?;
-        Ok(CreatedKeyStore { key_store, access_key_id, secret })
+        Ok((CreatedKeyStore { key_store, access_key_id, secret }, credential))
     }
 
     /// All key stores.

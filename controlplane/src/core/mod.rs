@@ -77,11 +77,16 @@ pub enum CoreError {
     #[error("the configuration was changed by someone else meanwhile; try again")]
     Raced,
     /// No connected data plane serves this key source.
-    #[error("no data plane that serves {target} is connected: keys can't be made or looked at")]
+    #[error("no data plane that serves {target} is connected: keys can't be made or looked at{}", instead(.served))]
     NoNode {
         /// The key source.
         target: String,
+        /// What connected data planes do serve.
+        served: Vec<String>,
     },
+    /// Data planes serve the key source, but none can do it now.
+    #[error("no connected data plane can do this now: {0}")]
+    Unavailable(String),
     /// A data plane would not do it.
     #[error("the data plane refused: {0}")]
     Refused(String),
@@ -126,6 +131,29 @@ impl Core {
     async fn applied<T>(&self, value: T, revision: Revision) -> Applied<T> {
         Applied { value, pending: self.publisher.applied(revision, APPLIED_WITHIN).await }
     }
+}
+
+impl CoreError {
+    /// The same may be done later, with nothing changed.
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::NoNode { .. } | Self::Unavailable(_) | Self::Deadline | Self::Raced => true,
+            Self::NotFound(_)
+            | Self::Exists { .. }
+            | Self::Invalid { .. }
+            | Self::State(_)
+            | Self::Refused(_)
+            | Self::Read(_)
+            | Self::Commit(_)
+            | Self::Seal(_)
+            | Self::Hash(_)
+            | Self::Random => false,
+        }
+    }
+}
+
+fn instead(served: &[String]) -> String {
+    if served.is_empty() { String::new() } else { format!("; those that are connected serve {}", served.join(", ")) }
 }
 
 fn bad_name(field: &'static str) -> impl FnOnce(BadName) -> CoreError {

@@ -43,7 +43,7 @@ use self::{
 };
 pub use self::{
     tasks::{Done, KeyAttributes, KeyTask, TaskError, Work},
-    view::{ClientCertificates, Configuration, Listener, NodeReport, NodeView, UnusableKey},
+    view::{ClientCertificates, Configuration, Listener, NodeReport, NodeView, PartitionReport, UnusableKey},
 };
 use crate::{
     names::NodeName,

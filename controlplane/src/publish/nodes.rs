@@ -209,6 +209,14 @@ impl Nodes {
         nodes.filter_map(|(name, node)| Some((name.clone(), node.link.clone()?))).collect()
     }
 
+    /// What connected nodes report that they serve, each once.
+    pub(super) fn targets(&self) -> Vec<String> {
+        let known = self.lock();
+        let connected = known.nodes.values().filter(|node| node.link.is_some()).filter_map(|node| node.report.as_ref());
+        let targets: BTreeSet<_> = connected.flat_map(|report| &report.targets).collect();
+        targets.into_iter().cloned().collect()
+    }
+
     /// Registered nodes that have not applied `revision`, each with whether it is connected. What a node that is not connected would find
     /// after a restart is what counts for it.
     pub(super) fn behind(&self, revision: Revision) -> Vec<(NodeName, bool)> {

@@ -83,6 +83,8 @@ pub enum TaskError {
     NoNode {
         /// What was asked for.
         target: String,
+        /// What connected data planes do serve.
+        served: Vec<String>,
     },
     /// No answer in time. The work may have been done; ask again under the same id.
     #[error("no data plane answered in time")]
@@ -134,7 +136,8 @@ impl Tasks {
         loop {
             let links = nodes.links(&task.target);
             let Some((name, link)) = links.into_iter().find(|(_, link)| !asked.contains(&link.id)) else {
-                return Err(detail.map_or(TaskError::NoNode { target: task.target }, |detail| TaskError::Unavailable { detail }));
+                let no_node = || TaskError::NoNode { target: task.target, served: nodes.targets() };
+                return Err(detail.map_or_else(no_node, |detail| TaskError::Unavailable { detail }));
             };
             asked.push(link.id);
             let answer = timeout_at(until, self.ask(&link, &task, until)).await;

@@ -55,6 +55,35 @@ pub struct NodeReport {
     pub snapshot_age: Duration,
     /// KMS's clock against the node's, milliseconds.
     pub clock_offset_ms: i64,
+    /// Its PKCS#11 tokens.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// A PKCS#11 token, as its node tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionReport {
+    /// The configured name.
+    pub name: String,
+    /// The target that it serves, with its like.
+    pub group: String,
+    /// A word: up, suspect, down.
+    pub condition: String,
+    /// Why, where it isn't up.
+    pub detail: String,
+    /// Its facts; empty while the token was never seen: id,
+    pub id: String,
+    /// label,
+    pub label: String,
+    /// manufacturer,
+    pub manufacturer: String,
+    /// model,
+    pub model: String,
+    /// firmware version,
+    pub firmware: String,
+    /// and serial number.
+    pub serial: String,
+    /// Keys that it may not serve, since their material differs from its group's.
+    pub excluded_keys: Vec<String>,
 }
 
 /// A listener for KMS.
@@ -156,6 +185,7 @@ impl NodeReport {
             },
         };
         self.listeners = status.listeners.iter().take(MOST_LISTED).map(listener).collect();
+        self.partitions = status.partitions.iter().take(MOST_LISTED).map(partition).collect();
     }
 }
 
@@ -168,6 +198,22 @@ pub(super) fn unusable(keys: &[wire::UnusableKey]) -> Vec<UnusableKey> {
     keys.iter().filter_map(parse).collect()
 }
 
+fn partition(partition: &wire::Partition) -> PartitionReport {
+    PartitionReport {
+        name: text(&partition.name),
+        group: text(&partition.group),
+        condition: text(&partition.condition),
+        detail: text(&partition.detail),
+        id: text(&partition.id),
+        label: text(&partition.label),
+        manufacturer: text(&partition.manufacturer),
+        model: text(&partition.model),
+        firmware: text(&partition.firmware),
+        serial: text(&partition.serial),
+        excluded_keys: partition.excluded_keys.iter().take(MOST_LISTED).map(|key| text(key)).collect(),
+    }
+}
+
 fn targets(targets: &[String]) -> BTreeSet<String> {
     targets.iter().take(MOST_LISTED).map(|target| text(target)).collect()
 }
@@ -176,7 +222,7 @@ fn text(text: &str) -> String {
     text.chars().take(MOST_CHARACTERS).collect()
 }
 
-/// Listeners and targets kept of a report.
+/// Listeners, targets, partitions and keys of each kept of a report.
 const MOST_LISTED: usize = 256;
 
 /// Characters kept of a text in a report.

@@ -7,6 +7,8 @@ mod directory;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod partitions;
+#[cfg(test)]
 mod plane;
 #[cfg(test)]
 mod rest;

@@ -1,4 +1,5 @@
-//! A data plane as the protocol knows one, written from `sync.proto`: it makes keys of random bytes and holds what it is sent.
+//! A data plane as the protocol knows one, written from `sync.proto`: it makes keys of random bytes, tells of the keys that it was given
+//! as those of a partition, and holds what it is sent.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -8,7 +9,7 @@ use holdfast_proto::{
     snapshot::RecordSet,
     sync::{
         self as wire, control_message::Body as FromControl, key_task::Task, key_task_result::Outcome, node_message::Body as FromNode,
-        sync_client::SyncClient,
+        source_key::Body, sync_client::SyncClient,
     },
 };
 use tokio::{
@@ -22,6 +23,21 @@ use tonic::{
 };
 use uuid::Uuid;
 
+/// A partition group and the keys on it.
+#[derive(Clone)]
+pub(crate) struct Partition {
+    pub(crate) group: &'static str,
+    pub(crate) keys: Vec<TokenKey>,
+}
+
+/// A key on a partition.
+#[derive(Clone)]
+pub(crate) struct TokenKey {
+    pub(crate) cka_id: Vec<u8>,
+    pub(crate) label: &'static str,
+    pub(crate) attributes: wire::KeyAttributes,
+}
+
 /// A connected node.
 pub(crate) struct Node {
     held: watch::Receiver<RecordSet>,
@@ -32,6 +48,11 @@ pub(crate) struct Node {
 impl Node {
     /// Connects with what `enroll` wrote into `dir`.
     pub(crate) async fn connect(dir: &Path, at: SocketAddr) -> Result<Self, Status> {
+        Self::connect_with(dir, at, None).await
+    }
+
+    /// Connects as a node that has a partition.
+    pub(crate) async fn connect_with(dir: &Path, at: SocketAddr, partition: Option<Partition>) -> Result<Self, Status> {
         let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read("ca.crt")))
@@ -45,7 +66,8 @@ impl Node {
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let (out, messages) = mpsc::channel(64);
-        let hello = wire::Hello { protocol: 1, software_version: "test".into(), targets: vec!["local".into()], ..wire::Hello::default() };
+        let targets = ["local"].into_iter().chain(partition.as_ref().map(|partition| partition.group)).map(String::from).collect();
+        let hello = wire::Hello { protocol: 1, software_version: "test".into(), targets, ..wire::Hello::default() };
         out.send(message(FromNode::Hello(hello))).await.unwrap();
         let mut stream = SyncClient::new(channel).attach(ReceiverStream::new(messages)).await?.into_inner();
         let (told, held) = watch::channel(RecordSet::default());
@@ -77,7 +99,7 @@ impl Node {
                         let revision = commit.revision;
                         FromNode::Ack(wire::Ack { applied: revision, durable: revision, unusable: Vec::new() })
                     }
-                    FromControl::KeyTask(task) => FromNode::TaskResult(done(task)),
+                    FromControl::KeyTask(task) => FromNode::TaskResult(done(task, partition.as_ref())),
                     FromControl::Fleet(_) => continue,
                 };
                 if answers.send(message(answer)).await.is_err() {
@@ -107,6 +129,11 @@ impl Node {
             reserved,
         };
         let status = wire::NodeStatus { ready: true, targets: vec!["local".into()], counts: vec![count], ..wire::NodeStatus::default() };
+        self.status(status).await;
+    }
+
+    /// Reports on itself.
+    pub(crate) async fn status(&self, status: wire::NodeStatus) {
         self.out.send(message(FromNode::Status(status))).await.unwrap();
     }
 
@@ -126,13 +153,44 @@ pub(crate) fn active(set: &RecordSet, store: StoreId, key: KeyId) -> Option<u32>
     Some(set.store(store)?.key(key)?.active()?.number)
 }
 
-fn done(task: wire::KeyTask) -> wire::KeyTaskResult {
-    let Some(Task::Generate(generate)) = task.task else { panic!("only keys are asked for here") };
-    // The same id gives the same key.
-    let sealed = [task.id.as_slice(), Uuid::new_v5(&Uuid::NAMESPACE_OID, &task.id).as_bytes(), &[0; 32]].concat();
-    let local = wire::LocalKey { id: task.id.clone(), usage: generate.usage, unexportable: generate.unexportable, sealed };
-    let key = wire::SourceKey { body: Some(wire::source_key::Body::Local(local)) };
-    wire::KeyTaskResult { id: task.id, outcome: Some(Outcome::Generated(key)) }
+impl TokenKey {
+    /// One that will do.
+    pub(crate) fn new(cka_id: u8, label: &'static str) -> Self {
+        let usage = Some(wire::KeyUsage { encrypt: true, decrypt: true });
+        let attributes = wire::KeyAttributes { algorithm: "AES".into(), bits: 256, usage, unexportable: true, token: Vec::new() };
+        Self { cka_id: vec![cka_id], label, attributes }
+    }
+
+    fn is_named(&self, key: &wire::PartitionKey) -> bool {
+        (key.cka_id.is_empty() || key.cka_id == self.cka_id) && (key.label.is_empty() || key.label == self.label)
+    }
+}
+
+fn done(task: wire::KeyTask, partition: Option<&Partition>) -> wire::KeyTaskResult {
+    let outcome = match task.task.unwrap() {
+        Task::Generate(generate) if task.target == "local" => {
+            // The same id gives the same key.
+            let sealed = [task.id.as_slice(), Uuid::new_v5(&Uuid::NAMESPACE_OID, &task.id).as_bytes(), &[0; 32]].concat();
+            let local = wire::LocalKey { id: task.id.clone(), usage: generate.usage, unexportable: generate.unexportable, sealed };
+            Outcome::Generated(wire::SourceKey { body: Some(Body::Local(local)) })
+        }
+        Task::Generate(_) => {
+            let made = wire::PartitionKey { group: task.target, cka_id: task.id.clone(), label: "made".into() };
+            Outcome::Generated(wire::SourceKey { body: Some(Body::Partition(made)) })
+        }
+        Task::Inspect(wire::InspectKey { source: Some(wire::SourceKey { body: Some(Body::Partition(key)) }) }) => {
+            let partition = partition.filter(|partition| partition.group == task.target && partition.group == key.group).unwrap();
+            match partition.keys.iter().find(|one| one.is_named(&key)) {
+                Some(found) => Outcome::Attributes(found.attributes.clone()),
+                None => {
+                    let failure = wire::KeyTaskFailure::Refused.into();
+                    Outcome::Error(wire::KeyTaskError { failure, detail: "no such key".into() })
+                }
+            }
+        }
+        other => panic!("nobody asks for that here: {other:?}"),
+    };
+    wire::KeyTaskResult { id: task.id, outcome: Some(outcome) }
 }
 
 fn message(body: FromNode) -> wire::NodeMessage {

@@ -21,7 +21,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::node::Node;
+use crate::node::{Node, Partition};
 
 /// A control plane and its directory.
 pub(crate) struct Plane {
@@ -68,6 +68,12 @@ impl Plane {
     pub(crate) async fn node(&self, name: &str) -> Node {
         let out = self.enrolled(name);
         Node::connect(&out, self.running.sync_addr()).await.unwrap()
+    }
+
+    /// Enrolls a node that has a partition, and connects it.
+    pub(crate) async fn node_with(&self, name: &str, partition: Partition) -> Node {
+        let out = self.enrolled(name);
+        Node::connect_with(&out, self.running.sync_addr(), Some(partition)).await.unwrap()
     }
 
     /// Enrolls a node.

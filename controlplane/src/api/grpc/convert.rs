@@ -14,9 +14,10 @@ use crate::{
     core::{
         hyok_keys::{Backed, NewHyokKey},
         key_stores::{KeyStoreOptions, NewKeyStore},
+        source_keys::ExistingKey,
     },
     names::NodeName,
-    publish::{Configuration, NodeView},
+    publish::{Configuration, NodeView, PartitionReport},
     store::entry::{CredentialEntry, KeyStoreEntry, LegacyEntry, Tier},
 };
 
@@ -57,7 +58,13 @@ pub(super) fn node(node: &NodeView) -> wire::Node {
         targets: report.targets.into_iter().collect(),
         snapshot_age_ms: u64::try_from(report.snapshot_age.as_millis()).unwrap_or(u64::MAX),
         clock_offset_ms: report.clock_offset_ms,
+        partitions: report.partitions.into_iter().map(partition).collect(),
     }
+}
+
+fn partition(partition: PartitionReport) -> wire::Partition {
+    let PartitionReport { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys } = partition;
+    wire::Partition { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys }
 }
 
 pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
@@ -102,6 +109,8 @@ pub(super) fn key(backed: Backed) -> wire::Key {
         name: backed.key.name,
         blocked: backed.key.blocked,
         versions: versions.collect(),
+        legacy_format: legacy_format(backed.key.legacy.map(|legacy| legacy.format)).into(),
+        legacy_version: backed.key.legacy.map_or(0, |legacy| legacy.version),
     }
 }
 
@@ -132,6 +141,7 @@ pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStor
             "" | LOCAL => Tier::Local,
             _ => Tier::Partition(q.tier),
         },
+        health_key: q.health_check_key.map(|key| existing_key("health_check_key", &key)).transpose()?,
         uri_path,
         credential,
         max_credentials,
@@ -160,8 +170,29 @@ pub(super) fn new_key(q: wire::CreateKeyRequest) -> Result<NewHyokKey, Refusal> 
         store: StoreId(id("key_store_id", &q.key_store_id)?),
         external_id: given(&q.external_key_id).map(ExternalKeyId::try_from).transpose().map_err(|e| invalid("external_key_id", e))?,
         legacy: format.map(|format| LegacyEntry { format, version: 0 }),
+        source: q.source_key.map(|key| existing_key("source_key", &key)).transpose()?,
         name: q.name,
     })
+}
+
+const fn legacy_format(format: Option<LegacyFormat>) -> &'static str {
+    match format {
+        None => "none",
+        Some(LegacyFormat::AwsSample) => "aws-sample",
+        Some(LegacyFormat::RawConcat) => "raw-concat",
+    }
+}
+
+fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {
+    let cka_id = bytes(&key.cka_id).ok_or_else(|| invalid(field, "cka_id must be hexadecimal"))?;
+    ExistingKey::new(&cka_id, &key.label).map_err(|e| invalid(field, e))
+}
+
+/// Of an even number of hexadecimal digits.
+fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = hexadecimal.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect::<Option<_>>()?;
+    let (pairs, rest) = digits.as_chunks();
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 /// What AWS KMS takes as a secret access key (CreateCustomKeyStore API: 43–64 of `[A-Za-z0-9/+=]`).

@@ -51,10 +51,10 @@ async fn a_task_is_done_by_a_node_that_serves_its_target() {
 async fn without_a_node_that_serves_the_target_the_error_says_so() {
     let estate = Estate::new().await;
     let publisher = estate.publish().await.publisher;
-    assert_eq!(publisher.run(task("local")).await, Err(TaskError::NoNode { target: "local".into() }));
+    assert_eq!(publisher.run(task("local")).await, Err(TaskError::NoNode { target: "local".into(), served: Vec::new() }));
     let _node = Node::joined(&estate, &publisher, "node-1").await;
     publisher.target("local").await;
-    assert_eq!(publisher.run(task("group")).await, Err(TaskError::NoNode { target: "group".into() }));
+    assert_eq!(publisher.run(task("group")).await, Err(TaskError::NoNode { target: "group".into(), served: vec!["local".into()] }));
 }
 
 #[tokio::test]
