@@ -28,6 +28,8 @@ use uuid::Uuid;
 pub(crate) struct Partition {
     pub(crate) group: &'static str,
     pub(crate) keys: Vec<TokenKey>,
+    /// So many tasks find it unavailable.
+    pub(crate) busy: u32,
 }
 
 /// A key on a partition.
@@ -52,7 +54,7 @@ impl Node {
     }
 
     /// Connects as a node that has a partition.
-    pub(crate) async fn connect_with(dir: &Path, at: SocketAddr, partition: Option<Partition>) -> Result<Self, Status> {
+    pub(crate) async fn connect_with(dir: &Path, at: SocketAddr, mut partition: Option<Partition>) -> Result<Self, Status> {
         let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read("ca.crt")))
@@ -99,7 +101,7 @@ impl Node {
                         let revision = commit.revision;
                         FromNode::Ack(wire::Ack { applied: revision, durable: revision, unusable: Vec::new() })
                     }
-                    FromControl::KeyTask(task) => FromNode::TaskResult(done(task, partition.as_ref())),
+                    FromControl::KeyTask(task) => FromNode::TaskResult(done(task, partition.as_mut())),
                     FromControl::Fleet(_) => continue,
                 };
                 if answers.send(message(answer)).await.is_err() {
@@ -166,7 +168,7 @@ impl TokenKey {
     }
 }
 
-fn done(task: wire::KeyTask, partition: Option<&Partition>) -> wire::KeyTaskResult {
+fn done(task: wire::KeyTask, partition: Option<&mut Partition>) -> wire::KeyTaskResult {
     let outcome = match task.task.unwrap() {
         Task::Generate(generate) if task.target == "local" => {
             // The same id gives the same key.
@@ -181,16 +183,21 @@ fn done(task: wire::KeyTask, partition: Option<&Partition>) -> wire::KeyTaskResu
         Task::Inspect(wire::InspectKey { source: Some(wire::SourceKey { body: Some(Body::Partition(key)) }) }) => {
             let partition = partition.filter(|partition| partition.group == task.target && partition.group == key.group).unwrap();
             match partition.keys.iter().find(|one| one.is_named(&key)) {
-                Some(found) => Outcome::Attributes(found.attributes.clone()),
-                None => {
-                    let failure = wire::KeyTaskFailure::Refused.into();
-                    Outcome::Error(wire::KeyTaskError { failure, detail: "no such key".into() })
+                _ if partition.busy > 0 => {
+                    partition.busy -= 1;
+                    failed(wire::KeyTaskFailure::Unavailable, "not connected yet")
                 }
+                Some(found) => Outcome::Attributes(found.attributes.clone()),
+                None => failed(wire::KeyTaskFailure::Refused, "no such key"),
             }
         }
         other => panic!("nobody asks for that here: {other:?}"),
     };
     wire::KeyTaskResult { id: task.id, outcome: Some(outcome) }
+}
+
+fn failed(failure: wire::KeyTaskFailure, detail: &str) -> Outcome {
+    Outcome::Error(wire::KeyTaskError { failure: failure.into(), detail: detail.into() })
 }
 
 fn message(body: FromNode) -> wire::NodeMessage {

@@ -35,7 +35,7 @@ fn blue() -> Partition {
         odd(6, "another kind", |key| key.algorithm = "DES3".into()),
         odd(7, "half", |key| key.usage = Some(KeyUsage { encrypt: false, decrypt: true })),
     ];
-    Partition { group: "blue", keys }
+    Partition { group: "blue", keys, busy: 0 }
 }
 
 fn existing(cka_id: u8, label: &str) -> ExistingKey {
@@ -119,6 +119,16 @@ async fn a_group_s_demo_gets_a_new_credential_for_a_lost_secret_and_the_demos_qu
 }
 
 #[tokio::test]
+async fn a_partition_that_is_not_available_yet_is_asked_again_for_a_demo_and_not_for_an_admin() {
+    let plane = Plane::with_demo().await;
+    let _node = plane.node_with("node-1", Partition { busy: 2, ..blue() }).await;
+    let refused = plane.admin().await.create_key_store(taken_over()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("not connected yet"), "{}", refused.message());
+    made(&plane).await;
+}
+
+#[tokio::test]
 async fn a_group_s_demo_that_cannot_be_made_says_why_and_leaves_nothing() {
     let plane = Plane::with_demo().await;
     let node = plane.node_with("node-1", blue()).await;
@@ -138,9 +148,10 @@ async fn a_group_s_demo_that_cannot_be_made_says_why_and_leaves_nothing() {
     assert_eq!(node.held().digest(), before);
 
     made(&plane).await;
-    let anew = PartitionDemo { key: existing(3, "old"), ..demo() };
-    let refused = plane.running.make_partition_demo(anew, options(), SOON).await.unwrap_err();
-    assert!(matches!(refused, CoreError::State(_)) && refused.to_string().contains("demo-blue"), "{refused}");
+    for anew in [PartitionDemo { key: existing(3, "old"), ..demo() }, PartitionDemo { health: existing(4, "health"), ..demo() }] {
+        let refused = plane.running.make_partition_demo(anew, options(), SOON).await.unwrap_err();
+        assert!(matches!(refused, CoreError::State(_)) && refused.to_string().contains("demo-blue"), "{refused}");
+    }
 }
 
 fn key(cka_id: &str, label: &str) -> Option<admin::ExistingKey> {
