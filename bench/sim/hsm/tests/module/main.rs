@@ -1,0 +1,7 @@
+//! The built module, loaded as an application loads it.
+#![cfg(test)]
+
+mod faults;
+mod processes;
+mod scene;
+mod token;
