@@ -9,6 +9,7 @@ pub(crate) mod gauges;
 mod keeper;
 pub mod session;
 mod status;
+mod wear;
 
 use std::{
     fmt, io,

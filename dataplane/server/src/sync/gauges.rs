@@ -14,6 +14,7 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(COUNTER, "Counter of the snapshot's revision.");
     metrics::describe_gauge!(AGE, metrics::Unit::Seconds, "Since this node last knew that its snapshot is the newest.");
     metrics::describe_gauge!(UNUSABLE, "Key versions and health keys that this node can't serve.");
+    metrics::describe_gauge!(ROTATION_DUE, "Keys on tokens whose active version has encrypted 2^31 times or more on this node.");
     metrics::describe_histogram!(PROPAGATION, metrics::Unit::Seconds, "From a change's commit on the control plane to its use here.");
     metrics::describe_counter!(PUSHES, "Pushes by what became of them: applied, or the reason of the nack.");
     metrics::describe_counter!(WRITE_FAILURES, "State files that could not be written; serving goes on.");
@@ -80,6 +81,11 @@ pub(super) fn age(live: &Live) {
     gauge!(AGE).set(live.age().as_secs_f64());
 }
 
+/// So many keys on tokens should be rotated.
+pub(super) fn rotation_due(keys: u32) {
+    gauge!(ROTATION_DUE).set(keys);
+}
+
 /// A state file was not written.
 pub(super) fn write_failed(file: &'static str) {
     counter!(WRITE_FAILURES, "file" => file).increment(1);
@@ -91,6 +97,7 @@ const COUNTER: &str = "holdfast_snapshot_counter";
 const AGE: &str = "holdfast_snapshot_age_seconds";
 const UNUSABLE: &str = "holdfast_unusable_keys";
 pub(crate) const PROPAGATION: &str = "holdfast_propagation_seconds";
+const ROTATION_DUE: &str = "holdfast_keys_due_for_rotation";
 const PUSHES: &str = "holdfast_pushes_total";
 const WRITE_FAILURES: &str = "holdfast_state_write_failures_total";
 

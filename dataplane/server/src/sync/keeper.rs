@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use super::gauges;
+use super::{gauges, wear::Wear};
 use crate::{
     cache::{Cache, CacheError},
     chain::chain,
@@ -72,6 +72,8 @@ impl Keeper {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         gauges::snapshot(&self.live.load());
+        let mut wear = Wear::default();
+        let mut looked_at = None;
         let mut counts_not_before = Instant::now();
         let mut confirm_at = Instant::now() + CONFIRM_EVERY;
         loop {
@@ -81,8 +83,16 @@ impl Keeper {
             }
             gauges::age(&self.live);
             let now = Instant::now();
-            if self.live.ledger().wants() && now >= counts_not_before && !self.reserve().await {
-                counts_not_before = now + PAUSE;
+            if self.live.ledger().wants() && now >= counts_not_before {
+                if !self.reserve().await {
+                    counts_not_before = now + PAUSE;
+                }
+                // A count comes by here every half block.
+                looked_at = None;
+            }
+            let revision = self.live.load().revision;
+            if looked_at.replace(revision) != Some(revision) {
+                wear.look(&self.live.load_full());
             }
             if now >= confirm_at && self.live.is_current() {
                 confirm_at = now + CONFIRM_EVERY;
