@@ -114,6 +114,11 @@ impl Front {
         let _ = self.orders.send(order);
     }
 
+    /// It takes work.
+    pub(crate) fn is_up(&self) -> bool {
+        self.condition.load().is_up()
+    }
+
     /// How it is.
     pub(crate) fn condition(&self) -> Arc<Condition> {
         self.condition.load_full()

@@ -7,9 +7,9 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use holdfast_proto::records::KeyUsage;
@@ -133,6 +133,9 @@ pub(crate) enum Fault {
 /// How far a job is; shared by the session and by whoever waits for it.
 pub(crate) struct Ticket {
     state: AtomicU8,
+    made: Instant,
+    /// Nanoseconds from `made` to the start.
+    waited: AtomicU64,
     /// When whoever waits stops waiting.
     pub(crate) deadline: Instant,
 }
@@ -140,11 +143,13 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Of a job that waits.
     pub(crate) fn new(deadline: Instant) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU8::new(WAITING), deadline })
+        Arc::new(Self { state: AtomicU8::new(WAITING), made: now(), waited: AtomicU64::new(0), deadline })
     }
 
     /// A session takes the job. False: it was given up, leave it.
     pub(crate) fn start(&self) -> bool {
+        let waited = now().saturating_duration_since(self.made).as_nanos();
+        self.waited.store(u64::try_from(waited).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.state.compare_exchange(WAITING, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -156,6 +161,12 @@ impl Ticket {
     /// A session has started on it.
     pub(crate) fn is_started(&self) -> bool {
         self.state.load(Ordering::Acquire) == STARTED
+    }
+
+    /// How long a session has had it; none while it waits.
+    pub(crate) fn running(&self) -> Option<Duration> {
+        let since_made = || now().saturating_duration_since(self.made);
+        self.is_started().then(|| since_made().saturating_sub(Duration::from_nanos(self.waited.load(Ordering::Relaxed))))
     }
 }
 
@@ -213,6 +224,11 @@ impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Done(..)")
     }
+}
+
+/// The clock that deadlines are on: tokio's, which a test can stop. On threads without a runtime it is the system's.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// `KeyUsage` is of a crate without serde.

@@ -44,6 +44,42 @@ impl Traffic {
     }
 }
 
+/// Why a request was given to a second member, or once more to the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// The first one failed.
+    Fault,
+    /// The first one has begun and is slow.
+    Slow,
+    /// The first one has not begun.
+    Waiting,
+}
+
+/// How often requests of a group were given on.
+pub(crate) struct SecondTries {
+    fault: Counter,
+    slow: Counter,
+    waiting: Counter,
+}
+
+impl SecondTries {
+    /// Registers the handles with the process's recorder; without one they do nothing.
+    pub(crate) fn register(group: &str) -> Self {
+        let label: Arc<str> = group.into();
+        let of = |reason: &'static str| counter!(SECOND_TRIES, "group" => Arc::clone(&label), "reason" => reason);
+        Self { fault: of("fault"), slow: of("slow"), waiting: of("waiting") }
+    }
+
+    /// One more.
+    pub(crate) fn count(&self, why: Again) {
+        match why {
+            Again::Fault => self.fault.increment(1),
+            Again::Slow => self.slow.increment(1),
+            Again::Waiting => self.waiting.increment(1),
+        }
+    }
+}
+
 /// Says what the metrics mean, to the process's recorder.
 pub(crate) fn describe() {
     describe_histogram!(CALLS, metrics::Unit::Seconds, "How long a session worked on a job.");
@@ -55,11 +91,13 @@ pub(crate) fn describe() {
     describe_gauge!(IN_USE, "Jobs that a session works on.");
     describe_gauge!(LEAKED, "Sessions given up on since the start, each in a call that did not come back.");
     describe_gauge!(EXCLUDED, "Keys that the partition may not serve, since their material differs from its group's.");
+    describe_counter!(SECOND_TRIES, "Requests given to a second member of a group, or once more to the same, by what the first one did.");
     describe_gauge!(GENERATION, "Moves with each new connection to the token.");
 }
 
 const CALLS: &str = "holdfast_partition_call_seconds";
 const FAULTS: &str = "holdfast_partition_faults_total";
+const SECOND_TRIES: &str = "holdfast_group_second_tries_total";
 const UP: &str = "holdfast_partition_up";
 const SUSPECT: &str = "holdfast_partition_suspect";
 const SESSIONS: &str = "holdfast_partition_sessions";
