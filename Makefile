@@ -1,16 +1,24 @@
 # `make test` does everything that a change must pass on a machine with Rust and a C compiler;
 # what else it needs it installs from Debian, by name.
 
-.PHONY: test bench packages
+.PHONY: test bench bench-hsm bench-programs packages
 
 test: packages
 	cargo build --workspace --bins
 	cargo test --workspace
 
-bench: packages
-	cargo build --release --workspace --bins
-	target/release/holdfast-bench --holdfast target/release/holdfast --floor target/release/holdfast-floor $(BENCH)
+bench: bench-programs
+	target/release/holdfast-bench all $(BENCH)
 	cargo bench -p holdfast-bench
+
+# The part of it that is about keys on PKCS#11 tokens.
+bench-hsm: bench-programs
+	target/release/holdfast-bench hsm $(BENCH)
+	cargo bench -p holdfast-bench --bench pkcs11
+
+bench-programs: packages
+	cargo build --release --workspace --bins
+	cargo build --release -p holdfast-sim-hsm
 
 packages:
 	@.ci/packages

@@ -5,7 +5,10 @@
 
 pub mod process;
 pub mod series;
+pub mod suite;
 pub mod table;
+pub mod token;
+pub mod usage;
 pub mod verdict;
 
 use std::io;
@@ -25,6 +28,14 @@ pub enum DriverError {
         /// What the system said.
         #[source]
         cause: io::Error,
+    },
+    /// A tool was not content.
+    #[error("{} failed; it said: {said}", program.display())]
+    Tool {
+        /// The tool.
+        program: PathBuf,
+        /// What it printed.
+        said: String,
     },
     /// A server did not become ready.
     #[error("{name} did not become ready; it said: {said}")]

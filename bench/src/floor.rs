@@ -3,6 +3,10 @@
 //!
 //! Holds: TLS, socket options and headers are those of a Holdfast data plane; nothing is verified or parsed.
 
+mod sleepers;
+
+pub use sleepers::Sleepers;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -79,10 +83,21 @@ impl Floor {
     /// Answers every request alike; ends only when its future is dropped.
     pub async fn serve(self) {
         self.serve_with(|request| async {
-            let body = request.into_body();
-            // A client that goes away before its body is whole gets no answer either way.
-            let _ = body.collect().await;
+            read(request).await;
             answer(200, ENCRYPT_ANSWER)
+        })
+        .await;
+    }
+
+    /// As `serve`, each answer after a sleep.
+    pub async fn serve_after(self, sleepers: Sleepers) {
+        self.serve_with(move |request| {
+            let sleepers = sleepers.clone();
+            async move {
+                read(request).await;
+                sleepers.nap().await;
+                answer(200, ENCRYPT_ANSWER)
+            }
         })
         .await;
     }
@@ -99,6 +114,11 @@ impl Floor {
             }
         }
     }
+}
+
+/// Reads a request's body. A client that goes away before that is whole gets no answer either way.
+async fn read(request: Request<Incoming>) {
+    let _ = request.into_body().collect().await;
 }
 
 /// An answer with the headers of a data plane.
@@ -188,6 +208,17 @@ mod tests {
         assert_eq!((report.answered(), report.failed()), (100, 0));
         assert_eq!(report.latencies(Operation::Encrypt).unwrap().len(), 100);
         assert!(report.rate() > 0.0);
+    }
+
+    #[tokio::test]
+    async fn sleepers_hold_up_every_answer_for_as_long() {
+        let (floor, target) = floor().await;
+        tokio::spawn(floor.serve_after(Sleepers::start(8, STALL).unwrap()));
+        let mut plan = LoadPlan::new(vec![target]);
+        plan.end = End::Requests(16);
+        let report = run(plan).await.unwrap();
+        assert_eq!((report.answered(), report.failed()), (16, 0));
+        assert!(report.latency(0.0) >= STALL && report.elapsed >= 2 * STALL, "{report}");
     }
 
     #[tokio::test]

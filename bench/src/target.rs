@@ -42,6 +42,17 @@ impl Target {
         Self::parse(&text, path.parent().unwrap_or(Path::new(".")))
     }
 
+    /// Reads the first partition's target from a `dev.json`.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when the file tells of no partition.
+    pub fn read_partition(path: &Path) -> Result<Self, TargetError> {
+        let text = std::fs::read_to_string(path).map_err(|cause| TargetError::Unreadable { path: path.to_owned(), cause })?;
+        let Partitions { partitions } = serde_json::from_str(&text)?;
+        let first = partitions.into_iter().next().ok_or(TargetError::NoPartition)?;
+        Self::of(first.xks, path.parent().unwrap_or(Path::new(".")))
+    }
+
     /// Makes a target of JSON text: an `xks` object, or an object with an `xks` member.
     /// A relative `ca` is looked for in `folder`.
     ///
@@ -52,6 +63,10 @@ impl Target {
             Whole { xks: Some(inner) } => inner,
             Whole { xks: None } => serde_json::from_str::<File>(text)?,
         };
+        Self::of(file, folder)
+    }
+
+    fn of(file: File, folder: &Path) -> Result<Self, TargetError> {
         let roots = read_roots(&folder.join(&file.ca))?;
         let name = ServerName::try_from(file.host.clone())?;
         Ok(Self {
@@ -155,6 +170,9 @@ pub enum TargetError {
     /// Not the JSON of a target.
     #[error("not a target: it takes host, port, prefix, access_key_id, secret_access_key, key_id, region and ca")]
     Json(#[from] serde_json::Error),
+    /// A `dev.json` without partitions.
+    #[error("it tells of no partition")]
+    NoPartition,
     /// The host is neither a DNS name nor an address.
     #[error("host is not a DNS name or IP address")]
     Host(#[from] InvalidDnsNameError),
@@ -179,6 +197,19 @@ pub enum TargetError {
 #[derive(Deserialize)]
 struct Whole {
     xks: Option<File>,
+}
+
+/// Reads as any `dev.json`.
+#[derive(Deserialize)]
+struct Partitions {
+    #[serde(default)]
+    partitions: Vec<Partition>,
+}
+
+/// A group of partitions.
+#[derive(Deserialize)]
+struct Partition {
+    xks: File,
 }
 
 #[derive(Deserialize)]
@@ -241,6 +272,21 @@ mod tests {
             let target = Target::parse(text, folder.path()).unwrap();
             assert_eq!(target.authority(), "localhost:8443");
             assert_eq!(target.prefix(), "/a/kms/xks/v1");
+        }
+    }
+
+    #[test]
+    fn the_first_partition_has_a_target_of_its_own() {
+        let folder = folder_with_ca();
+        let file = folder.path().join("dev.json");
+        let write = |partitions: &str| std::fs::write(&file, format!(r#"{{"xks":{OBJECT}{partitions}}}"#)).unwrap();
+        let other = OBJECT.replace("/a/", "/b/");
+        write(&format!(r#","partitions":[{{"group":"g","labels":["t"],"xks":{other}}}]"#));
+        assert_eq!(Target::read_partition(&file).unwrap().prefix(), "/b/kms/xks/v1");
+        assert_eq!(Target::read(&file).unwrap().prefix(), "/a/kms/xks/v1");
+        for none in ["", r#","partitions":[]"#] {
+            write(none);
+            assert!(matches!(Target::read_partition(&file), Err(TargetError::NoPartition)));
         }
     }
 

@@ -39,3 +39,12 @@ fn every_round_measures_every_server() {
         assert!(row.samples.iter().all(|s| s.rate > 0.0 && s.errors == 0));
     }
 }
+
+#[test]
+fn a_sleeping_floor_answers_no_sooner_than_it_slept() {
+    let nap = Duration::from_millis(20);
+    let floor = Server::sleeping_floor(Path::new(FLOOR), nap, 2).unwrap();
+    let bench = Bench::new("wrk".into(), Duration::from_millis(200)).unwrap();
+    let sample = bench.measure(&floor, Test::Fresh(2)).unwrap();
+    assert!(sample.p50_us >= 20_000.0 && sample.rate <= 100.0 && sample.errors == 0, "{sample:?}");
+}

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use holdfast_bench::driver::DriverError;
 use holdfast_bench::driver::process::Server;
-use holdfast_bench::driver::series::{Bench, Row, Test, interleaved};
+use holdfast_bench::driver::series::Bench;
+use holdfast_bench::driver::suite::{Programs, Suites};
 use holdfast_bench::driver::table::{Machine, Table};
-use holdfast_bench::driver::verdict::{FRESH, PACED, SATURATED, judge};
 use holdfast_bench::{Target, chain};
 
 /// Measures Encrypt with AAD and CDIV in interleaved rounds and says whether the promised ratios are kept.
@@ -19,12 +19,21 @@ use holdfast_bench::{Target, chain};
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
+    /// Which keys are measured.
+    #[arg(value_enum, default_value_t = Keys::Local)]
+    keys: Keys,
     /// The `holdfast` binary, built for release; by default the one beside this program.
     #[arg(long)]
     holdfast: Option<PathBuf>,
     /// The `holdfast-floor` binary; by default the one beside this program.
     #[arg(long)]
     floor: Option<PathBuf>,
+    /// SoftHSM's module.
+    #[arg(long, default_value = "/usr/lib/softhsm/libsofthsm2.so")]
+    softhsm: PathBuf,
+    /// The simulator's module, built for release; by default the one beside this program.
+    #[arg(long)]
+    simulator: Option<PathBuf>,
     /// wrk.
     #[arg(long, default_value = "wrk")]
     wrk: PathBuf,
@@ -45,6 +54,17 @@ struct Flags {
     json: Option<PathBuf>,
 }
 
+/// The suites.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Keys {
+    /// Local keys.
+    Local,
+    /// Keys on PKCS#11 tokens: SoftHSM's, and one that takes 10 ms for each call.
+    Hsm,
+    /// One after the other.
+    All,
+}
+
 fn main() -> ExitCode {
     match bench(&Flags::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -58,27 +78,24 @@ fn main() -> ExitCode {
 
 fn bench(flags: &Flags) -> Result<bool, DriverError> {
     let bench = Bench::new(flags.wrk.clone(), Duration::from_secs(flags.seconds))?;
-    let floor = Server::floor(&beside(flags.floor.as_deref(), "holdfast-floor")?)?;
-    let holdfast = Server::holdfast(&beside(flags.holdfast.as_deref(), "holdfast")?)?;
+    let programs = Programs {
+        holdfast: beside(flags.holdfast.as_deref(), "holdfast")?,
+        floor: beside(flags.floor.as_deref(), "holdfast-floor")?,
+        softhsm: flags.softhsm.clone(),
+        simulator: beside(flags.simulator.as_deref(), "libholdfast_sim_hsm.so")?,
+    };
     let peer = match (&flags.peer_target, flags.peer_pid) {
         (Some(target), Some(pid)) => Some(Server::peer(Target::read(target)?, pid)),
         (None, _) | (_, None) => None,
     };
-    let servers: Vec<&Server> = [&floor, &holdfast].into_iter().chain(&peer).collect();
-    for server in &servers {
-        bench.await_ready(server)?;
-    }
-    let saturated = SATURATED.map(Test::Saturated);
-    let fresh = FRESH.map(Test::Fresh);
-    let mut rows: Vec<Row> = Vec::new();
-    for test in saturated.into_iter().chain([Test::Paced(PACED)]).chain(fresh) {
-        let mut err = io::stderr();
-        writeln!(err, "{}: {} rounds of {} s", test.name(), flags.rounds, flags.seconds)?;
-        rows.extend(interleaved(&bench, &servers, test, flags.rounds)?);
-    }
-    let verdicts = judge(&rows);
+    let suites = Suites { bench: &bench, programs: &programs, peer: peer.as_ref(), rounds: flags.rounds };
+    let sections = match flags.keys {
+        Keys::Local => vec![suites.local()?],
+        Keys::Hsm => vec![suites.hsm()?],
+        Keys::All => vec![suites.local()?, suites.hsm()?],
+    };
     let machine = Machine::here();
-    let table = Table { machine: &machine, rows: &rows, verdicts: &verdicts };
+    let table = Table { machine: &machine, sections: &sections };
     write!(io::stdout(), "{table}")?;
     if let Some(path) = &flags.json {
         std::fs::write(path, format!("{:#}\n", table.to_json()))?;
@@ -86,7 +103,7 @@ fn bench(flags: &Flags) -> Result<bool, DriverError> {
     Ok(table.all_kept())
 }
 
-/// The program that was named, or the one of this name beside the running one.
+/// The file that was named, or the one of this name beside the running one.
 fn beside(named: Option<&Path>, name: &str) -> Result<PathBuf, DriverError> {
     match named {
         Some(path) => Ok(path.to_owned()),

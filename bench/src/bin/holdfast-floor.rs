@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
-use holdfast_bench::floor::{Floor, FloorError};
+use holdfast_bench::floor::{Floor, FloorError, Sleepers};
 
 /// Answers every HTTPS request with the bytes of an Encrypt answer: what a proxy costs before any XKS work.
 #[derive(Parser)]
@@ -21,6 +22,12 @@ struct Flags {
     /// Worker threads.
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Answer only after a thread slept for so many milliseconds, as one that waits for an HSM does.
+    #[arg(long, requires = "sleepers")]
+    sleep_ms: Option<u64>,
+    /// How many threads sleep.
+    #[arg(long, requires = "sleep_ms")]
+    sleepers: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -40,7 +47,11 @@ fn serve(flags: &Flags) -> Result<(), FloorError> {
         let floor = Floor::bind(flags.listen).await?;
         write_target(&floor, &flags.target_out)?;
         writeln!(io::stdout(), "floor on https://localhost:{}", floor.address().port())?;
-        tokio::spawn(floor.serve()).await.map_err(io::Error::other)?;
+        let served = match (flags.sleep_ms, flags.sleepers) {
+            (Some(nap), Some(threads)) => tokio::spawn(floor.serve_after(Sleepers::start(threads, Duration::from_millis(nap))?)),
+            (None, _) | (_, None) => tokio::spawn(floor.serve()),
+        };
+        served.await.map_err(io::Error::other)?;
         Ok(())
     })
 }

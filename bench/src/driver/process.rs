@@ -1,7 +1,7 @@
-//! Servers under measurement and the CPU time that they and everybody else take.
+//! Servers under measurement.
 //!
 //! Holds: a server that was started here is killed and reaped when its `Server` drops; a peer that the user
-//! runs is left alone. CPU time comes from `/proc`, in ticks of 10 ms.
+//! runs is left alone.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::DriverError;
-use crate::target::Target;
+use super::token::Token;
+use crate::target::{Target, TargetError};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub enum Kind {
     Floor,
     /// `holdfast dev`.
     Holdfast,
+    /// `holdfast dev` with the PKCS#11 module in a process of its own.
+    Isolated,
     /// Another XKS proxy, which the user runs.
     Peer,
 }
@@ -33,7 +36,17 @@ impl Kind {
         match self {
             Self::Floor => "floor",
             Self::Holdfast => "holdfast",
+            Self::Isolated => "isolated",
             Self::Peer => "peer",
+        }
+    }
+
+    /// Whether it is the product.
+    #[must_use]
+    pub const fn is_ours(self) -> bool {
+        match self {
+            Self::Holdfast | Self::Isolated => true,
+            Self::Floor | Self::Peer => false,
         }
     }
 }
@@ -56,27 +69,43 @@ impl Server {
     /// # Errors
     /// When it does not start or does not listen in time.
     pub fn floor(program: &Path) -> Result<Self, DriverError> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("target.json");
-        let mut command = Command::new(program);
-        command.arg("--target-out").arg(&file);
-        Self::start(Kind::Floor, command, folder, &file)
+        Self::floor_with(program, &[])
     }
 
-    /// Starts `holdfast dev` on an empty data directory and ports of its own.
+    /// Starts a floor server of which every answer waits until one of `threads` has slept for `nap` (whole milliseconds).
+    ///
+    /// # Errors
+    /// When it does not start or does not listen in time.
+    pub fn sleeping_floor(program: &Path, nap: Duration, threads: u32) -> Result<Self, DriverError> {
+        Self::floor_with(program, &["--sleep-ms", &nap.as_millis().to_string(), "--sleepers", &threads.to_string()])
+    }
+
+    /// Starts `holdfast dev` with a local key, on an empty data directory and ports of its own.
     ///
     /// # Errors
     /// When it does not start or does not write its `dev.json` in time.
     pub fn holdfast(program: &Path) -> Result<Self, DriverError> {
         let folder = tempfile::tempdir()?;
-        let data = folder.path().join("data");
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        let mut command = Command::new(program);
-        command.arg("dev").arg("--data-dir").arg(&data);
-        for listener in ["--xks-listen", "--api-listen", "--sync-listen", "--ops-listen"] {
-            command.args([listener, &any]);
-        }
-        Self::start(Kind::Holdfast, command, folder, &data.join("dev.json"))
+        let (command, handout) = dev(program, folder.path());
+        Self::start(Kind::Holdfast, command, Place { folder, target: handout, read: Target::read })
+    }
+
+    /// Starts `holdfast dev` with a key on a token that is made for it, and with `sessions` on that (its own default
+    /// when not given).
+    ///
+    /// # Errors
+    /// When the token cannot be made, or `holdfast` does not start or does not write its `dev.json` in time.
+    pub fn on_token(program: &Path, token: &Token, sessions: Option<u32>, isolated: bool) -> Result<Self, DriverError> {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().join("token");
+        fs::create_dir(&place)?;
+        let made = token.make(&place)?;
+        let (mut command, handout) = dev(program, folder.path());
+        let sessions = sessions.map_or_else(String::new, |sessions| format!(",sessions={sessions}"));
+        let (kind, isolation) = if isolated { (Kind::Isolated, ",isolation=process") } else { (Kind::Holdfast, "") };
+        let (variable, file) = &made.environment;
+        command.arg("--partition").arg(format!("{}{sessions}{isolation}", made.argument())).env(variable, file);
+        Self::start(kind, command, Place { folder, target: handout, read: Target::read_partition })
     }
 
     /// A proxy that runs already.
@@ -85,32 +114,60 @@ impl Server {
         Self { kind: Kind::Peer, target, pid, _child: None }
     }
 
-    fn start(kind: Kind, mut command: Command, folder: TempDir, target: &Path) -> Result<Self, DriverError> {
-        let log = folder.path().join("log");
+    fn floor_with(program: &Path, flags: &[&str]) -> Result<Self, DriverError> {
+        let folder = tempfile::tempdir()?;
+        let target = folder.path().join("target.json");
+        let mut command = Command::new(program);
+        command.arg("--target-out").arg(&target).args(flags);
+        Self::start(Kind::Floor, command, Place { folder, target, read: Target::read })
+    }
+
+    fn start(kind: Kind, mut command: Command, place: Place) -> Result<Self, DriverError> {
+        let log = place.folder.path().join("log");
         let output = File::create(&log)?;
         command.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
         let child = command.spawn().map_err(|cause| DriverError::Start { program: PathBuf::from(command.get_program()), cause })?;
-        let mut running = Running { child, _folder: folder };
+        let mut running = Running { child, place };
         let target = running
-            .wait_for(target)
+            .wait_for_target()
             .ok_or_else(|| DriverError::NotReady { name: kind.as_str(), said: fs::read_to_string(&log).unwrap_or_default() })?;
         Ok(Self { kind, target, pid: running.child.id(), _child: Some(running) })
     }
+}
+
+/// `holdfast dev` on any free ports, with its data in `folder`, and where it will write its `dev.json`.
+fn dev(program: &Path, folder: &Path) -> (Command, PathBuf) {
+    let data = folder.join("data");
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+    let mut command = Command::new(program);
+    command.arg("dev").arg("--data-dir").arg(&data);
+    for listener in ["--xks-listen", "--api-listen", "--sync-listen", "--ops-listen"] {
+        command.args([listener, &any]);
+    }
+    (command, data.join("dev.json"))
+}
+
+/// Where a server works, and where it says that it is ready.
+#[derive(Debug)]
+struct Place {
+    folder: TempDir,
+    target: PathBuf,
+    read: fn(&Path) -> Result<Target, TargetError>,
 }
 
 /// A child process and the directory that it works in.
 #[derive(Debug)]
 struct Running {
     child: Child,
-    _folder: TempDir,
+    place: Place,
 }
 
 impl Running {
-    /// Waits until `file` is a target, whole; `None` when the process ends first or takes too long.
-    fn wait_for(&mut self, file: &Path) -> Option<Target> {
+    /// Waits until the target file is there, whole; `None` when the process ends first or takes too long.
+    fn wait_for_target(&mut self) -> Option<Target> {
         let until = Instant::now() + START_TIME;
         loop {
-            if let Ok(target) = Target::read(file) {
+            if let Ok(target) = (self.place.read)(&self.place.target) {
                 return Some(target);
             }
             if Instant::now() > until || !matches!(self.child.try_wait(), Ok(None)) {
@@ -129,118 +186,5 @@ impl Drop for Running {
     }
 }
 
-/// CPU time so far: of a server, of this process with its ended children, and of the whole machine.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    server: u64,
-    client: u64,
-    machine: u64,
-    at: Instant,
-}
-
-impl Usage {
-    /// Reads all three now.
-    ///
-    /// # Errors
-    /// When the server's process is gone, or `/proc` is not Linux's.
-    pub fn read(server: u32) -> Result<Self, DriverError> {
-        let own = process_ticks(&format!("/proc/{}/stat", std::process::id()))?;
-        Ok(Self {
-            server: process_ticks(&format!("/proc/{server}/stat"))?.own,
-            client: own.own + own.children,
-            machine: machine_ticks(&fs::read_to_string("/proc/stat")?)?,
-            at: Instant::now(),
-        })
-    }
-
-    /// What happened since `self`.
-    #[must_use]
-    pub fn until(self, later: Self) -> Spent {
-        let cores = |ticks: u64| {
-            let wall = later.at.saturating_duration_since(self.at).as_secs_f64();
-            ticks as f64 / TICKS_PER_SECOND / wall.max(1e-3)
-        };
-        let server = later.server.saturating_sub(self.server);
-        let client = later.client.saturating_sub(self.client);
-        let machine = later.machine.saturating_sub(self.machine);
-        Spent {
-            server_us: server as f64 * 1e6 / TICKS_PER_SECOND,
-            client_cores: cores(client),
-            foreign_cores: cores(machine.saturating_sub(server + client)),
-        }
-    }
-}
-
-/// CPU time between two readings.
-#[derive(Clone, Copy, Debug)]
-pub struct Spent {
-    /// The server's, in microseconds.
-    pub server_us: f64,
-    /// The generator's, in cores.
-    pub client_cores: f64,
-    /// Everybody else's, in cores: what disturbs a measurement.
-    pub foreign_cores: f64,
-}
-
-struct Ticks {
-    own: u64,
-    children: u64,
-}
-
-/// utime + stime, and the same of ended children (proc(5), `/proc/pid/stat`, fields 14 to 17).
-fn process_ticks(path: &str) -> Result<Ticks, DriverError> {
-    let gone = || DriverError::Cpu { what: path.into() };
-    let text = fs::read_to_string(path).map_err(|_| gone())?;
-    // The command's name, field 2, may hold spaces and brackets.
-    let (_, rest) = text.rsplit_once(')').ok_or_else(gone)?;
-    let fields: Vec<u64> = rest.split_ascii_whitespace().skip(11).map_while(|f| f.parse().ok()).take(4).collect();
-    match fields.as_slice() {
-        [user, system, children_user, children_system] => Ok(Ticks { own: user + system, children: children_user + children_system }),
-        _ => Err(gone()),
-    }
-}
-
-/// user + nice + system + steal of all cores (proc(5), `/proc/stat`). Interrupts are left out: those of loopback
-/// traffic are the measurement's own.
-fn machine_ticks(text: &str) -> Result<u64, DriverError> {
-    let fields: Vec<u64> = text.split_ascii_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
-    match fields.as_slice() {
-        [user, nice, system, _idle, _iowait, _irq, _softirq, steal, ..] => Ok(user + nice + system + steal),
-        _ => Err(DriverError::Cpu { what: "the machine".into() }),
-    }
-}
-
-/// `USER_HZ`: what Linux shows to programs on every common architecture, whatever the kernel's own rate.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// The first start of `holdfast dev` makes keys and hashes a password.
 pub(super) const START_TIME: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_ticks_leave_out_idle_and_interrupts() {
-        let text = "cpu  1 2 4 1000 1000 1000 1000 8 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(machine_ticks(text).unwrap(), 15);
-        assert!(machine_ticks("cpu 1 2").is_err());
-    }
-
-    #[test]
-    fn a_process_that_is_gone_has_no_usage() {
-        assert!(Usage::read(u32::MAX).is_err());
-        assert!(Usage::read(std::process::id()).is_ok());
-    }
-
-    #[test]
-    fn what_neither_server_nor_client_used_is_foreign() {
-        let at = Instant::now();
-        let before = Usage { server: 0, client: 0, machine: 0, at };
-        let at = at + Duration::from_secs(2);
-        let after = Usage { server: 100, client: 60, machine: 200, at };
-        let spent = before.until(after);
-        assert!((spent.server_us - 1e6).abs() < 1e-6);
-        assert!((spent.client_cores - 0.3).abs() < 1e-9);
-        assert!((spent.foreign_cores - 0.2).abs() < 1e-9);
-    }
-}

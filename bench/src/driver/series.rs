@@ -13,7 +13,8 @@ use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
 use super::DriverError;
-use super::process::{Kind, START_TIME, Server, Usage};
+use super::process::{Kind, START_TIME, Server};
+use super::usage::Usage;
 use crate::load::run;
 use crate::plan::{Connections, End, LoadPlan, Pace, Shape};
 use crate::report::LoadReport;
@@ -24,6 +25,8 @@ use crate::wrk::{WrkResult, script};
 pub enum Test {
     /// As many requests as wrk gets answered over this many kept connections.
     Saturated(u32),
+    /// The same without an integrity value, of servers that wait for each request (see [`super::suite::WAIT`]).
+    Waiting(u32),
     /// This many requests per second over sixteen kept connections, on schedule.
     Paced(NonZeroU32),
     /// New connections, one request each, from this many clients.
@@ -36,6 +39,7 @@ impl Test {
     pub fn name(self) -> String {
         match self {
             Self::Saturated(connections) => format!("saturated, c={connections}"),
+            Self::Waiting(connections) => format!("waiting, c={connections}"),
             Self::Paced(rate) => format!("paced, {rate}/s"),
             Self::Fresh(1) => "new connections, 1 client".into(),
             Self::Fresh(clients) => format!("new connections, {clients} clients"),
@@ -70,7 +74,8 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Bench {
     wrk: PathBuf,
-    length: Duration,
+    /// Of each measurement.
+    pub(super) length: Duration,
     /// One thread: the generator should leave the server a core.
     single: Runtime,
     /// Two threads, for handshakes, which cost a client as much as the server.
@@ -131,7 +136,8 @@ impl Bench {
 
     fn once(&self, server: &Server, test: Test) -> Result<Sample, DriverError> {
         match test {
-            Test::Saturated(connections) => self.saturated(server, connections),
+            Test::Saturated(connections) => self.saturated(server, connections, Shape::default()),
+            Test::Waiting(connections) => self.saturated(server, connections, Shape { cdiv: false, ..Shape::default() }),
             Test::Paced(rate) => {
                 let mut plan = self.plan(server);
                 plan.connections = 16;
@@ -155,10 +161,10 @@ impl Bench {
         LoadPlan { end: End::After(self.length), ..LoadPlan::new(vec![server.target.clone()]) }
     }
 
-    fn saturated(&self, server: &Server, connections: u32) -> Result<Sample, DriverError> {
+    fn saturated(&self, server: &Server, connections: u32, shape: Shape) -> Result<Sample, DriverError> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("encrypt.lua");
-        let text = script(&server.target, Shape::default(), SystemTime::now());
+        let text = script(&server.target, shape, SystemTime::now());
         std::fs::write(&file, text)?;
         let mut command = self.wrk_command(server, connections, &file);
         let before = Usage::read(server.pid)?;

@@ -44,38 +44,27 @@ impl Machine {
 pub struct Table<'f> {
     /// Where.
     pub machine: &'f Machine,
+    /// What was found.
+    pub sections: &'f [Section],
+}
+
+/// The findings of one suite. Only rows of one section compare.
+#[derive(Debug)]
+pub struct Section {
+    /// Which keys were measured.
+    pub keys: &'static str,
     /// What was measured.
-    pub rows: &'f [Row],
+    pub rows: Vec<Row>,
     /// What it means.
-    pub verdicts: &'f [Verdict],
+    pub verdicts: Vec<Verdict>,
 }
 
 impl Table<'_> {
     /// The same for programs, with every single sample.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            json!({
-                "test": row.test.name(),
-                "server": row.server.as_str(),
-                "median": {
-                    "rate": row.median(|s| s.rate),
-                    "cpu_us": row.median(|s| s.cpu_us),
-                    "p50_us": row.median(|s| s.p50_us),
-                    "p99_us": row.median(|s| s.p99_us),
-                },
-                "samples": row.samples,
-            })
-        });
-        let verdicts = self.verdicts.iter().map(|verdict| {
-            json!({
-                "promise": verdict.name,
-                "measured": verdict.measured,
-                "must": verdict.must.to_string(),
-                "aim": verdict.aim.map(|aim| aim.to_string()),
-                "outcome": verdict.outcome().as_str(),
-            })
-        });
+        let rows = self.sections.iter().flat_map(Section::rows_to_json);
+        let verdicts = self.sections.iter().flat_map(Section::verdicts_to_json);
         json!({
             "machine": {
                 "cpu": self.machine.cpu,
@@ -91,8 +80,75 @@ impl Table<'_> {
     /// Whether every promise that could be checked is kept.
     #[must_use]
     pub fn all_kept(&self) -> bool {
-        let mut outcomes = self.verdicts.iter().map(Verdict::outcome);
-        outcomes.all(|outcome| outcome != Outcome::Missed)
+        let mut verdicts = self.sections.iter().flat_map(|section| &section.verdicts);
+        verdicts.all(|verdict| verdict.outcome() != Outcome::Missed)
+    }
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { cpu, cores, kernel, date } = self.machine;
+        writeln!(f, "{cpu}, {cores} cores, Linux {kernel}, {date}")?;
+        for section in self.sections {
+            writeln!(f, "\n{section}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "keys: {}", self.keys)?;
+        writeln!(
+            f,
+            "{:<28}{:<10}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>8}{:>8}{:>6}{:>7}",
+            "medians", "server", "rate/s", "x floor", "x peer", "cpu us", "p50 us", "p99 us", "client", "foreign", "tries", "errors"
+        )?;
+        for row in &self.rows {
+            writeln!(f, "{}", self.line(row)?)?;
+        }
+        writeln!(f)?;
+        writeln!(f, "{:<42}{:>10}{:>12}{:>12}", "promise", "measured", "must", "aim")?;
+        for verdict in &self.verdicts {
+            let measured = verdict.measured.map_or_else(|| "-".into(), |v| format!("{v:.2}"));
+            let aim = verdict.aim.map_or_else(|| "-".into(), |aim| aim.to_string());
+            let must = verdict.must.map_or_else(|| "-".into(), |must| must.to_string());
+            let outcome = verdict.outcome().as_str();
+            writeln!(f, "{:<42}{measured:>10}{must:>12}{aim:>12}  {outcome}", verdict.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Section {
+    fn rows_to_json(&self) -> impl Iterator<Item = Value> {
+        self.rows.iter().map(|row| {
+            json!({
+                "keys": self.keys,
+                "test": row.test.name(),
+                "server": row.server.as_str(),
+                "median": {
+                    "rate": row.median(|s| s.rate),
+                    "cpu_us": row.median(|s| s.cpu_us),
+                    "p50_us": row.median(|s| s.p50_us),
+                    "p99_us": row.median(|s| s.p99_us),
+                },
+                "samples": row.samples,
+            })
+        })
+    }
+
+    fn verdicts_to_json(&self) -> impl Iterator<Item = Value> {
+        self.verdicts.iter().map(|verdict| {
+            json!({
+                "keys": self.keys,
+                "promise": verdict.name,
+                "measured": verdict.measured,
+                "must": verdict.must.map(|must| must.to_string()),
+                "aim": verdict.aim.map(|aim| aim.to_string()),
+                "outcome": verdict.outcome().as_str(),
+            })
+        })
     }
 
     fn rate_of(&self, row: &Row, server: Kind) -> Option<f64> {
@@ -101,34 +157,7 @@ impl Table<'_> {
         let rate = other.median(|s| s.rate);
         (rate > 0.0).then(|| row.median(|s| s.rate) / rate)
     }
-}
 
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, cores, kernel, date } = self.machine;
-        writeln!(f, "{cpu}, {cores} cores, Linux {kernel}, {date}")?;
-        writeln!(
-            f,
-            "{:<28}{:<10}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>8}{:>8}{:>6}{:>7}",
-            "medians", "server", "rate/s", "x floor", "x peer", "cpu us", "p50 us", "p99 us", "client", "foreign", "tries", "errors"
-        )?;
-        for row in self.rows {
-            writeln!(f, "{}", self.line(row)?)?;
-        }
-        writeln!(f)?;
-        writeln!(f, "{:<42}{:>10}{:>12}{:>12}", "promise", "measured", "must", "aim")?;
-        for verdict in self.verdicts {
-            let measured = verdict.measured.map_or_else(|| "-".into(), |v| format!("{v:.2}"));
-            let aim = verdict.aim.map_or_else(|| "-".into(), |aim| aim.to_string());
-            let must = verdict.must.to_string();
-            let outcome = verdict.outcome().as_str();
-            writeln!(f, "{:<42}{measured:>10}{must:>12}{aim:>12}  {outcome}", verdict.name)?;
-        }
-        Ok(())
-    }
-}
-
-impl Table<'_> {
     fn line(&self, row: &Row) -> Result<String, fmt::Error> {
         let mut line = format!("{:<28}{:<10}", row.test.name(), row.server.as_str());
         write!(line, "{:>9.0}", row.median(|s| s.rate))?;
