@@ -7,6 +7,11 @@
 //! Always holds: blocking C code runs on threads of a partition alone; nothing here waits for a token without a deadline; an HSM's
 //! fault is never told as the caller's.
 
+pub mod admin;
+mod durable;
+mod fault;
+#[expect(unsafe_code, reason = "the C calls of a request; each block says what makes it sound")]
+mod ffi;
 mod front;
 mod gate;
 mod group;
@@ -16,18 +21,28 @@ mod health;
 mod job;
 mod keeper;
 mod key;
+mod login;
+mod module;
+mod objects;
+mod pin;
 mod preflight;
 mod proof;
 mod prove;
 mod reference;
 mod route;
+mod seen;
+mod session;
 pub mod settings;
+pub mod start;
 mod state;
 pub mod status;
+mod token;
 mod traffic;
+mod vendor;
 
+pub use admin::TokenAdmin;
 pub use group::Group;
 pub use groups::Groups;
 pub use health::{HealthState, MemberHealth};
 pub use key::{GroupKey, ToDecrypt, ToEncrypt, TokenSealed};
-pub use preflight::Pkcs11Fault;
+pub use start::Pkcs11Fault;

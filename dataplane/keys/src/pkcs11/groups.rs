@@ -10,11 +10,11 @@ use std::{
 };
 
 use super::{
+    Pkcs11Fault,
     front::{Front, Order},
     group::{Group, Member},
     handles::KeyName,
     keeper::Keeper,
-    preflight::Pkcs11Fault,
     settings::Pkcs11Settings,
     status::{Condition, PartitionStatus},
     traffic,

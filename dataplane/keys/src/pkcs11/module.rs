@@ -1,0 +1,103 @@
+//! PKCS#11 modules: shared libraries that are loaded once and initialised once.
+//!
+//! Holds: in this process a file is loaded once, whatever paths lead to it, and `C_Initialize` succeeds once; nothing is ever finalised or
+//! unloaded, since calls given up on may still be inside. Loading one module never waits for another.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use cryptoki::{
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    error::{Error, RvError},
+};
+
+use super::{fault::CallError, ffi::Functions};
+
+/// A module that was loaded and initialised.
+pub(crate) struct Module {
+    path: PathBuf,
+    functions: Functions,
+    slow: Pkcs11,
+}
+
+/// Why a module does not serve.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ModuleError {
+    /// No such file, or it can't be reached.
+    #[error("there is no such file: {0}")]
+    Missing(String),
+    /// No PKCS#11 module, or one that lacks what is needed.
+    #[error("{0}")]
+    Broken(String),
+    /// `C_Initialize` failed.
+    #[error("{0}")]
+    Initialize(CallError),
+}
+
+impl Module {
+    /// The module of this file, loaded and initialised if this is the first that asks for it.
+    pub(crate) fn load(path: &Path) -> Result<Arc<Self>, ModuleError> {
+        let real = fs::canonicalize(path).map_err(|error| ModuleError::Missing(error.to_string()))?;
+        let place = {
+            let mut places = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(places.entry(real.clone()).or_default())
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let module = match &place.module {
+            Some(module) => Arc::clone(module),
+            None => Arc::clone(place.module.insert(Arc::new(Self::open(real)?))),
+        };
+        if !place.initialized {
+            module.initialize()?;
+            place.initialized = true;
+        }
+        Ok(module)
+    }
+
+    /// The calls of requests.
+    pub(super) const fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// All other calls.
+    pub(super) const fn slow(&self) -> &Pkcs11 {
+        &self.slow
+    }
+
+    fn open(path: PathBuf) -> Result<Self, ModuleError> {
+        // First ours, which looks at what `cryptoki` takes for granted.
+        let functions = Functions::load(&path).map_err(|error| ModuleError::Broken(error.to_string()))?;
+        let slow = Pkcs11::new(&path).map_err(|error| ModuleError::Broken(error.to_string()))?;
+        Ok(Self { path, functions, slow })
+    }
+
+    fn initialize(&self) -> Result<(), ModuleError> {
+        match self.slow.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            // Already: by another part of this process that loaded the same library.
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
+            Err(error) => Err(ModuleError::Initialize(CallError::of("C_Initialize", &error))),
+        }
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Module({})", self.path.display())
+    }
+}
+
+/// One file.
+#[derive(Default)]
+struct Place {
+    /// Stays loaded although it could not be initialised: that is tried again.
+    module: Option<Arc<Module>>,
+    initialized: bool,
+}
+
+/// What this process has loaded. A global, since what it tells of is one: PKCS#11 v2.40 section 5.4 allows a process one `C_Initialize`
+/// per library, whoever calls it, and partitions that share a module start at the same time.
+static LOADED: Mutex<BTreeMap<PathBuf, Arc<Mutex<Place>>>> = Mutex::new(BTreeMap::new());

@@ -1,0 +1,54 @@
+//! Which token a partition was, when it was seen last.
+//!
+//! Holds: a token that was never seen and is not found is a mistake in the configuration; one that was seen is a token that is gone. By
+//! this `retry-login` knows a partition's id without touching the token.
+
+use std::{io, path::Path};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    durable,
+    settings::{PartitionSettings, TokenSelector},
+    status::TokenFacts,
+};
+
+/// What is kept of a partition.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    token: TokenSelector,
+    pub(crate) facts: TokenFacts,
+}
+
+/// The token of this partition, if it was ever seen by its present selector. A file that can't be read is as good as none.
+pub(crate) fn read(settings: &PartitionSettings, state_dir: &Path) -> Option<Seen> {
+    let content = durable::read(&path(settings, state_dir)).ok()??;
+    serde_json::from_slice(&content).ok().filter(|seen: &Seen| seen.token == settings.token)
+}
+
+/// Keeps that the token was seen. Writes only what is new.
+pub(crate) fn keep(settings: &PartitionSettings, state_dir: &Path, facts: &TokenFacts) -> io::Result<()> {
+    let seen = Seen { token: settings.token.clone(), facts: facts.clone() };
+    if read(settings, state_dir).as_ref() == Some(&seen) {
+        return Ok(());
+    }
+    durable::write(&path(settings, state_dir), &serde_json::to_vec(&seen)?)
+}
+
+/// The id that `retry-login` needs.
+pub(crate) fn id(settings: &PartitionSettings, state_dir: &Path) -> Option<Uuid> {
+    settings.id.or_else(|| read(settings, state_dir).map(|seen| seen.facts.id))
+}
+
+/// Names are free text, file names are not: other bytes than letters, digits, `-` and `_` become `%` and two digits.
+fn path(settings: &PartitionSettings, state_dir: &Path) -> std::path::PathBuf {
+    let mut name = String::from("seen-");
+    for byte in settings.name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
+            other => name.push_str(&format!("%{other:02X}")),
+        }
+    }
+    durable::directory(state_dir).join(name + ".json")
+}
