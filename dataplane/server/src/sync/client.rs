@@ -196,6 +196,8 @@ impl<'a> Stream<'a> {
         let mut leaving = self.client.leaving.clone();
         let mut ticks = interval_at(Instant::now() + STATUS_EVERY, STATUS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.refused = left.refused;
         self.settled_at = (!self.refused).then(|| Instant::now() + SETTLE);
         self.ack()?;
@@ -210,6 +212,9 @@ impl<'a> Stream<'a> {
                 Ok(()) = durable.changed() => self.ack()?,
                 Ok(()) = leaving.changed() => self.status()?,
                 _ = ticks.tick() => self.status()?,
+                _ = looks.tick() => if self.reports.are_stale(&self.client.parts.groups) {
+                    self.status()?;
+                },
                 Some(result) = finished.recv() => self.send(Body::TaskResult(result))?,
                 () = at(self.again_at), if self.again_at.is_some() => self.hello(&session)?,
                 () = at(self.settled_at), if self.settled_at.is_some() => {
@@ -347,6 +352,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// A refused push is asked for again after this (design §7.4).
 const HELLO_AGAIN: Duration = Duration::from_secs(60);
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// How late the control plane hears of a partition that changed, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,11 @@
-//! What a node says of itself: status every ten seconds, and what it can't serve with each acknowledgement.
+//! What a node says of itself: status every ten seconds and when a partition changes, and what it can't serve with each acknowledgement.
 
 use std::collections::HashMap;
 
-use holdfast_keys::pkcs11::status::{Condition, PartitionStatus, TokenFacts};
+use holdfast_keys::pkcs11::{
+    Groups,
+    status::{Condition, PartitionStatus, TokenFacts},
+};
 use holdfast_proto::{
     ids::Revision,
     sync::{self as wire, ClientCertificates, EncryptionCount},
@@ -19,12 +22,19 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     counts: HashMap<CountName, u64>,
+    partitions: Vec<wire::Partition>,
 }
 
 impl Reports {
+    /// A partition is not as it was reported.
+    pub(super) fn are_stale(&self, groups: &Groups) -> bool {
+        self.partitions != partitions(groups)
+    }
+
     /// The status now: one message, or more where many counts have moved since the last.
     pub(super) fn next(&mut self, parts: &Parts, leaving: bool, durable: Revision) -> Vec<wire::NodeStatus> {
         let applied = parts.live.load().revision;
+        self.partitions = partitions(&parts.groups);
         let status = wire::NodeStatus {
             ready: !leaving && applied > Revision::default(),
             listeners: parts.listeners.iter().map(listener).collect(),
@@ -35,7 +45,7 @@ impl Reports {
             // Measured as our clock less theirs, in seconds.
             clock_offset_ms: parts.metrics.clock().median().map_or(0, |seconds| -1_000 * i64::from(seconds)),
             counts: Vec::new(),
-            partitions: parts.groups.status().into_iter().map(partition).collect(),
+            partitions: self.partitions.clone(),
         };
         let moved = self.moved(parts.live.ledger().counted());
         if moved.is_empty() {
@@ -73,6 +83,10 @@ fn listener(listener: &ListenerReport) -> wire::Listener {
     wire::Listener { address: listener.addr.to_string(), client_certificates: client_certificates.into() }
 }
 
+fn partitions(groups: &Groups) -> Vec<wire::Partition> {
+    groups.status().into_iter().map(partition).collect()
+}
+
 fn partition(status: PartitionStatus) -> wire::Partition {
     let condition = status.condition.as_str().into();
     let detail = match status.condition {
@@ -107,6 +121,41 @@ mod tests {
 
     fn counted(key: u128, reserved: u64) -> Counted {
         Counted { name: CountName { key: KeyId(Uuid::from_u128(key)), version: 0, tag: [0; 4] }, reserved }
+    }
+
+    #[test]
+    fn a_partition_is_told_with_why_it_is_not_up() {
+        let facts = TokenFacts {
+            id: Uuid::from_u128(7),
+            label: "label".into(),
+            manufacturer: "maker".into(),
+            model: "model".into(),
+            firmware: "2.6".into(),
+            serial: "123".into(),
+        };
+        let mut status = PartitionStatus {
+            name: "p".into(),
+            group: "g".into(),
+            condition: Condition::Down("C_Login: CKR_DEVICE_REMOVED".into()),
+            facts: None,
+            sessions: 0,
+            queued: 0,
+            in_use: 0,
+            generation: 1,
+            leaked: 0,
+            excluded: vec!["key".into()],
+        };
+        let told = partition(status.clone());
+        assert_eq!((told.name.as_str(), told.group.as_str(), told.condition.as_str()), ("p", "g", "down"));
+        assert_eq!(
+            (told.detail.as_str(), told.id.as_str(), &told.excluded_keys[..]),
+            ("C_Login: CKR_DEVICE_REMOVED", "", &["key".to_owned()][..])
+        );
+        (status.condition, status.facts) = (Condition::Up, Some(facts));
+        let told = partition(status);
+        assert_eq!((told.condition.as_str(), told.detail.as_str(), told.id), ("up", "", Uuid::from_u128(7).to_string()));
+        let token = [told.label, told.manufacturer, told.model, told.firmware, told.serial];
+        assert_eq!(token, ["label", "maker", "model", "2.6", "123"]);
     }
 
     #[test]
