@@ -1,0 +1,374 @@
+//! The workers of one generation, as their supervisor keeps count of them. No C call, and no thread, is made here.
+//!
+//! Always holds: a job that a worker began is taken off the count of those in use exactly once, by the worker that ends it or by the
+//! supervisor that gives the worker up; a seat that was given up is never worked at again. Workers write their [`Seat`]; the
+//! supervisor reads it and keeps the [`Roster`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    front::Front,
+    gate::Gate,
+};
+
+/// Where one worker sits: what it shares with its supervisor.
+pub(crate) struct Seat {
+    pub(crate) number: u64,
+    pub(crate) gate: Arc<Gate>,
+    /// The number of the present or last job, doubled, plus 1 while it is being done; or [`WRITTEN_OFF`].
+    job: AtomicU64,
+}
+
+/// All seats of a generation.
+pub(crate) struct Roster {
+    wanted: u32,
+    /// How long opening a session may take.
+    opening: Duration,
+    members: Vec<Member>,
+    next: u64,
+}
+
+/// A seat as the supervisor knows it.
+struct Member {
+    seat: Arc<Seat>,
+    /// It has its session.
+    seated: bool,
+    /// What it was seen at last, and since when it has been at it.
+    seen: Seen,
+    since: Instant,
+    /// It was told of already.
+    told: bool,
+}
+
+/// What a seat is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Waiting,
+    Job(u64),
+    Opening,
+}
+
+impl Seat {
+    fn new(number: u64) -> Arc<Self> {
+        Arc::new(Self { number, gate: Gate::open(), job: AtomicU64::new(0) })
+    }
+
+    /// The worker begins a job, which counts as in use from here on. False: it was given up and must not.
+    pub(crate) fn begin(&self, front: &Front) -> bool {
+        // Counted before it can be seen: nobody takes off what was not put on.
+        front.in_use().fetch_add(1, Ordering::Relaxed);
+        let word = self.job.load(Ordering::Relaxed);
+        let began = word != WRITTEN_OFF && self.job.compare_exchange(word, word | 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if !began {
+            front.in_use().fetch_sub(1, Ordering::Relaxed);
+        }
+        began
+    }
+
+    /// The worker has ended its job, if it was at one.
+    pub(crate) fn finish(&self, front: &Front) {
+        let word = self.job.load(Ordering::Relaxed);
+        let at_one = word != WRITTEN_OFF && word & 1 == 1;
+        // Fails where the supervisor came first.
+        if at_one && self.job.compare_exchange(word, word + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            front.in_use().fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The supervisor counts on this seat no more.
+    fn write_off(&self, front: &Front) {
+        let word = self.job.swap(WRITTEN_OFF, Ordering::AcqRel);
+        if word != WRITTEN_OFF && word & 1 == 1 {
+            front.in_use().fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The job it is at.
+    fn job(&self) -> Option<u64> {
+        let word = self.job.load(Ordering::Acquire);
+        (word != WRITTEN_OFF && word & 1 == 1).then_some(word)
+    }
+}
+
+impl Roster {
+    /// For this many workers.
+    pub(crate) const fn new(wanted: u32, opening: Duration) -> Self {
+        Self { wanted, opening, members: Vec::new(), next: 0 }
+    }
+
+    /// How many it is for.
+    pub(crate) const fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
+    /// A seat for one more worker, unless all are taken or one is being opened: sessions open one after another.
+    pub(crate) fn hire(&mut self, now: Instant) -> Option<Arc<Seat>> {
+        let full = self.members.len() >= usize::try_from(self.wanted).unwrap_or(usize::MAX);
+        if full || self.is_opening() {
+            return None;
+        }
+        self.next += 1;
+        let seat = Seat::new(self.next);
+        self.members.push(Member { seat: Arc::clone(&seat), seated: false, seen: Seen::Opening, since: now, told: false });
+        Some(seat)
+    }
+
+    /// A worker has its session.
+    pub(crate) fn seated(&mut self, number: u64) {
+        for member in self.members.iter_mut().filter(|member| member.seat.number == number) {
+            member.seated = true;
+        }
+    }
+
+    /// A worker is gone. False: it was not on the roster any more.
+    pub(crate) fn left(&mut self, number: u64) -> bool {
+        let before = self.members.len();
+        self.members.retain(|member| member.seat.number != number);
+        self.members.len() < before
+    }
+
+    /// Workers that have their session.
+    pub(crate) fn sessions(&self) -> u32 {
+        count(self.members.iter().filter(|member| member.seated))
+    }
+
+    /// A session is being opened.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.members.iter().any(|member| !member.seated)
+    }
+
+    /// A worker could take a job at once.
+    pub(crate) fn has_a_free_one(&self) -> bool {
+        self.members.iter().any(|member| member.seated && member.seat.job().is_none())
+    }
+
+    /// Looks at every seat. True: a job that was not told of yet has taken longer than `overdue`.
+    pub(crate) fn look(&mut self, now: Instant, overdue: Duration) -> bool {
+        let mut news = false;
+        for member in &mut self.members {
+            let seen = member.at();
+            if seen != member.seen {
+                (member.seen, member.since, member.told) = (seen, now, false);
+            }
+            if matches!(seen, Seen::Job(_)) && !member.told && member.has_been_at_it(now, overdue) {
+                member.told = true;
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// Workers that have been in one job for longer than this, or in opening their session for longer than that may take, and are inside
+    /// the module.
+    pub(crate) fn stuck(&self, now: Instant, than: Duration) -> u32 {
+        count(self.members.iter().filter(|member| member.is_stuck(now, than, self.opening)))
+    }
+
+    /// Gives those up, so many of them at most. How many sessions that leaks.
+    pub(crate) fn give_up_stuck(&mut self, (now, than): (Instant, Duration), most: u32, front: &Front) -> u32 {
+        let (mut leaked, opening) = (0, self.opening);
+        self.members.retain(|member| {
+            let look = member.seat.gate.look();
+            let stuck = leaked < most && look.is_in_call() && member.is_stuck(now, than, opening);
+            // Between the look and the word it may have come back: then it stays.
+            let gone = stuck && member.seat.gate.abandon_call(look.call);
+            if gone {
+                member.seat.write_off(front);
+                leaked += 1;
+            }
+            !gone
+        });
+        leaked
+    }
+
+    /// No worker begins another call, but for the one that ends its session.
+    pub(crate) fn close(&self) {
+        self.members.iter().for_each(|member| member.seat.gate.close());
+    }
+
+    /// Workers that may still enter the module.
+    pub(crate) fn not_over(&self) -> u32 {
+        count(self.members.iter().filter(|member| !member.seat.gate.look().is_over()))
+    }
+
+    /// Gives all of them up. How many sessions that leaks.
+    pub(crate) fn give_up_all(&mut self, front: &Front) -> u32 {
+        let leaked = count(self.members.iter().filter(|member| member.seat.gate.abandon()));
+        self.members.drain(..).for_each(|member| member.seat.write_off(front));
+        leaked
+    }
+}
+
+impl Member {
+    fn at(&self) -> Seen {
+        match (self.seated, self.seat.job()) {
+            (false, _) => Seen::Opening,
+            (true, Some(job)) => Seen::Job(job),
+            (true, None) => Seen::Waiting,
+        }
+    }
+
+    fn has_been_at_it(&self, now: Instant, than: Duration) -> bool {
+        now.saturating_duration_since(self.since) >= than
+    }
+
+    fn is_stuck(&self, now: Instant, than: Duration, opening: Duration) -> bool {
+        let than = match self.seen {
+            Seen::Waiting => return false,
+            Seen::Job(_) => than,
+            Seen::Opening => opening,
+        };
+        self.at() == self.seen && self.has_been_at_it(now, than) && self.seat.gate.look().is_in_call()
+    }
+}
+
+fn count<T>(of: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(of.count()).unwrap_or(u32::MAX)
+}
+
+/// No number of a job: 2^63 jobs are never done.
+const WRITTEN_OFF: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::{super::gate::Phase, *};
+
+    const OVERDUE: Duration = Duration::from_millis(100);
+    const STUCK: Duration = Duration::from_secs(2);
+
+    fn front() -> Arc<Front> {
+        let (orders, _) = crossbeam_channel::unbounded();
+        Front::new("p", "g", orders)
+    }
+
+    fn in_use(front: &Front) -> u32 {
+        front.in_use().load(Ordering::SeqCst)
+    }
+
+    /// A roster of seated workers.
+    fn seated(workers: u32, now: Instant) -> (Roster, Vec<Arc<Seat>>) {
+        let mut roster = Roster::new(workers, STUCK);
+        let mut seats = Vec::new();
+        while let Some(seat) = roster.hire(now) {
+            roster.seated(seat.number);
+            seats.push(seat);
+        }
+        (roster, seats)
+    }
+
+    #[test]
+    fn sessions_open_one_after_another_up_to_the_number_asked_for() {
+        let now = Instant::now();
+        let mut roster = Roster::new(2, STUCK);
+        let first = roster.hire(now).unwrap();
+        assert!(roster.hire(now).is_none(), "the first one is being opened");
+        assert_eq!((roster.sessions(), roster.is_opening()), (0, true));
+        roster.seated(first.number);
+        let second = roster.hire(now).unwrap();
+        roster.seated(second.number);
+        assert_eq!(roster.sessions(), 2);
+        assert!(roster.hire(now).is_none(), "all are there");
+        assert!(roster.left(first.number));
+        assert!(!roster.left(first.number));
+        assert_eq!(roster.sessions(), 1);
+        let third = roster.hire(now).unwrap();
+        assert_ne!(third.number, first.number, "a late word of a worker that is gone is of nobody else");
+    }
+
+    #[test]
+    fn a_job_is_told_of_once_when_it_is_overdue_and_the_next_one_again() {
+        let (front, start) = (front(), Instant::now());
+        let (mut roster, seats) = seated(1, start);
+        assert!(seats[0].begin(&front));
+        assert!(!roster.look(start, OVERDUE));
+        assert!(!roster.look(start + OVERDUE / 2, OVERDUE));
+        assert!(roster.look(start + OVERDUE, OVERDUE));
+        assert!(!roster.look(start + OVERDUE * 9, OVERDUE), "told of already");
+        seats[0].finish(&front);
+        assert!(seats[0].begin(&front));
+        let next = start + OVERDUE * 10;
+        assert!(!roster.look(next, OVERDUE), "another job");
+        assert!(roster.look(next + OVERDUE, OVERDUE));
+    }
+
+    #[test]
+    fn only_a_worker_inside_the_module_is_stuck_and_given_up() {
+        let (front, start) = (front(), Instant::now());
+        let (mut roster, seats) = seated(3, start);
+        for seat in &seats {
+            assert!(seat.begin(&front));
+        }
+        assert!(seats[0].gate.enter() && seats[1].gate.enter());
+        roster.look(start, OVERDUE);
+        assert_eq!(roster.stuck(start + STUCK, STUCK), 2, "the third is at its job, but not in a call");
+        assert!(seats[1].gate.leave());
+        seats[1].finish(&front);
+        assert_eq!(roster.give_up_stuck((start + STUCK, STUCK), 9, &front), 1);
+        assert_eq!(seats[0].gate.look().phase, Phase::Abandoned);
+        assert_eq!((roster.sessions(), in_use(&front)), (2, 1));
+        assert!(roster.has_a_free_one());
+        // The one that was given up comes back.
+        assert!(!seats[0].gate.leave());
+        seats[0].finish(&front);
+        assert!(!seats[0].begin(&front));
+        assert_eq!(in_use(&front), 1, "its job was taken off once");
+    }
+
+    #[test]
+    fn a_worker_that_hangs_while_it_opens_its_session_is_stuck() {
+        let (front, start) = (front(), Instant::now());
+        let mut roster = Roster::new(1, STUCK);
+        let seat = roster.hire(start).unwrap();
+        assert!(seat.gate.enter());
+        assert!(!roster.look(start + STUCK, OVERDUE), "no request waits for it");
+        assert_eq!(roster.give_up_stuck((start + STUCK, STUCK), 9, &front), 1);
+        assert!(!roster.is_opening());
+        assert_eq!(in_use(&front), 0);
+    }
+
+    #[test]
+    fn closing_leaves_nobody_who_may_enter_once_all_have_retired_or_were_given_up() {
+        let (front, start) = (front(), Instant::now());
+        let (mut roster, seats) = seated(3, start);
+        assert!(seats[0].begin(&front) && seats[0].gate.enter());
+        roster.close();
+        assert_eq!(roster.not_over(), 3);
+        assert!(seats[1].gate.enter_to_end() && seats[1].gate.leave());
+        seats[1].gate.retire();
+        seats[2].gate.retire();
+        assert_eq!(roster.not_over(), 1);
+        assert_eq!(roster.give_up_all(&front), 1, "those that retired leak nothing");
+        assert_eq!((roster.not_over(), roster.sessions(), in_use(&front)), (0, 0, 0));
+        assert!(!seats[0].gate.leave());
+    }
+
+    #[test]
+    fn jobs_in_use_are_right_however_worker_and_supervisor_race() {
+        let front = front();
+        for round in 0..2_000 {
+            let (mut roster, seats) = seated(1, Instant::now());
+            let worker = {
+                let (seat, front) = (Arc::clone(&seats[0]), Arc::clone(&front));
+                thread::spawn(move || {
+                    while seat.begin(&front) {
+                        seat.finish(&front);
+                    }
+                })
+            };
+            for _ in 0..round % 83 {
+                std::hint::spin_loop();
+            }
+            assert_eq!(roster.give_up_all(&front), 1);
+            worker.join().unwrap();
+            assert_eq!(in_use(&front), 0);
+        }
+    }
+}

@@ -1,0 +1,559 @@
+//! A partition's supervisor: the one thread that decides how the partition is. It makes no C call and waits for none.
+//!
+//! Always holds:
+//! - [`State`] says which state follows; this file does what a state asks for when it is entered, `watch` what comes due in it.
+//! - The generation moves when a connection was opened, and a connection is opened only when every gate of the one before is over: no
+//!   thread can use a session or an object handle of an earlier generation.
+//! - No thread is joined. One that hangs is given up through its gate, as long as the leaks that causes are within their bounds.
+//! - Whoever asked gets an answer: jobs left in a closed queue, key tasks whose time is over.
+
+use std::{
+    mem,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::rand;
+use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use tracing::{info, warn};
+
+use super::{
+    crew::Roster,
+    errands::{Agenda, Busy, Chore, Hand},
+    fault::{CallError, Class},
+    front::{Front, Order},
+    gate::Gate,
+    job::Job,
+    settings::{PartitionSettings, SESSIONS},
+    start::{Pkcs11Fault, Problem},
+    state::{Event, Pauses, State, jittered},
+    status::{Condition, TokenTaskDone, TokenTaskError},
+    steward::{News, Opened, Steward, TaskFault},
+    worker::{self, Crew, Report},
+};
+
+/// A partition whose code runs in this process.
+pub(crate) struct Partition;
+
+/// The thread's own.
+pub(super) struct Supervisor {
+    pub(super) settings: PartitionSettings,
+    state_dir: PathBuf,
+    pub(super) front: Arc<Front>,
+    reports: Sender<Report>,
+    pub(super) state: State,
+    /// None while nothing is connected.
+    connection: Option<Connection>,
+    pub(super) roster: Roster,
+    pub(super) hand: Option<Hand>,
+    hands: u64,
+    pub(super) agenda: Agenda,
+    /// Queues that were closed, until nobody can add to them any more.
+    pub(super) leftovers: Vec<Receiver<Job>>,
+    /// Since when the connection is being ended.
+    pub(super) closing: Option<Instant>,
+    pub(super) clocks: Clocks,
+    /// Where `start` waits, until the first try is decided.
+    verdict: Option<Sender<Result<(), Vec<Pkcs11Fault>>>>,
+    /// Most sessions that the token allows this process, as it said last.
+    limit: Option<u32>,
+    /// Sessions that were there when it was said last that some are missing.
+    short: Option<u32>,
+}
+
+/// When what is due, and the pauses between tries.
+pub(super) struct Clocks {
+    /// The next try to connect, or the next canary.
+    pub(super) due: Instant,
+    /// The next try to open sessions that are missing.
+    pub(super) refill: Instant,
+    up_since: Option<Instant>,
+    backoff: Pauses,
+    pub(super) probes: Pauses,
+    pub(super) patience: Pauses,
+    /// How long a canary may take before its steward is given up.
+    pub(super) allowance: Duration,
+}
+
+/// What a generation works with.
+struct Connection {
+    crew: Arc<Crew>,
+    jobs: Receiver<Job>,
+    /// Until the first worker has its session.
+    queue: Option<Sender<Job>>,
+}
+
+impl Partition {
+    /// Opens the partition, on threads of its own; back within `timeouts.open`. One whose token can't be reached is down, and connected
+    /// once it can.
+    ///
+    /// # Errors
+    /// Whatever is wrong with its configuration: it is not started.
+    pub(crate) fn start(
+        settings: PartitionSettings,
+        state_dir: &Path,
+        front: Arc<Front>,
+        orders: Receiver<Order>,
+    ) -> Result<(), Vec<Pkcs11Fault>> {
+        let (verdict, decided) = bounded(1);
+        let (name, limit) = (settings.name.clone(), settings.timeouts.open + DECISION);
+        let (reports, heard) = unbounded();
+        let mut supervisor = Supervisor::new(settings, front, reports, verdict);
+        supervisor.state_dir = state_dir.to_owned();
+        let supervise = move || supervisor.run(&orders, &heard);
+        if let Err(error) = thread::Builder::new().name(format!("{name}/0")).spawn(supervise) {
+            return Err(vec![Pkcs11Fault::new(&name, Problem::Unreachable { why: format!("no thread to be had: {error}") })]);
+        }
+        // Without a verdict in time it is not connected yet, and goes on trying.
+        decided.recv_timeout(limit).unwrap_or(Ok(()))
+    }
+}
+
+impl Supervisor {
+    fn new(
+        settings: PartitionSettings,
+        front: Arc<Front>,
+        reports: Sender<Report>,
+        verdict: Sender<Result<(), Vec<Pkcs11Fault>>>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut patience = Pauses::new(STUCK, STUCK_MOST);
+        let allowance = patience.take();
+        Self {
+            state_dir: PathBuf::new(),
+            reports,
+            state: State::Waiting,
+            connection: None,
+            roster: Roster::new(settings.sessions.map_or(SESSIONS, u32::from), settings.timeouts.open),
+            hand: None,
+            hands: 0,
+            agenda: Agenda::new(Arc::clone(&front.name)),
+            leftovers: Vec::new(),
+            closing: None,
+            clocks: Clocks {
+                due: now,
+                refill: now,
+                up_since: None,
+                backoff: Pauses::new(BACKOFF, BACKOFF_MOST),
+                probes: Pauses::new(PROBE, PROBE_MOST),
+                patience,
+                allowance,
+            },
+            verdict: Some(verdict),
+            limit: None,
+            short: None,
+            settings,
+            front,
+        }
+    }
+
+    fn run(mut self, orders: &Receiver<Order>, heard: &Receiver<Report>) {
+        while self.look_around(Instant::now()) {
+            select! {
+                recv(orders) -> order => self.ordered(order.unwrap_or(Order::Stop)),
+                // It never ends: the supervisor has a sender of its own.
+                recv(heard) -> report => report.into_iter().for_each(|report| self.reported(report)),
+                default(self.pause(Instant::now())) => {}
+            }
+        }
+    }
+
+    fn ordered(&mut self, order: Order) {
+        match order {
+            Order::Overdue => self.apply(Event::Overdue, OVERDUE_TEXT),
+            Order::Stop => self.apply(Event::Stop, "stopping"),
+            Order::Task(task, reply) => match self.state {
+                State::Staffing | State::Up | State::Suspect => {
+                    self.agenda.add(task, reply, Instant::now() + self.settings.timeouts.task);
+                }
+                State::Opening | State::Draining | State::Waiting | State::Refused | State::Exhausted | State::Stopping => {
+                    let error = self.agenda.unavailable(&reason(&self.front.condition()));
+                    // Whoever asked may be gone.
+                    let _ = reply.send(Err(error));
+                }
+            },
+        }
+    }
+
+    fn reported(&mut self, report: Report) {
+        match report {
+            Report::Seated(number) => {
+                self.roster.seated(number);
+                self.count_sessions();
+                self.apply(Event::Seated, "connected");
+                self.staff();
+            }
+            Report::Left(number, why) => self.left(number, why),
+            Report::Lost(generation, why) if generation == self.front.generation() => self.apply(Event::Lost, &why),
+            Report::Doubt(generation) if generation == self.front.generation() => self.clocks.due = Instant::now(),
+            Report::Lost(..) | Report::Doubt(_) => {}
+            Report::Steward(number, news) => {
+                // One that was given up is not listened to.
+                if let Some(hand) = self.hand.as_mut().filter(|hand| hand.number == number) {
+                    hand.busy = None;
+                    self.told(news);
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, news: News) {
+        match news {
+            News::Opened(opened) => self.opened(opened),
+            News::NotOpened(faults) => {
+                self.hand = None;
+                self.not_opened(faults);
+            }
+            News::Canary(Ok(took)) if took < OVERDUE => {
+                self.clocks.patience.reset();
+                self.clocks.allowance = self.clocks.patience.take();
+                self.clocks.due = Instant::now() + CANARY;
+                self.apply(Event::CanaryInTime, "a canary came back in time");
+            }
+            News::Canary(Ok(_)) => {
+                self.apply(Event::CanaryLate, "a canary came back late");
+                self.clocks.due = Instant::now() + self.clocks.probes.take();
+            }
+            News::Canary(Err(error)) => self.apply(Event::Lost, &error.to_string()),
+            News::Task(result) => self.task_done(result),
+        }
+    }
+
+    fn task_done(&mut self, result: Result<TokenTaskDone, TaskFault>) {
+        let lost = result.as_ref().err().is_some_and(TaskFault::is_lost);
+        let result = result.map_err(|fault| match fault {
+            TaskFault::Call(error) => self.agenda.unavailable(&error.to_string()),
+            TaskFault::Refused(why) => TokenTaskError::Refused(why),
+        });
+        let why = result.as_ref().err().map_or_else(String::new, ToString::to_string);
+        self.agenda.answer(result);
+        if lost {
+            self.apply(Event::Lost, &why);
+        }
+    }
+
+    /// Connected: a new generation begins. Nothing of the one before is left.
+    fn opened(&mut self, opened: Opened) {
+        if !matches!(self.state, State::Opening | State::Exhausted) {
+            return;
+        }
+        let Opened { token, facts, canary } = opened;
+        let generation = self.front.generation() + 1;
+        self.front.set_generation(generation);
+        self.front.set_facts(facts);
+        self.limit = token.max_sessions();
+        let most = self.limit.map_or(u32::MAX, |limit| limit.saturating_sub(1).max(1));
+        let wanted = self.settings.sessions.map_or(SESSIONS.min(most), u32::from);
+        self.roster = Roster::new(wanted, self.settings.timeouts.open);
+        self.clocks.refill = Instant::now();
+        let crew = Crew { generation, token, canary, front: Arc::clone(&self.front), reports: self.reports.clone() };
+        let room = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_mul(QUEUED);
+        let (queue, jobs) = bounded(room);
+        self.connection = Some(Connection { crew: Arc::new(crew), jobs, queue: Some(queue) });
+        self.apply(Event::Opened, "connected");
+    }
+
+    fn not_opened(&mut self, faults: Vec<Pkcs11Fault>) {
+        let refused = faults
+            .iter()
+            .any(|fault| matches!(fault.problem, Problem::PinRefused { .. } | Problem::PinRefusedBefore { .. }));
+        let why = faults.iter().map(|fault| fault.problem.to_string()).collect::<Vec<_>>().join("; ");
+        let event = if refused { Event::PinRefused } else { Event::OpenFailed };
+        if faults.iter().any(Pkcs11Fault::is_configuration)
+            && let Some(verdict) = self.verdict.take()
+        {
+            // Start-up ends here: nobody is going to use this partition.
+            let _ = verdict.send(Err(faults));
+            self.apply(Event::Stop, &why);
+            return;
+        }
+        self.apply(event, &why);
+    }
+
+    fn left(&mut self, number: u64, why: Option<CallError>) {
+        if !self.roster.left(number) {
+            return;
+        }
+        self.count_sessions();
+        if self.connection.is_none() {
+            return;
+        }
+        match why {
+            None => {}
+            Some(error) if matches!(error.class, Class::Login | Class::Token) => return self.apply(Event::Lost, &error.to_string()),
+            // `CKR_SESSION_COUNT` above all: it goes on with fewer.
+            Some(error) => {
+                self.clocks.refill = Instant::now() + REFILL;
+                let sessions = self.roster.sessions();
+                if sessions == 0 {
+                    return self.apply(Event::Unseated, &format!("no session beside the one that keeps the login: {error}"));
+                }
+                if self.short.replace(sessions) != Some(sessions) {
+                    let (partition, wanted) = (&*self.front.name, self.roster.wanted());
+                    warn!(partition, generation = self.front.generation(), sessions, wanted, reason = %error, "fewer sessions than asked for");
+                }
+            }
+        }
+        self.staff();
+    }
+
+    /// Goes to the next state and does what it asks for.
+    pub(super) fn apply(&mut self, event: Event, why: &str) {
+        let Some(next) = self.state.after(event) else { return };
+        let before = mem::replace(&mut self.state, next);
+        let now = Instant::now();
+        match next {
+            State::Opening => self.open(now),
+            State::Staffing => self.staff(),
+            State::Up => self.up(before, now, why),
+            State::Suspect => self.suspect(now, why),
+            State::Draining => {
+                self.end_connection(now, why);
+                self.tell(Condition::Down(why.into()), "");
+            }
+            State::Waiting => self.wait(event, now, why),
+            State::Refused => {
+                self.clocks.due = now + PIN_POLL;
+                self.tell(Condition::PinRefused(why.into()), "");
+                self.decide();
+            }
+            State::Exhausted => {
+                self.agenda.refuse_all(why);
+                self.clocks.due = now;
+                self.tell(Condition::Exhausted, why);
+                self.decide();
+            }
+            State::Stopping => {
+                self.end_connection(now, why);
+                self.tell(Condition::Down(why.into()), "");
+                self.decide();
+            }
+        }
+    }
+
+    fn up(&mut self, before: State, now: Instant, why: &str) {
+        if let Some(queue) = self.connection.as_mut().and_then(|connection| connection.queue.take()) {
+            self.front.set_queue(Some(queue));
+        }
+        if before == State::Staffing {
+            self.clocks.up_since = Some(now);
+            self.clocks.due = now + CANARY;
+        }
+        self.tell(Condition::Up, why);
+        self.decide();
+        self.replace_stuck(now);
+    }
+
+    fn suspect(&mut self, now: Instant, why: &str) {
+        self.clocks.probes.reset();
+        self.clocks.due = now;
+        // A canary is not blamed for a task that it waits for, nor kept waiting by one for long.
+        if let Some(Busy { chore: Chore::Task, since, allowed: Some(allowed) }) = self.hand.as_mut().and_then(|hand| hand.busy.as_mut()) {
+            *allowed = (*allowed).min(now.saturating_duration_since(*since) + self.clocks.allowance);
+        }
+        if *self.front.condition() == Condition::Suspect {
+            // A request was the first to find out.
+            let (partition, generation) = (&*self.front.name, self.front.generation());
+            warn!(partition, generation, reason = why, "the partition is suspect");
+        }
+        self.tell(Condition::Suspect, why);
+    }
+
+    /// Nothing is connected. The first try after a stable connection is made at once.
+    fn wait(&mut self, event: Event, now: Instant, why: &str) {
+        self.forget_connection();
+        let stable = self.clocks.up_since.take().is_some_and(|since| now.saturating_duration_since(since) >= STABLE);
+        if stable {
+            self.clocks.backoff.reset();
+        }
+        let pause = if stable { Duration::ZERO } else { jittered(self.clocks.backoff.take(), dice()) };
+        self.clocks.due = now + pause;
+        if event == Event::OpenFailed {
+            self.tell(Condition::Down(why.into()), "");
+        }
+        self.decide();
+    }
+
+    /// Sends everybody home, who end their sessions while they still may.
+    fn end_connection(&mut self, now: Instant, why: &str) {
+        self.front.set_queue(None);
+        if let Some(connection) = self.connection.take() {
+            self.leftovers.push(connection.jobs);
+        }
+        self.roster.close();
+        if let Some(hand) = &mut self.hand {
+            hand.dismiss();
+        }
+        self.agenda.refuse_all(why);
+        self.closing = Some(now);
+    }
+
+    /// All gates are over.
+    fn forget_connection(&mut self) {
+        self.roster.give_up_all(&self.front);
+        self.count_sessions();
+        self.hand = None;
+        self.closing = None;
+    }
+
+    /// A steward that connects.
+    fn open(&mut self, now: Instant) {
+        let (settings, state_dir) = (self.settings.clone(), self.state_dir.clone());
+        let busy = Busy { chore: Chore::Open, since: now, allowed: Some(settings.timeouts.open) };
+        let open = move |steward: Steward| steward.open(&settings, &state_dir);
+        if let Err(why) = self.engage(busy, open) {
+            self.apply(Event::OpenFailed, &why);
+        }
+    }
+
+    /// A steward in place of one that was given up, in the same generation.
+    pub(super) fn attach(&mut self, now: Instant) {
+        let Some(crew) = self.connection.as_ref().map(|connection| Arc::clone(&connection.crew)) else { return };
+        let busy = Busy { chore: Chore::Attach, since: now, allowed: Some(self.clocks.allowance) };
+        if let Err(why) = self.engage(busy, move |steward| steward.attach(&crew.token, &crew.canary)) {
+            self.apply(Event::Lost, &why);
+        }
+    }
+
+    fn engage(&mut self, busy: Busy, begin: impl FnOnce(Steward) + Send + 'static) -> Result<(), String> {
+        self.hands += 1;
+        let (number, gate) = (self.hands, Gate::open());
+        let (send, errands) = unbounded();
+        let steward = Steward { number, gate: Arc::clone(&gate), errands, reports: self.reports.clone() };
+        let thread = thread::Builder::new().name(format!("{}/s{number}", self.front.name));
+        match thread.spawn(move || begin(steward)) {
+            Ok(_) => {
+                self.hand = Some(Hand::new(number, gate, send, busy));
+                Ok(())
+            }
+            Err(error) => {
+                self.hand = None;
+                Err(format!("no thread to be had: {error}"))
+            }
+        }
+    }
+
+    /// Opens one more session if one is missing, unless another is being opened.
+    pub(super) fn staff(&mut self) {
+        let now = Instant::now();
+        let Some(connection) = &self.connection else { return };
+        if now < self.clocks.refill && self.roster.sessions() > 0 {
+            return;
+        }
+        let Some(seat) = self.roster.hire(now) else { return };
+        let (crew, jobs, number) = (Arc::clone(&connection.crew), connection.jobs.clone(), seat.number);
+        let thread = thread::Builder::new().name(format!("{}/{number}", self.front.name));
+        if let Err(error) = thread.spawn(move || worker::work(&crew, &seat, &jobs)) {
+            self.roster.left(number);
+            self.clocks.refill = now + REFILL;
+            if self.roster.sessions() == 0 {
+                self.apply(Event::Unseated, &format!("no thread to be had: {error}"));
+            }
+        }
+    }
+
+    /// `leaks` more sessions may be leaked, with this many others that have to be open beside all that were.
+    pub(super) fn may_leak(&self, leaks: u32, others: u32) -> bool {
+        let leaked = self.front.leaked().load(Ordering::Relaxed).saturating_add(leaks);
+        leaked <= self.roster.wanted().saturating_mul(LEAKS) && self.limit.is_none_or(|limit| leaked.saturating_add(others) <= limit)
+    }
+
+    pub(super) fn count_leaked(&self, leaks: u32) {
+        self.front.leaked().fetch_add(leaks, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_sessions(&self) {
+        self.front.sessions().store(self.roster.sessions(), Ordering::Relaxed);
+    }
+
+    /// Says how the partition is, in the log too if that is news.
+    pub(super) fn tell(&self, condition: Condition, why: &str) {
+        let before = self.front.condition();
+        if *before != condition {
+            let (partition, generation, sessions) = (&*self.front.name, self.front.generation(), self.roster.sessions());
+            match &condition {
+                Condition::Up | Condition::Starting => info!(partition, generation, sessions, reason = why, "the partition is up"),
+                Condition::Down(reason) if reason == STOPPED => info!(partition, generation, reason, "the partition is stopped"),
+                Condition::Down(reason) | Condition::PinRefused(reason) => {
+                    warn!(partition, generation, reason, "the partition is {}", condition.as_str());
+                }
+                Condition::Suspect | Condition::Exhausted => {
+                    warn!(partition, generation, reason = why, "the partition is {}", condition.as_str());
+                }
+            }
+        }
+        self.front.set_condition(condition);
+    }
+
+    /// The first try is decided: the partition starts, up or not.
+    pub(super) fn decide(&mut self) {
+        if let Some(verdict) = self.verdict.take() {
+            let _ = verdict.send(Ok(()));
+        }
+    }
+}
+
+/// Why a condition is so, for whoever is refused.
+fn reason(condition: &Condition) -> String {
+    match condition {
+        Condition::Down(why) | Condition::PinRefused(why) => why.clone(),
+        Condition::Starting | Condition::Up | Condition::Suspect | Condition::Exhausted => format!("it is {}", condition.as_str()),
+    }
+}
+
+/// Any number: without randomness there is no jitter.
+fn dice() -> u16 {
+    let mut dice = [0; 2];
+    match rand::fill(&mut dice) {
+        Ok(()) => u16::from_ne_bytes(dice),
+        Err(_) => 0,
+    }
+}
+
+/// Half of a request's deadline (design sections 4 and 5): a call that takes longer makes its partition suspect, and a canary that takes
+/// less ends that.
+pub(super) const OVERDUE: Duration = Duration::from_millis(100);
+
+/// How long a call may take before its thread may be given up, and a steward's canary at first.
+pub(super) const STUCK: Duration = Duration::from_secs(2);
+
+/// How long a canary may take at most, after stewards before hung.
+const STUCK_MOST: Duration = Duration::from_secs(30);
+
+/// Between canaries of a partition that is up (design section 5).
+pub(super) const CANARY: Duration = Duration::from_secs(10);
+
+/// The first pause between canaries of a suspect partition.
+const PROBE: Duration = Duration::from_millis(100);
+
+/// The longest of them.
+const PROBE_MOST: Duration = Duration::from_secs(1);
+
+/// The first pause between tries to connect.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// The longest of them.
+const BACKOFF_MOST: Duration = Duration::from_secs(5);
+
+/// A connection that lasted this long was a good one: the next is tried at once.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a refused PIN has changed or may be tried again.
+const PIN_POLL: Duration = Duration::from_secs(2);
+
+/// How often missing sessions are tried to be opened.
+const REFILL: Duration = Duration::from_secs(60);
+
+/// Jobs that may wait, for each session (design section 4).
+const QUEUED: usize = 4;
+
+/// Sessions that may be given up, for each one asked for (design section 5).
+const LEAKS: u32 = 2;
+
+/// How much longer than `timeouts.open` it may take until the supervisor has decided.
+const DECISION: Duration = Duration::from_millis(250);
+
+pub(super) const STOPPED: &str = "stopped";
+pub(super) const OVERDUE_TEXT: &str = "a call takes longer than half of a request's deadline";

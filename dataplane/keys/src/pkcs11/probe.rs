@@ -1,0 +1,75 @@
+//! Texts of our own under a key: the canary that tells whether a token works, and proofs that two members hold the same key.
+//!
+//! Holds: a canary decrypts what was encrypted when its generation began, so one whose handle has come to name another key fails. None
+//! of these texts is anybody's data.
+
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::constant_time;
+
+use super::{
+    fault::CallError,
+    job::Proof,
+    session::{Opening, RawSealed, Session},
+};
+
+/// The health key of a partition in one generation, and a ciphertext under it.
+pub(crate) struct Canary {
+    key: u64,
+    sealed: RawSealed,
+}
+
+impl Canary {
+    /// Encrypts under this key, by its handle, and decrypts that again.
+    pub(crate) fn plant(session: &Session, key: u64) -> Result<Self, CallError> {
+        let canary = Self { key, sealed: session.encrypt(key, AAD, TEXT)? };
+        canary.decrypt(session)?;
+        Ok(canary)
+    }
+
+    /// Decrypts what it was planted with.
+    pub(crate) fn decrypt(&self, session: &Session) -> Result<(), CallError> {
+        let text = session.decrypt(self.key, opening(&self.sealed, AAD))?;
+        // `CKR_OK`, and another text: no token that works does that.
+        equal(&text, TEXT).then_some(()).ok_or(CallError::nonsense("C_Decrypt"))
+    }
+
+    /// Encrypts anew, and decrypts what it was planted with. How long the slower of the two took: a request's call is one of them.
+    pub(crate) fn run(&self, session: &Session) -> Result<Duration, CallError> {
+        let start = Instant::now();
+        session.encrypt(self.key, AAD, TEXT)?;
+        let encrypted = Instant::now();
+        self.decrypt(session)?;
+        Ok(encrypted.duration_since(start).max(encrypted.elapsed()))
+    }
+}
+
+/// Encrypts the text that proofs are made of.
+pub(super) fn make_proof(session: &Session, key: u64) -> Result<Proof, CallError> {
+    let RawSealed { iv, ciphertext, tag } = session.encrypt(key, PROOF_AAD, PROOF_TEXT)?;
+    Ok(Proof { iv: iv.to_vec(), ciphertext, tag })
+}
+
+/// Decrypts a proof. False: to another text.
+pub(super) fn check_proof(session: &Session, key: u64, proof: &Proof) -> Result<bool, CallError> {
+    let opening = Opening { iv: &proof.iv, aad: PROOF_AAD, ciphertext: &proof.ciphertext, tag: &proof.tag };
+    Ok(equal(&session.decrypt(key, opening)?, PROOF_TEXT))
+}
+
+/// To decrypt what a session encrypted.
+pub(super) fn opening<'a>(sealed: &'a RawSealed, aad: &'a [u8]) -> Opening<'a> {
+    Opening { iv: &sealed.iv, aad, ciphertext: &sealed.ciphertext, tag: &sealed.tag }
+}
+
+/// In a time that does not tell where they differ.
+pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(left, right).is_ok()
+}
+
+/// What health checks and canaries encrypt.
+pub(super) const TEXT: &[u8] = b"holdfast canary: nobody's data";
+pub(super) const AAD: &[u8] = b"holdfast canary v1";
+
+/// What proofs encrypt. They are kept on disk, so a change voids them all.
+const PROOF_TEXT: &[u8] = b"holdfast proof: this member has the key";
+const PROOF_AAD: &[u8] = b"holdfast proof v1";
