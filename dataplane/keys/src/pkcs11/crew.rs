@@ -12,10 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    front::Front,
-    gate::Gate,
-};
+use super::{front::Front, gate::Gate};
 
 /// Where one worker sits: what it shares with its supervisor.
 pub(crate) struct Seat {

@@ -17,6 +17,7 @@ use super::{
     job::{Decrypt, Done, Encrypt, Encrypted, Fault, Outcome, Proof, Work},
     objects::FindError,
     probe,
+    proof::bound_to,
     session::{RawSealed, Session},
     worker::{Crew, Report, reconnecting},
 };
@@ -94,7 +95,7 @@ impl<'a> Desk<'a> {
             (Work::Encrypt(_) | Work::Decrypt(_) | Work::Check | Work::MakeProof, Some(found)) => found,
         };
         if let Some(proof) = task.proof {
-            self.prove(session, found, (proof, task.deadline))?;
+            self.prove(session, found, (proof, task))?;
         }
         match task.work {
             Work::Describe => Ok(Done::Described(found.usage)),
@@ -103,7 +104,7 @@ impl<'a> Desk<'a> {
             Work::Check => self.check(session, found, task.deadline),
             Work::MakeProof => {
                 allowed(found.usage.encrypt)?;
-                Ok(Done::Proof(probe::make_proof(session, found.handle)?))
+                Ok(Done::Proof(probe::make_proof(session, found.handle, &self.bound_to(task.key))?))
             }
         }
     }
@@ -126,10 +127,15 @@ impl<'a> Desk<'a> {
     }
 
     /// The member has the key that made the proof, or must not serve it.
-    fn prove(&self, session: &Session, found: Found, (proof, deadline): (&Proof, Instant)) -> Result<(), Trouble> {
+    fn prove(&self, session: &Session, found: Found, (proof, task): (&Proof, &Task<'_>)) -> Result<(), Trouble> {
         allowed(found.usage.decrypt)?;
-        let same = self.verifies(session, probe::check_proof(session, found.handle, proof), deadline)?.unwrap_or(false);
+        let checked = probe::check_proof(session, found.handle, &self.bound_to(task.key), proof);
+        let same = self.verifies(session, checked, task.deadline)?.unwrap_or(false);
         same.then_some(()).ok_or(Trouble::Fault(Fault::NotProved))
+    }
+
+    fn bound_to(&self, key: &MemberKey) -> Vec<u8> {
+        bound_to(&self.crew.front.group, &key.name)
     }
 
     /// Encrypts, and where asked to, decrypts the result again before it is given out.

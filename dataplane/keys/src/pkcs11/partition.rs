@@ -112,12 +112,7 @@ impl Partition {
 }
 
 impl Supervisor {
-    fn new(
-        settings: PartitionSettings,
-        front: Arc<Front>,
-        reports: Sender<Report>,
-        verdict: Sender<Result<(), Vec<Pkcs11Fault>>>,
-    ) -> Self {
+    fn new(settings: PartitionSettings, front: Arc<Front>, reports: Sender<Report>, verdict: Sender<Result<(), Vec<Pkcs11Fault>>>) -> Self {
         let now = Instant::now();
         let mut patience = Pauses::new(STUCK, STUCK_MOST);
         let allowance = patience.take();
@@ -256,9 +251,7 @@ impl Supervisor {
     }
 
     fn not_opened(&mut self, faults: Vec<Pkcs11Fault>) {
-        let refused = faults
-            .iter()
-            .any(|fault| matches!(fault.problem, Problem::PinRefused { .. } | Problem::PinRefusedBefore { .. }));
+        let refused = faults.iter().any(|fault| matches!(fault.problem, Problem::PinRefused { .. } | Problem::PinRefusedBefore { .. }));
         let why = faults.iter().map(|fault| fault.problem.to_string()).collect::<Vec<_>>().join("; ");
         let event = if refused { Event::PinRefused } else { Event::OpenFailed };
         if faults.iter().any(Pkcs11Fault::is_configuration)

@@ -10,6 +10,7 @@ use aws_lc_rs::constant_time;
 use super::{
     fault::CallError,
     job::Proof,
+    proof,
     session::{Opening, RawSealed, Session},
 };
 
@@ -44,16 +45,16 @@ impl Canary {
     }
 }
 
-/// Encrypts the text that proofs are made of.
-pub(super) fn make_proof(session: &Session, key: u64) -> Result<Proof, CallError> {
-    let RawSealed { iv, ciphertext, tag } = session.encrypt(key, PROOF_AAD, PROOF_TEXT)?;
+/// Encrypts the text that proofs are made of, bound to what it is a proof of.
+pub(super) fn make_proof(session: &Session, key: u64, bound: &[u8]) -> Result<Proof, CallError> {
+    let RawSealed { iv, ciphertext, tag } = session.encrypt(key, bound, proof::TEXT)?;
     Ok(Proof { iv: iv.to_vec(), ciphertext, tag })
 }
 
 /// Decrypts a proof. False: to another text.
-pub(super) fn check_proof(session: &Session, key: u64, proof: &Proof) -> Result<bool, CallError> {
-    let opening = Opening { iv: &proof.iv, aad: PROOF_AAD, ciphertext: &proof.ciphertext, tag: &proof.tag };
-    Ok(equal(&session.decrypt(key, opening)?, PROOF_TEXT))
+pub(super) fn check_proof(session: &Session, key: u64, bound: &[u8], proof: &Proof) -> Result<bool, CallError> {
+    let opening = Opening { iv: &proof.iv, aad: bound, ciphertext: &proof.ciphertext, tag: &proof.tag };
+    Ok(equal(&session.decrypt(key, opening)?, proof::TEXT))
 }
 
 /// To decrypt what a session encrypted.
@@ -69,7 +70,3 @@ pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
 /// What health checks and canaries encrypt.
 pub(super) const TEXT: &[u8] = b"holdfast canary: nobody's data";
 pub(super) const AAD: &[u8] = b"holdfast canary v1";
-
-/// What proofs encrypt. They are kept on disk, so a change voids them all.
-const PROOF_TEXT: &[u8] = b"holdfast proof: this member has the key";
-const PROOF_AAD: &[u8] = b"holdfast proof v1";

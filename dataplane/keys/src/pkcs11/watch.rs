@@ -155,7 +155,9 @@ impl Supervisor {
         // One that may not be given up: only its canary could tell that the token works.
         let hopeless = allowed.is_none() && self.state == State::Suspect;
         if !busy.is_stuck(now) {
-            return if hopeless { self.apply(Event::LeaksSpent, HANGS) };
+            return if hopeless {
+                self.apply(Event::LeaksSpent, HANGS)
+            };
         }
         busy.allowed = None;
         let why = Problem::Timeout(allowed.unwrap_or_default()).to_string();
