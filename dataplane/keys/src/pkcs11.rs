@@ -8,7 +8,10 @@
 //! fault is never told as the caller's.
 
 pub mod admin;
+mod crew;
+mod desk;
 mod durable;
+mod errands;
 mod fault;
 #[expect(unsafe_code, reason = "the C calls of a request; each block says what makes it sound")]
 mod ffi;
@@ -24,11 +27,14 @@ mod key;
 mod login;
 mod module;
 mod objects;
+mod partition;
 mod pin;
 mod preflight;
+mod probe;
 mod proof;
 mod prove;
 mod reference;
+mod reports;
 mod route;
 mod seen;
 mod session;
@@ -36,9 +42,12 @@ pub mod settings;
 pub mod start;
 mod state;
 pub mod status;
+mod steward;
 mod token;
 mod traffic;
 mod vendor;
+mod watch;
+mod worker;
 
 pub use admin::TokenAdmin;
 pub use group::Group;

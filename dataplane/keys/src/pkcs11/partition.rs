@@ -22,15 +22,14 @@ use tracing::{info, warn};
 use super::{
     crew::Roster,
     errands::{Agenda, Busy, Chore, Hand},
-    fault::{CallError, Class},
     front::{Front, Order},
     gate::Gate,
     job::Job,
     settings::{PartitionSettings, SESSIONS},
     start::{Pkcs11Fault, Problem},
     state::{Event, Pauses, State, jittered},
-    status::{Condition, TokenTaskDone, TokenTaskError},
-    steward::{News, Opened, Steward, TaskFault},
+    status::Condition,
+    steward::Steward,
     worker::{self, Crew, Report},
 };
 
@@ -42,10 +41,10 @@ pub(super) struct Supervisor {
     pub(super) settings: PartitionSettings,
     state_dir: PathBuf,
     pub(super) front: Arc<Front>,
-    reports: Sender<Report>,
+    pub(super) reports: Sender<Report>,
     pub(super) state: State,
     /// None while nothing is connected.
-    connection: Option<Connection>,
+    pub(super) connection: Option<Connection>,
     pub(super) roster: Roster,
     pub(super) hand: Option<Hand>,
     hands: u64,
@@ -56,11 +55,11 @@ pub(super) struct Supervisor {
     pub(super) closing: Option<Instant>,
     pub(super) clocks: Clocks,
     /// Where `start` waits, until the first try is decided.
-    verdict: Option<Sender<Result<(), Vec<Pkcs11Fault>>>>,
+    pub(super) verdict: Option<Sender<Result<(), Vec<Pkcs11Fault>>>>,
     /// Most sessions that the token allows this process, as it said last.
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// Sessions that were there when it was said last that some are missing.
-    short: Option<u32>,
+    pub(super) short: Option<u32>,
 }
 
 /// When what is due, and the pauses between tries.
@@ -78,11 +77,11 @@ pub(super) struct Clocks {
 }
 
 /// What a generation works with.
-struct Connection {
-    crew: Arc<Crew>,
-    jobs: Receiver<Job>,
+pub(super) struct Connection {
+    pub(super) crew: Arc<Crew>,
+    pub(super) jobs: Receiver<Job>,
     /// Until the first worker has its session.
-    queue: Option<Sender<Job>>,
+    pub(super) queue: Option<Sender<Job>>,
 }
 
 impl Partition {
@@ -170,126 +169,6 @@ impl Supervisor {
                 }
             },
         }
-    }
-
-    fn reported(&mut self, report: Report) {
-        match report {
-            Report::Seated(number) => {
-                self.roster.seated(number);
-                self.count_sessions();
-                self.apply(Event::Seated, "connected");
-                self.staff();
-            }
-            Report::Left(number, why) => self.left(number, why),
-            Report::Lost(generation, why) if generation == self.front.generation() => self.apply(Event::Lost, &why),
-            Report::Doubt(generation) if generation == self.front.generation() => self.clocks.due = Instant::now(),
-            Report::Lost(..) | Report::Doubt(_) => {}
-            Report::Steward(number, news) => {
-                // One that was given up is not listened to.
-                if let Some(hand) = self.hand.as_mut().filter(|hand| hand.number == number) {
-                    hand.busy = None;
-                    self.told(news);
-                }
-            }
-        }
-    }
-
-    fn told(&mut self, news: News) {
-        match news {
-            News::Opened(opened) => self.opened(opened),
-            News::NotOpened(faults) => {
-                self.hand = None;
-                self.not_opened(faults);
-            }
-            News::Canary(Ok(took)) if took < OVERDUE => {
-                self.clocks.patience.reset();
-                self.clocks.allowance = self.clocks.patience.take();
-                self.clocks.due = Instant::now() + CANARY;
-                self.apply(Event::CanaryInTime, "a canary came back in time");
-            }
-            News::Canary(Ok(_)) => {
-                self.apply(Event::CanaryLate, "a canary came back late");
-                self.clocks.due = Instant::now() + self.clocks.probes.take();
-            }
-            News::Canary(Err(error)) => self.apply(Event::Lost, &error.to_string()),
-            News::Task(result) => self.task_done(result),
-        }
-    }
-
-    fn task_done(&mut self, result: Result<TokenTaskDone, TaskFault>) {
-        let lost = result.as_ref().err().is_some_and(TaskFault::is_lost);
-        let result = result.map_err(|fault| match fault {
-            TaskFault::Call(error) => self.agenda.unavailable(&error.to_string()),
-            TaskFault::Refused(why) => TokenTaskError::Refused(why),
-        });
-        let why = result.as_ref().err().map_or_else(String::new, ToString::to_string);
-        self.agenda.answer(result);
-        if lost {
-            self.apply(Event::Lost, &why);
-        }
-    }
-
-    /// Connected: a new generation begins. Nothing of the one before is left.
-    fn opened(&mut self, opened: Opened) {
-        if !matches!(self.state, State::Opening | State::Exhausted) {
-            return;
-        }
-        let Opened { token, facts, canary } = opened;
-        let generation = self.front.generation() + 1;
-        self.front.set_generation(generation);
-        self.front.set_facts(facts);
-        self.limit = token.max_sessions();
-        let most = self.limit.map_or(u32::MAX, |limit| limit.saturating_sub(1).max(1));
-        let wanted = self.settings.sessions.map_or(SESSIONS.min(most), u32::from);
-        self.roster = Roster::new(wanted, self.settings.timeouts.open);
-        self.clocks.refill = Instant::now();
-        let crew = Crew { generation, token, canary, front: Arc::clone(&self.front), reports: self.reports.clone() };
-        let room = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_mul(QUEUED);
-        let (queue, jobs) = bounded(room);
-        self.connection = Some(Connection { crew: Arc::new(crew), jobs, queue: Some(queue) });
-        self.apply(Event::Opened, "connected");
-    }
-
-    fn not_opened(&mut self, faults: Vec<Pkcs11Fault>) {
-        let refused = faults.iter().any(|fault| matches!(fault.problem, Problem::PinRefused { .. } | Problem::PinRefusedBefore { .. }));
-        let why = faults.iter().map(|fault| fault.problem.to_string()).collect::<Vec<_>>().join("; ");
-        let event = if refused { Event::PinRefused } else { Event::OpenFailed };
-        if faults.iter().any(Pkcs11Fault::is_configuration)
-            && let Some(verdict) = self.verdict.take()
-        {
-            // Start-up ends here: nobody is going to use this partition.
-            let _ = verdict.send(Err(faults));
-            self.apply(Event::Stop, &why);
-            return;
-        }
-        self.apply(event, &why);
-    }
-
-    fn left(&mut self, number: u64, why: Option<CallError>) {
-        if !self.roster.left(number) {
-            return;
-        }
-        self.count_sessions();
-        if self.connection.is_none() {
-            return;
-        }
-        match why {
-            None => {}
-            Some(error) if matches!(error.class, Class::Login | Class::Token) => return self.apply(Event::Lost, &error.to_string()),
-            // `CKR_SESSION_COUNT` above all: it goes on with fewer.
-            Some(error) => {
-                self.clocks.refill = Instant::now() + REFILL;
-                let sessions = self.roster.sessions();
-                if sessions == 0 {
-                    return self.apply(Event::Unseated, &format!("no session beside the one that keeps the login: {error}"));
-                }
-                if self.short.replace(sessions) != Some(sessions) {
-                    let (partition, wanted) = (&*self.front.name, self.roster.wanted());
-                    warn!(partition, generation = self.front.generation(), sessions, wanted, reason = %error, "fewer sessions than asked for");
-                }
-            }
-        }
-        self.staff();
     }
 
     /// Goes to the next state and does what it asks for.
@@ -537,10 +416,7 @@ const STABLE: Duration = Duration::from_secs(10);
 const PIN_POLL: Duration = Duration::from_secs(2);
 
 /// How often missing sessions are tried to be opened.
-const REFILL: Duration = Duration::from_secs(60);
-
-/// Jobs that may wait, for each session (design section 4).
-const QUEUED: usize = 4;
+pub(super) const REFILL: Duration = Duration::from_secs(60);
 
 /// Sessions that may be given up, for each one asked for (design section 5).
 const LEAKS: u32 = 2;

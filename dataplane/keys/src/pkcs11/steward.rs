@@ -11,7 +11,6 @@ use cryptoki_sys::CKR_TOKEN_WRITE_PROTECTED;
 use super::{
     fault::{CallError, Class},
     gate::Gate,
-    handles::KeyName,
     objects::{FindError, GenerateError},
     preflight::{self, Connected},
     probe::Canary,
@@ -93,11 +92,9 @@ impl Steward {
 
     fn connect(&self, settings: &PartitionSettings, state_dir: &Path) -> Result<(Session, Arc<Canary>, Opened), Vec<Pkcs11Fault>> {
         let Connected { token, anchor, facts, .. } = preflight::connect(settings, state_dir, Arc::clone(&self.gate))?;
-        preflight::check_health_key(settings, &anchor).map_err(|fault| vec![fault])?;
-        let name = KeyName { cka_id: Box::default(), label: settings.health_key.clone() };
-        let unreachable = |why: String| vec![Pkcs11Fault::new(&settings.name, Problem::Unreachable { why })];
-        let health = anchor.find(&name).map_err(|error| unreachable(error.to_string()))?;
-        let canary = Arc::new(Canary::plant(&anchor, health.handle).map_err(|error| unreachable(error.to_string()))?);
+        let health = preflight::check_health_key(settings, &anchor).map_err(|fault| vec![fault])?;
+        let unreachable = |error: CallError| vec![Pkcs11Fault::new(&settings.name, Problem::Unreachable { why: error.to_string() })];
+        let canary = Arc::new(Canary::plant(&anchor, health.handle).map_err(unreachable)?);
         let opened = Opened { token: Arc::new(token), facts, canary: Arc::clone(&canary) };
         Ok((anchor, canary, opened))
     }
