@@ -176,3 +176,78 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Instant};
+
+    use super::*;
+    use crate::config::Config;
+
+    const SESSION: u64 = 1 << 32 | 1;
+
+    fn partition(more: &str) -> Partition {
+        let text = format!("[[partition]]\nlabel = 'a'\npin = '1'\n{more}\n[[partition.key]]\nid = '01'\nlabel = 'k'");
+        let config = Config::parse(Path::new("sim.toml"), &text).unwrap().partitions.remove(0);
+        let partition = Partition::open(config, 0, None).unwrap();
+        assert_eq!(partition.open_session(CKF_SERIAL_SESSION), Ok(SESSION));
+        partition.log_in(SESSION, CKU_USER, b"1").unwrap();
+        partition
+    }
+
+    fn key(partition: &Partition) -> u64 {
+        partition.search(SESSION, &[]).unwrap();
+        let found = partition.found(SESSION, 9).unwrap();
+        partition.end_search(SESSION).unwrap();
+        found[0]
+    }
+
+    fn gcm<'a>(iv: Option<&'a [u8]>) -> Result<GcmParams<'a>, Rv> {
+        Ok(GcmParams { iv, iv_bits: iv.map_or(0, |iv| iv.len() as CK_ULONG * 8), aad: b"aad", tag_bits: 128 })
+    }
+
+    #[test]
+    fn asking_for_the_length_or_having_too_little_room_keeps_the_operation() {
+        let partition = partition("");
+        let key = key(&partition);
+        assert!(matches!(partition.encrypt(SESSION, b"x", Room::Asks), Err(e) if e == rv(CKR_OPERATION_NOT_INITIALIZED)));
+        partition.encrypt_init(SESSION, gcm(Some(&[1; 12])), key).unwrap();
+        assert_eq!(partition.encrypt_init(SESSION, gcm(Some(&[1; 12])), key), fail(CKR_OPERATION_ACTIVE));
+        assert!(matches!(partition.encrypt(SESSION, b"secret", Room::Asks), Ok(Answer::Needs(22))));
+        assert!(matches!(partition.encrypt(SESSION, b"secret", Room::Bytes(21)), Ok(Answer::TooSmall(22))));
+        let Ok(Answer::Done(sealed)) = partition.encrypt(SESSION, b"secret", Room::Bytes(22)) else { panic!("not done") };
+        assert!(matches!(partition.encrypt(SESSION, b"x", Room::Asks), Err(e) if e == rv(CKR_OPERATION_NOT_INITIALIZED)));
+        partition.decrypt_init(SESSION, gcm(Some(&[1; 12])), key).unwrap();
+        assert_eq!(partition.decrypt_init(SESSION, gcm(Some(&[1; 12])), key), fail(CKR_OPERATION_ACTIVE));
+        assert!(matches!(partition.decrypt(SESSION, &sealed, Room::Asks), Ok(Answer::Needs(6))));
+        assert!(matches!(partition.decrypt(SESSION, &sealed, Room::Bytes(5)), Ok(Answer::TooSmall(6))));
+        assert!(matches!(partition.decrypt(SESSION, &sealed, Room::Bytes(6)), Ok(Answer::Done(plain)) if plain == b"secret"));
+    }
+
+    #[test]
+    fn an_appended_iv_needs_none_from_the_caller_but_its_bits_to_decrypt() {
+        for (more, len) in [("iv = 'appended'", 16), ("iv = 'appended'\niv_len = 12", 12)] {
+            let partition = partition(more);
+            let key = key(&partition);
+            assert_eq!(partition.encrypt_init(SESSION, gcm(None), key), Ok(None));
+            let Ok(Answer::Done(sealed)) = partition.encrypt(SESSION, b"", Room::Bytes(99)) else { panic!("not done") };
+            let (sealed, iv) = sealed.split_at(TAG_LEN);
+            assert_eq!(iv.len(), len);
+            let bits_missing = gcm(Some(iv)).map(|params| GcmParams { iv_bits: 0, ..params });
+            assert_eq!(partition.decrypt_init(SESSION, bits_missing, key), fail(CKR_MECHANISM_PARAM_INVALID));
+            partition.decrypt_init(SESSION, gcm(Some(iv)), key).unwrap();
+            assert!(matches!(partition.decrypt(SESSION, sealed, Room::Bytes(0)), Ok(Answer::Done(plain)) if plain.is_empty()));
+        }
+    }
+
+    #[test]
+    fn the_latency_is_paid_by_each_call_that_travels() {
+        let partition = partition("latency_us = 20000\njitter_us = 10\ninit_latency_us = 5000");
+        let key = key(&partition);
+        let start = Instant::now();
+        partition.encrypt_init(SESSION, gcm(Some(&[1; 12])), key).unwrap();
+        let init = start.elapsed().as_millis();
+        assert!(matches!(partition.encrypt(SESSION, b"x", Room::Asks), Ok(Answer::Needs(17))));
+        assert!(init >= 5 && start.elapsed().as_millis() >= 25);
+    }
+}

@@ -470,3 +470,62 @@ unsafe fn give<T: Copy>(from: &[T], out: *mut T, count: *mut CK_ULONG) -> Result
 
 /// More items than a sane call has; a length past it is a caller's mistake, and no slice may be that long.
 const MOST: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::null_mut;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_counted_then_given_and_never_past_its_room() {
+        let mut count = 0;
+        let mut out = [0_u64; 2];
+        // SAFETY: pointers to locals, with their lengths.
+        unsafe {
+            assert_eq!((give(&[7_u64, 8], null_mut(), &mut count), count), (Ok(()), 2));
+            count = 1;
+            assert_eq!((give(&[7_u64, 8], out.as_mut_ptr(), &mut count), count), (fail(CKR_BUFFER_TOO_SMALL), 2));
+            assert_eq!(out, [0, 0]);
+            assert_eq!((give(&[7_u64, 8], out.as_mut_ptr(), &mut count), out), (Ok(()), [7, 8]));
+            assert_eq!(give(&[7_u64], out.as_mut_ptr(), null_mut()), fail(CKR_ARGUMENTS_BAD));
+        }
+    }
+
+    #[test]
+    fn a_null_pointer_is_nothing_or_a_bad_argument() {
+        // SAFETY: null pointers, which are looked at and not followed.
+        unsafe {
+            assert_eq!(items::<u8>(null_mut(), 0), Ok(&[][..]));
+            assert_eq!(items::<u8>(null_mut(), 1), fail(CKR_ARGUMENTS_BAD));
+            assert!(place::<u64>(null_mut()).is_err() && gcm(null_mut()).is_err() && room(null_mut(), null_mut()).is_err());
+            assert_eq!(C_GetFunctionList(null_mut()), CKR_ARGUMENTS_BAD);
+        }
+    }
+
+    #[test]
+    fn gcm_parameters_are_taken_as_the_header_has_them_and_without_an_iv() {
+        let mut params = CK_GCM_PARAMS { pIv: null_mut(), ulIvLen: 12, ulIvBits: 96, pAAD: null_mut(), ulAADLen: 0, ulTagBits: 128 };
+        let mut mechanism = CK_MECHANISM { mechanism: CKM_AES_GCM, pParameter: (&raw mut params).cast(), ulParameterLen: 48 };
+        // SAFETY: pointers to locals.
+        unsafe {
+            let read = gcm(&mechanism).and_then(|params| gcm_params(params)).unwrap();
+            assert_eq!((read.iv, read.iv_bits, read.aad, read.tag_bits), (None, 96, &[][..], 128));
+            mechanism.ulParameterLen = 40;
+            assert_eq!(gcm(&mechanism).err(), Some(rv(CKR_MECHANISM_PARAM_INVALID)));
+            mechanism.mechanism = CKM_AES_CBC;
+            assert_eq!(gcm(&mechanism).err(), Some(rv(CKR_MECHANISM_INVALID)));
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_failed_function() {
+        assert_eq!(guard(|| panic!("on purpose")), CKR_FUNCTION_FAILED);
+    }
+
+    #[test]
+    fn an_uninitialized_module_says_so() {
+        assert_eq!(close_session(1 << 32 | 1), CKR_CRYPTOKI_NOT_INITIALIZED);
+        assert_eq!(finalize(null_mut()), CKR_CRYPTOKI_NOT_INITIALIZED);
+    }
+}

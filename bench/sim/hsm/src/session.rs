@@ -1,15 +1,18 @@
 //! The sessions of one partition: their handles, their limit, who is logged in, and the operation each is in the middle of.
 //!
-//! Holds: looking a session up takes one lock of a sharded map for a moment; a session's own lock is never held while a call sleeps;
-//! the login ends with the last session.
+//! Holds: looking a session up takes no lock, so that hundreds of busy sessions can't keep one from being opened; a session's own lock
+//! is never held while a call sleeps; the login ends with the last session.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
+use arc_swap::ArcSwap;
 use cryptoki_sys::*;
-use dashmap::DashMap;
 
 use crate::{
     key::SecretKey,
@@ -19,13 +22,16 @@ use crate::{
 /// All sessions of one partition.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    open: DashMap<u64, Arc<Session>>,
+    /// Replaced whole, by who holds the door.
+    open: ArcSwap<Open>,
     /// The next number. Held while sessions come and go, so that the limit and the login are exact.
     door: Mutex<u64>,
     logged_in: AtomicBool,
     limit: usize,
     opened: AtomicU64,
 }
+
+type Open = BTreeMap<u64, Arc<Session>>;
 
 /// One session.
 #[derive(Debug)]
@@ -56,34 +62,39 @@ pub(crate) struct Operation {
 impl Sessions {
     /// No session yet, and at most `limit` at once (0: any number).
     pub(crate) fn new(limit: usize) -> Self {
-        Self { open: DashMap::new(), door: Mutex::new(FIRST), logged_in: AtomicBool::new(false), limit, opened: AtomicU64::new(0) }
+        Self { open: ArcSwap::default(), door: Mutex::new(FIRST), logged_in: AtomicBool::new(false), limit, opened: AtomicU64::new(0) }
     }
 
     /// Opens a session, and gives its number.
     pub(crate) fn open(&self, read_write: bool) -> Result<u64, Rv> {
         let mut next = self.door();
-        if self.limit != 0 && self.open.len() >= self.limit {
+        if self.limit != 0 && self.count() >= self.limit {
             return fail(CKR_SESSION_COUNT);
         }
         let number = *next;
         *next += 1;
         let session = Session { number, read_write, alive: AtomicBool::new(true), operations: Mutex::default() };
-        self.open.insert(number, Arc::new(session));
+        let mut open = Open::clone(&self.open.load());
+        open.insert(number, Arc::new(session));
+        self.open.store(Arc::new(open));
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(number)
     }
 
     /// The session with that number.
     pub(crate) fn session(&self, number: u64) -> Result<Arc<Session>, Rv> {
-        self.open.get(&number).map(|session| Arc::clone(&session)).ok_or(rv(CKR_SESSION_HANDLE_INVALID))
+        self.open.load().get(&number).map(Arc::clone).ok_or(rv(CKR_SESSION_HANDLE_INVALID))
     }
 
     /// Closes one session.
     pub(crate) fn close(&self, number: u64) -> Result<(), Rv> {
         let door = self.door();
-        let (_, session) = self.open.remove(&number).ok_or(rv(CKR_SESSION_HANDLE_INVALID))?;
+        let mut open = Open::clone(&self.open.load());
+        let session = open.remove(&number).ok_or(rv(CKR_SESSION_HANDLE_INVALID))?;
         session.alive.store(false, Ordering::Release);
-        if self.open.is_empty() {
+        let last = open.is_empty();
+        self.open.store(Arc::new(open));
+        if last {
             self.logged_in.store(false, Ordering::Release);
         }
         drop(door);
@@ -93,8 +104,8 @@ impl Sessions {
     /// Closes every session. With `reuse`, later ones get the numbers of these.
     pub(crate) fn close_all(&self, reuse: bool) {
         let mut next = self.door();
-        self.open.iter().for_each(|session| session.alive.store(false, Ordering::Release));
-        self.open.clear();
+        let closed = self.open.swap(Arc::default());
+        closed.values().for_each(|session| session.alive.store(false, Ordering::Release));
         self.logged_in.store(false, Ordering::Release);
         if reuse {
             *next = FIRST;
@@ -103,12 +114,12 @@ impl Sessions {
 
     /// How many are open.
     pub(crate) fn count(&self) -> usize {
-        self.open.len()
+        self.open.load().len()
     }
 
     /// How many of them may write.
     pub(crate) fn count_read_write(&self) -> usize {
-        self.open.iter().filter(|session| session.read_write).count()
+        self.open.load().values().filter(|session| session.read_write).count()
     }
 
     /// How many were ever opened.
