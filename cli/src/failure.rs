@@ -17,6 +17,11 @@ impl Failure {
         Self::new(chain(&error))
     }
 
+    /// Several errors, a line each.
+    pub(crate) fn from_errors<'e, E: Error + 'e>(errors: impl IntoIterator<Item = &'e E>) -> Self {
+        Self::new(errors.into_iter().map(|error| chain(error)).collect::<Vec<_>>().join("\n"))
+    }
+
     /// A file that could not be read, written, or made.
     pub(crate) fn file(what: &str, file: &Path, cause: &io::Error) -> Self {
         Self::new(format!("cannot {what} {}: {cause}", file.display()))

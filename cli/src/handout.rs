@@ -19,6 +19,18 @@ pub(crate) struct Handout {
     pub(crate) api: Option<Api>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ops: Option<Ops>,
+    /// Demo key stores on PKCS#11 tokens, one for each group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) partitions: Vec<PartitionDemo>,
+}
+
+/// A group of PKCS#11 partitions, and a key store on it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct PartitionDemo {
+    pub(crate) group: String,
+    /// Labels of the group's tokens.
+    pub(crate) labels: Vec<String>,
+    pub(crate) xks: Xks,
 }
 
 /// A key store and how to reach it: what `holdfast conformance --target` takes.
@@ -119,6 +131,9 @@ impl Block<'_> {
         if let Some(ops) = &self.handout.ops {
             row("ops", &ops.url);
         }
+        for demo in &self.handout.partitions {
+            row(&format!("group {}", demo.group), &format!("{} (key {}, token {})", demo.xks.prefix, demo.xks.key_id, demo.labels.join(", ")));
+        }
         row("key seal", &format!("{}  losing it loses every local key", self.key_seal.display()));
         row("control seal", &format!("{}  losing it loses every credential's secret", self.control_seal.display()));
         row("for programs", &self.file.display().to_string());
@@ -153,7 +168,7 @@ mod tests {
             region: "us-east-1".into(),
             ca: "/it's/ca.crt".into(),
         };
-        Handout { xks, api: None, ops: None }
+        Handout { xks, api: None, ops: None, partitions: Vec::new() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod controlplane;
 pub(crate) mod dataplane;
+mod pkcs11;
 mod reader;
 
 use crate::logging::{Format, LEVELS, LogSettings};

@@ -1,0 +1,120 @@
+//! Partitions and their keys, for people and for programs.
+
+use std::{fmt::Write as _, path::Path};
+
+use holdfast_keys::pkcs11::{
+    admin::TokenAdmin,
+    settings::PartitionSettings,
+    status::{KeyAttributes, TokenFacts},
+};
+use serde::Serialize;
+
+use crate::failure::{Failure, chain};
+
+/// A partition, as a login found it.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    name: String,
+    group: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenFacts>,
+    faults: Vec<String>,
+}
+
+/// A key.
+#[derive(Serialize)]
+pub(super) struct Key {
+    partition: String,
+    label: String,
+    /// `CKA_ID`, in hexadecimal.
+    id: String,
+    key_type: String,
+    bits: Option<u32>,
+    attributes: std::collections::BTreeMap<String, bool>,
+}
+
+impl Listed {
+    pub(super) fn of(partition: &PartitionSettings, state_dir: &Path) -> Self {
+        let (token, faults) = match TokenAdmin::open(partition, state_dir) {
+            Ok(admin) => (Some(admin.facts()), Vec::new()),
+            Err(faults) => (None, faults.iter().map(|fault| chain(fault)).collect()),
+        };
+        Self { name: partition.name.clone(), group: partition.group.clone(), token, faults }
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+impl Key {
+    pub(super) fn of(partition: &str, key: &KeyAttributes) -> Self {
+        Self {
+            partition: partition.into(),
+            label: key.label.clone(),
+            id: hex(&key.cka_id),
+            key_type: key.key_type.clone(),
+            bits: key.bits,
+            attributes: key.attributes.iter().cloned().collect(),
+        }
+    }
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(Failure::from_error)
+}
+
+pub(super) fn partitions(all: &[Listed]) -> String {
+    let mut rows = vec![["PARTITION", "GROUP", "TOKEN", "SERIAL", "MODEL", "FIRMWARE", "ID"].map(ToOwned::to_owned)];
+    rows.extend(all.iter().map(|one| {
+        let fact = |of: fn(&TokenFacts) -> String| one.token.as_ref().map_or_else(|| "-".to_owned(), of);
+        [
+            one.name.clone(),
+            one.group.clone(),
+            fact(|token| token.label.clone()),
+            fact(|token| token.serial.clone()),
+            fact(|token| format!("{} {}", token.manufacturer, token.model)),
+            fact(|token| token.firmware.clone()),
+            fact(|token| token.id.to_string()),
+        ]
+    }));
+    let mut text = table(&rows);
+    for fault in all.iter().flat_map(|one| &one.faults) {
+        let _ = write!(text, "\n{fault}");
+    }
+    text
+}
+
+pub(super) fn keys(all: &[Key]) -> String {
+    let mut rows = vec![["PARTITION", "LABEL", "ID", "TYPE", "BITS", "ATTRIBUTES"].map(ToOwned::to_owned)];
+    rows.extend(all.iter().map(|key| {
+        let set = key.attributes.iter().filter(|(_, set)| **set).map(|(name, _)| name.trim_start_matches("CKA_").to_lowercase());
+        [
+            key.partition.clone(),
+            key.label.clone(),
+            key.id.clone(),
+            key.key_type.clone(),
+            key.bits.map_or_else(|| "-".to_owned(), |bits| bits.to_string()),
+            set.collect::<Vec<_>>().join(" "),
+        ]
+    }));
+    table(&rows)
+}
+
+/// Columns as wide as what is in them.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
