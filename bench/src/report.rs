@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::{CreationError, Histogram};
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ pub struct LoadReport {
     /// Requests of an open loop that were due and never sent, since no connection was free in time. The time
     /// they had waited is among the latencies, as the least that it could have become.
     pub unsent: u64,
+    /// The longest time between two answers of status 200, one after the other.
+    pub longest_pause: Duration,
+    last_answer: Option<Instant>,
     /// An empty histogram, for those below to start as.
     blank: Histogram<u64>,
     latencies: BTreeMap<Operation, Histogram<u64>>,
@@ -64,6 +67,8 @@ impl LoadReport {
         Ok(Self {
             elapsed: Duration::ZERO,
             unsent: 0,
+            longest_pause: Duration::ZERO,
+            last_answer: None,
             blank: Histogram::new_with_bounds(LOWEST, HIGHEST, 3)?,
             latencies: BTreeMap::new(),
             handshakes: None,
@@ -144,6 +149,7 @@ impl LoadReport {
             "failed": self.failed(),
             "wrong": self.wrong(),
             "unsent": self.unsent,
+            "longest_pause_us": micros(nanos(self.longest_pause)),
             "operations": operations.collect::<serde_json::Map<_, _>>(),
             "handshake_us": self.handshakes.as_ref().map(quantiles),
             "failures": failures.collect::<Vec<_>>(),
@@ -154,6 +160,10 @@ impl LoadReport {
         let latencies = self.latencies.entry(operation);
         let histogram = latencies.or_insert_with(|| self.blank.clone());
         histogram.saturating_record(nanos(latency));
+        let now = Instant::now();
+        if let Some(last) = self.last_answer.replace(now) {
+            self.longest_pause = self.longest_pause.max(now - last);
+        }
     }
 
     pub(crate) fn record_handshake(&mut self, time: Duration) {
