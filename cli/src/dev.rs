@@ -2,6 +2,8 @@
 //!
 //! Each step of a first start finds out by itself whether it has been done, so that an interrupted one goes on where it stopped.
 
+mod partitions;
+
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
 
 use clap::Args;
@@ -11,7 +13,7 @@ use holdfast_controlplane::{
 };
 use holdfast_dataplane::{
     DataPlane,
-    settings::{CertificateFiles, ListenerSettings, Settings, SyncSettings},
+    settings::{CertificateFiles, KeySeal, ListenerSettings, Settings, SyncSettings},
 };
 
 use crate::{
@@ -19,7 +21,9 @@ use crate::{
     failure::Failure,
     handout::{Api, Block, Handout, Ops, Xks, local_url},
     logging::{self, Format, LogSettings},
-    node, output, runtime,
+    node, output,
+    partition_spec::{FORM, PartitionSpec},
+    runtime,
     signals::StopSignals,
 };
 
@@ -48,6 +52,9 @@ pub(crate) struct DevArgs {
     /// Requests per second that the demo key store answers; `off`: no limit
     #[arg(long, value_name = "N|off", default_value = "off")]
     xks_quota: Quota,
+    /// A PKCS#11 token with a demo key store; repeatable
+    #[arg(long, value_name = "SPEC", long_help = format!("A PKCS#11 token with a demo key store of its own, or one for its group; repeatable: {FORM}"))]
+    partition: Vec<PartitionSpec>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
@@ -64,8 +71,9 @@ pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let data_runtime = runtime()?;
     let start = Start { dir: DataDir::open(&args.data_dir)?, args };
     let first = start.make_what_is_missing()?;
+    let groups = start.partitions().prepare()?;
     let control = control_runtime.block_on(ControlPlane::start(start.control_plane())).map_err(Failure::from_error)?;
-    let served = data_runtime.block_on(start.serve(first, &control));
+    let served = data_runtime.block_on(start.serve(first, &groups, &control));
     control_runtime.block_on(control.drain());
     served.map(|()| ExitCode::SUCCESS)
 }
@@ -105,13 +113,18 @@ impl Start {
         ControlSettings::new(self.dir.control_plane(), self.args.api_listen, self.args.sync_listen)
     }
 
-    fn data_plane(&self, sync: SocketAddr) -> Settings {
+    fn partitions(&self) -> Partitions<'_> {
+        Partitions::new(&self.args.partition, &self.dir.node().join("state"))
+    }
+
+    fn data_plane(&self, sync: SocketAddr) -> Result<Settings, Failure> {
         let node = self.dir.node();
         let certificate = CertificateFiles { chain: node.join("xks.crt"), key: node.join("xks.key") };
         let mut settings = Settings::new(node.join("state"));
         settings.listeners = vec![ListenerSettings::new(self.args.xks_listen, vec![certificate])];
         settings.ops = Some(self.args.ops_listen);
-        settings.key_seals = vec![node.join("key-seal").into()];
+        settings.key_seals = vec![KeySeal::File(node.join("key-seal"))];
+        settings.pkcs11 = self.partitions().settings()?;
         settings.audit_dir = Some(node.join("audit"));
         settings.sync = Some(SyncSettings {
             endpoint: self.sync_endpoint(sync),
@@ -120,15 +133,15 @@ impl Start {
             key: node.join("node.key"),
             ca: node.join("ca.crt"),
         });
-        settings
+        Ok(settings)
     }
 
     /// Serves until a signal, then drains.
-    async fn serve(&self, first: Option<InitReport>, control: &ControlPlane) -> Result<(), Failure> {
+    async fn serve(&self, first: Option<InitReport>, groups: &[DemoGroup], control: &ControlPlane) -> Result<(), Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
-        let data = DataPlane::start(self.data_plane(control.sync_addr())).await.map_err(Failure::from_error)?;
+        let data = DataPlane::start(self.data_plane(control.sync_addr())?).await.map_err(Failure::from_error)?;
         let handed_out = tokio::select! {
-            handed_out = self.hand_out(first, control, &data) => handed_out,
+            handed_out = self.hand_out(first, groups, (control, &data)) => handed_out,
             () = signals.next() => {
                 data.drain(signals.next()).await;
                 return Ok(());

@@ -12,6 +12,8 @@ mod handout;
 mod logging;
 mod node;
 mod output;
+mod partition;
+mod partition_spec;
 mod signals;
 
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ enum Command {
     Controlplane(controlplane::ControlPlaneArgs),
     Dataplane(dataplane::DataPlaneArgs),
     Node(node::NodeArgs),
+    Partition(partition::PartitionArgs),
     Conformance(conformance::ConformanceArgs),
 }
 
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Controlplane(args) => controlplane::run(args),
         Command::Dataplane(args) => dataplane::run(&args),
         Command::Node(args) => node::run(args),
+        Command::Partition(args) => partition::run(args),
         Command::Conformance(args) => conformance::run(args),
     };
     match outcome {

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("holdfast-conformance", &[]),
     ("holdfast-bench", &[]),
     ("holdfast-sim-hsm", &[]),
-    ("holdfast", &["holdfast-conformance", "holdfast-controlplane", "holdfast-dataplane", "holdfast-proto"]),
+    ("holdfast", &["holdfast-conformance", "holdfast-controlplane", "holdfast-dataplane", "holdfast-keys", "holdfast-proto"]),
 ];
 
 /// Crates with `unsafe` in their one file for it: the workspace's lints written out, with `unsafe_code` denied where that forbids it.

@@ -1,9 +1,12 @@
 //! `dataplane.toml` → the data plane's settings.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use holdfast_dataplane::settings::{
-    CertificateFiles, ClientCertificates, ListenerSettings, MAX_CONNECTIONS, PER_PEER, Settings, SyncSettings,
+    CertificateFiles, ClientCertificates, KeySeal, ListenerSettings, MAX_CONNECTIONS, PER_PEER, Settings, SyncSettings,
 };
 
 use super::{ConfigError, Section, Source};
@@ -41,12 +44,8 @@ fn config(root: &Section<'_>) -> Option<DataPlaneConfig> {
     let sync_section = root.section("sync");
     let sync = if sync_section.is_there() { sync(&sync_section) } else { None };
 
-    let keys = root.section("keys");
-    let key_seals = keys.required("seals", Section::paths);
-    if key_seals.as_ref().is_some_and(Vec::is_empty) {
-        keys.refuse("seals", "needs at least one file");
-    }
-    keys.finish();
+    let key_seals = key_seals(&root.section("keys"));
+    let partitions = super::pkcs11::partitions(root);
 
     let limits = root.section("limits");
     let max_connections = limits.number("connections", 1..=1_000_000);
@@ -64,12 +63,41 @@ fn config(root: &Section<'_>) -> Option<DataPlaneConfig> {
     settings.listeners = listeners.into_iter().collect::<Option<_>>()?;
     settings.ops = ops;
     settings.sync = sync;
-    settings.key_seals = key_seals?.into_iter().map(Into::into).collect();
+    settings.key_seals = key_seals?;
+    settings.pkcs11.partitions = partitions?;
+    settings.pkcs11.state_dir.clone_from(&settings.state_dir);
+    settings.pkcs11.keyhost = keyhost();
     settings.audit_dir = audit_dir;
     settings.drain_delay = Duration::from_secs(drain_delay);
     settings.max_connections = size(max_connections, MAX_CONNECTIONS);
     settings.per_peer = size(per_peer, PER_PEER);
     Some(DataPlaneConfig { settings, log })
+}
+
+/// Files that hold a seal, then files whose seal lies under a key on a partition.
+fn key_seals(keys: &Section<'_>) -> Option<Vec<KeySeal>> {
+    let plain = keys.paths("seals").unwrap_or_default().into_iter().map(KeySeal::File);
+    let sealed: Vec<_> = keys.sections("partition_seal").iter().map(partition_seal).collect();
+    if !keys.has("seals") && sealed.is_empty() {
+        keys.refuse("seals", "is missing");
+    } else if plain.len() + sealed.len() == 0 {
+        keys.refuse("seals", "needs at least one file");
+    }
+    keys.finish();
+    plain.map(Some).chain(sealed).collect()
+}
+
+fn partition_seal(section: &Section<'_>) -> Option<KeySeal> {
+    let file = section.required("file", Section::path);
+    let group = section.required("group", Section::text);
+    let label = section.required("label", Section::text);
+    section.finish();
+    Some(KeySeal::OnPartition { file: file?, group: group?, label: label? })
+}
+
+/// How partitions with a process of their own are run: by this very program.
+fn keyhost() -> Vec<PathBuf> {
+    std::env::current_exe().map_or_else(|_| Vec::new(), |program| vec![program, "keyhost".into()])
 }
 
 fn listener(section: &Section<'_>) -> Option<ListenerSettings> {

@@ -102,6 +102,11 @@ impl<'s> Section<'s> {
         self.table.is_some()
     }
 
+    /// Whether `key` is set, to whatever.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// The table `[key]` in this one; empty where it isn't there.
     pub(crate) fn section(&self, key: &'static str) -> Section<'s> {
         let item = self.item(key);
@@ -129,7 +134,7 @@ impl<'s> Section<'s> {
 
     /// Reads `key`, which must be there.
     pub(crate) fn required<T>(&self, key: &'static str, read: impl FnOnce(&Self, &'static str) -> Option<T>) -> Option<T> {
-        if self.table.is_some_and(|table| table.contains_key(key)) {
+        if self.has(key) {
             return read(self, key);
         }
         self.known.borrow_mut().insert(key);

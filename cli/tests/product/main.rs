@@ -9,6 +9,8 @@ mod dev;
 #[cfg(test)]
 mod gate;
 #[cfg(test)]
+mod hsm;
+#[cfg(test)]
 mod planes_apart;
 #[cfg(test)]
 mod process;

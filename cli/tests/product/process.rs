@@ -79,6 +79,11 @@ impl Holdfast {
         self.listening[name]
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM, SIGHUP or the like.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -149,7 +154,13 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 
 /// Runs `holdfast` with `args` to its end.
 pub(crate) fn run<S: AsRef<OsStr>>(args: &[S]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_holdfast")).args(args).stdin(Stdio::null()).output().unwrap();
+    run_with(args, &[])
+}
+
+/// Runs `holdfast` with `args` and more environment to its end.
+pub(crate) fn run_with<S: AsRef<OsStr>>(args: &[S], environment: &[(&str, &str)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let output = command.args(args).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap();
     Ended { status: output.status, stdout: String::from_utf8(output.stdout).unwrap(), stderr: String::from_utf8(output.stderr).unwrap() }
 }
 

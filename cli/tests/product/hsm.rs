@@ -1,0 +1,10 @@
+//! Keys on PKCS#11 tokens, through the real binary: SoftHSM, and the simulator for what SoftHSM can't be made to show.
+
+mod conformance;
+mod faults;
+mod groups;
+mod pins;
+mod rig;
+mod simulator;
+mod softhsm;
+mod take_over;

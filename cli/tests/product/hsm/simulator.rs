@@ -1,0 +1,76 @@
+//! The PKCS#11 simulator, for the faults that a real token can't be made to show.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A simulator's configuration. What runs on it needs [`Simulator::environment`].
+pub(crate) struct Simulator {
+    folder: TempDir,
+}
+
+impl Simulator {
+    /// With partitions of these labels, each with the same two keys, and `more` lines of configuration each.
+    pub(crate) fn new(labels: &[&str], more: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut text = format!("control = {:?}\n", folder.path().join("control"));
+        for label in labels {
+            text += &format!("\n[[partition]]\nlabel = {label:?}\nserial = \"serial-{label}\"\npin = \"{PIN}\"\n{more}\n");
+            for (key, id, byte) in [("holdfast-health", "01", "11"), ("holdfast-demo", "02", "22"), ("another", "03", "33")] {
+                text += &format!("[[partition.key]]\nid = {id:?}\nlabel = {key:?}\nvalue = {:?}\n", byte.repeat(32));
+            }
+        }
+        fs::write(folder.path().join("sim.toml"), text).unwrap();
+        fs::write(folder.path().join("pin"), format!("{PIN}\n")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn environment(&self) -> (&'static str, String) {
+        ("HOLDFAST_SIM_HSM", self.folder.path().join("sim.toml").display().to_string())
+    }
+
+    /// `--partition` of a token, with more fields.
+    pub(crate) fn spec(&self, label: &str, more: &str) -> String {
+        format!("module={},token={label},pin-file={}{more}", module().display(), self.pin().display())
+    }
+
+    pub(crate) fn pin(&self) -> PathBuf {
+        self.folder.path().join("pin")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Has a partition show a fault; its answer.
+    pub(crate) fn fault(&self, partition: &str, mut command: Value) -> Value {
+        command["partition"] = json!(partition);
+        let mut control = UnixStream::connect(self.folder.path().join("control")).unwrap();
+        writeln!(control, "{command}").unwrap();
+        let mut line = String::new();
+        BufReader::new(control).read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["ok"], true, "{command}: {answer}");
+        answer
+    }
+
+    /// Ends all faults of a partition.
+    pub(crate) fn clear(&self, partition: &str) {
+        self.fault(partition, json!({ "fault": "clear" }));
+    }
+}
+
+/// Built beside the binary under test.
+fn module() -> PathBuf {
+    let module = Path::new(env!("CARGO_BIN_EXE_holdfast")).with_file_name("libholdfast_sim_hsm.so");
+    assert!(module.exists(), "no {}: `cargo build -p holdfast-sim-hsm` makes it, and `make test` does that first", module.display());
+    module
+}
+
+const PIN: &str = "1234";
