@@ -3,6 +3,7 @@
 //! Holds: the module's code runs in this process alone, which ends with the command; a PIN that was refused is not tried again.
 
 mod ensure;
+mod seal;
 mod show;
 
 use std::{
@@ -40,6 +41,7 @@ enum PartitionCommand {
     Keys(KeysArgs),
     Generate(GenerateArgs),
     RetryLogin(RetryLoginArgs),
+    Seal(seal::SealArgs),
     #[command(hide = true)]
     Ensure(ensure::EnsureArgs),
 }
@@ -117,6 +119,7 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
         PartitionCommand::Keys(args) => keys(&args),
         PartitionCommand::Generate(args) => generate(&args),
         PartitionCommand::RetryLogin(args) => retry_login(&args),
+        PartitionCommand::Seal(args) => seal::run(args),
         PartitionCommand::Ensure(args) => ensure::run(args),
     }
 }

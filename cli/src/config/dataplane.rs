@@ -96,7 +96,7 @@ fn partition_seal(section: &Section<'_>) -> Option<KeySeal> {
 }
 
 /// How partitions with a process of their own are run: by this very program.
-fn keyhost() -> Vec<PathBuf> {
+pub(crate) fn keyhost() -> Vec<PathBuf> {
     std::env::current_exe().map_or_else(|_| Vec::new(), |program| vec![program, "keyhost".into()])
 }
 

@@ -1,0 +1,68 @@
+//! `holdfast partition seal`: encrypts a key seal under an HSM's key, so that who has the file alone has nothing.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use holdfast_dataplane::seals::{SealingKey, seal_on_partition};
+use holdfast_keys::pkcs11::{Groups, settings::Pkcs11Settings};
+use holdfast_proto::seal::Seal;
+
+use super::{Described, Source};
+use crate::{failure::Failure, output, runtime};
+
+/// Encrypts a key seal under a key of a partition group
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example: holdfast partition seal --config dataplane.toml --key-seal key-seal --group payments --label holdfast-seal --out key-seal.sealed"
+)]
+pub(super) struct SealArgs {
+    /// The key seal file; keep a copy in a safe place, and take it off this machine afterwards
+    #[arg(long, value_name = "FILE")]
+    key_seal: PathBuf,
+    /// The group of partitions
+    #[arg(long)]
+    group: String,
+    /// Label of an AES-256 key there; `holdfast partition generate` makes one
+    #[arg(long)]
+    label: String,
+    /// Where to write the encrypted seal, for `[[keys.partition_seal]]`
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) fn run(args: SealArgs) -> Result<ExitCode, Failure> {
+    let Described { partitions, state_dir } = args.source.read()?;
+    let text = fs::read_to_string(&args.key_seal).map(zeroize::Zeroizing::new);
+    let text = text.map_err(|cause| Failure::file("read", &args.key_seal, &cause))?;
+    let seal = Seal::from_text(&text).map_err(Failure::from_error)?;
+    // Only its members: the others need not be in order.
+    let partitions: Vec<_> = partitions.into_iter().filter(|partition| partition.group == args.group).collect();
+    if partitions.is_empty() {
+        return Err(Failure::new(format!("no partition is of group {:?}", args.group)));
+    }
+    let keyhost = crate::config::dataplane::keyhost();
+    let groups = Groups::start(Pkcs11Settings { partitions, state_dir, keyhost }).map_err(|faults| Failure::from_errors(&faults))?;
+    let key = SealingKey { group: args.group, label: args.label };
+    let sealed = runtime()?.block_on(seal_on_partition(&groups, key, &seal, Instant::now() + PATIENCE));
+    groups.stop();
+    let sealed = sealed.map_err(Failure::from_error)?;
+    let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out).and_then(|mut file| {
+        file.write_all(sealed.to_text().as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|cause| Failure::file("write", &args.out, &cause))?;
+    output::line(&format!("{} opens only where that key is. Start the data plane with it once before you take {} away.", args.out.display(), args.key_seal.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// For one encryption.
+const PATIENCE: Duration = Duration::from_secs(10);
