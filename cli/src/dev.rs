@@ -2,13 +2,14 @@
 //!
 //! Each step of a first start finds out by itself whether it has been done, so that an interrupted one goes on where it stopped.
 
+mod hand_out;
 mod partitions;
 
-use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::Args;
 use holdfast_controlplane::{
-    ControlPlane, DemoCredential, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll,
+    ControlPlane, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll,
     init, names::NodeName, store::sled::OpenError,
 };
 use holdfast_dataplane::{
@@ -16,12 +17,16 @@ use holdfast_dataplane::{
     settings::{CertificateFiles, KeySeal, ListenerSettings, Settings, SyncSettings},
 };
 
+use self::{
+    hand_out::Planes,
+    partitions::{DemoGroup, Partitions},
+};
 use crate::{
     data_dir::DataDir,
     failure::Failure,
-    handout::{Api, Block, Handout, Ops, Xks, local_url},
+    handout::local_url,
     logging::{self, Format, LogSettings},
-    node, output,
+    node,
     partition_spec::{FORM, PartitionSpec},
     runtime,
     signals::StopSignals,
@@ -141,7 +146,7 @@ impl Start {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
         let data = DataPlane::start(self.data_plane(control.sync_addr())?).await.map_err(Failure::from_error)?;
         let handed_out = tokio::select! {
-            handed_out = self.hand_out(first, groups, (control, &data)) => handed_out,
+            handed_out = self.hand_out(first, groups, Planes { control, data: &data }) => handed_out,
             () = signals.next() => {
                 data.drain(signals.next()).await;
                 return Ok(());
@@ -154,67 +159,8 @@ impl Start {
         handed_out
     }
 
-    /// Waits until the demo key serves, writes `dev.json` and prints the block.
-    async fn hand_out(&self, first: Option<InitReport>, control: &ControlPlane, data: &DataPlane) -> Result<(), Failure> {
-        if !control.demo_served(PATIENCE).await.map_err(Failure::from_error)? {
-            return Err(Failure::new(format!("the demo key did not serve within {} s; the log says why", PATIENCE.as_secs())));
-        }
-        control.set_demo_quota(self.args.xks_quota.0).await.map_err(Failure::from_error)?;
-        let file = self.dir.handout();
-        let known = Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))?;
-        let mut notes = Vec::new();
-        let (mut xks, password) = match (first, known) {
-            (Some(InitReport { admin_password, demo: Some(demo), .. }), _) => (Xks::from(demo), admin_password.expose().to_owned()),
-            (_, Some(Handout { xks, api: Some(api), .. })) => (xks, api.password),
-            (_, _) => {
-                notes.push("dev.json was gone: the demo key store has a new credential, and admin a new password.".to_owned());
-                let demo = control.demo_credential().await.map_err(Failure::from_error)?;
-                let password = control.reset_admin_password().await.map_err(Failure::from_error)?;
-                (Xks::from(demo), password.expose().to_owned())
-            }
-        };
-        if let Some(region) = self.args.region.as_ref().filter(|region| **region != xks.region) {
-            return Err(Failure::new(format!(
-                "--region {region}: the demo key store in this data directory is in {}; leave the flag out, or use another --data-dir",
-                xks.region
-            )));
-        }
-        let ca = self.dir.control_plane().join("ca.crt");
-        xks.port = data.xks_addrs().first().map_or(0, SocketAddr::port);
-        xks.ca.clone_from(&ca);
-        let api = Api { url: local_url("https", HOST, control.api_addr()), username: "admin".into(), password, ca };
-        let ops = data.ops_addr().map(|addr| Ops { url: format!("http://{addr}") });
-        let handout = Handout { xks, api: Some(api), ops };
-        handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
-        let block = Block {
-            handout: &handout,
-            file: &file,
-            key_seal: &self.dir.node().join("key-seal"),
-            control_seal: &self.dir.control_plane().join("control-seal"),
-            notes: &notes,
-        };
-        output::line(&block.text());
-        Ok(())
-    }
-
     fn sync_endpoint(&self, at: SocketAddr) -> String {
         local_url("https", HOST, at)
-    }
-}
-
-impl From<DemoCredential> for Xks {
-    /// The port and the CA's file are the caller's to fill in.
-    fn from(demo: DemoCredential) -> Self {
-        Self {
-            host: HOST.into(),
-            port: 0,
-            prefix: demo.uri_path.to_string(),
-            access_key_id: demo.access_key_id.to_string(),
-            secret_access_key: demo.secret.expose().to_owned(),
-            key_id: demo.external_id.to_string(),
-            region: demo.region,
-            ca: PathBuf::new(),
-        }
     }
 }
 
@@ -241,5 +187,3 @@ impl std::fmt::Display for Quota {
 /// A name in the certificates that `init` and `enroll` make.
 const HOST: &str = "localhost";
 const DEFAULT_REGION: &str = "us-east-1";
-/// Making two keys and pushing them takes milliseconds; a machine that swaps may take its time.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,133 @@
+//! What a start of `dev` gives to its user: waits until every demo serves, writes `dev.json` and prints the block.
+//!
+//! Holds: a secret that is in `dev.json` stays good; one that is lost is replaced by a new credential, and that is said.
+
+use std::{net::SocketAddr, time::Duration};
+
+use holdfast_controlplane::{ControlPlane, DemoCredential, DemoOptions, ExistingKey, InitReport, PartitionDemo as NewPartitionDemo};
+use holdfast_dataplane::DataPlane;
+
+use super::{
+    HOST, Start,
+    partitions::{DemoGroup, DemoKeys},
+};
+use crate::{
+    failure::Failure,
+    handout::{Api, Block, Handout, Ops, PartitionDemo, Xks, local_url},
+    output,
+    partition::EnsuredKey,
+};
+
+/// Both planes, started.
+#[derive(Clone, Copy)]
+pub(super) struct Planes<'p> {
+    pub(super) control: &'p ControlPlane,
+    pub(super) data: &'p DataPlane,
+}
+
+impl Start {
+    /// Hands everything out. `first` is what only a first start knows.
+    pub(super) async fn hand_out(&self, first: Option<InitReport>, groups: &[DemoGroup], planes: Planes<'_>) -> Result<(), Failure> {
+        let Planes { control, data } = planes;
+        if !control.demo_served(PATIENCE).await.map_err(Failure::from_error)? {
+            return Err(not_served("the demo key"));
+        }
+        let file = self.dir.handout();
+        let known = Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))?;
+        let before = known.as_ref().map(|known| known.partitions.clone()).unwrap_or_default();
+        let mut notes = Vec::new();
+        let (mut xks, password) = match (first, known) {
+            (Some(InitReport { admin_password, demo: Some(demo), .. }), _) => (Xks::from(demo), admin_password.expose().to_owned()),
+            (_, Some(Handout { xks, api: Some(api), .. })) => (xks, api.password),
+            (_, _) => {
+                notes.push("dev.json was gone: the demo key store has a new credential, and admin a new password.".to_owned());
+                let demo = control.demo_credential().await.map_err(Failure::from_error)?;
+                let password = control.reset_admin_password().await.map_err(Failure::from_error)?;
+                (Xks::from(demo), password.expose().to_owned())
+            }
+        };
+        if let Some(region) = self.args.region.as_ref().filter(|region| **region != xks.region) {
+            return Err(Failure::new(format!(
+                "--region {region}: the demo key store in this data directory is in {}; leave the flag out, or use another --data-dir",
+                xks.region
+            )));
+        }
+        let ca = self.dir.control_plane().join("ca.crt");
+        let port = data.xks_addrs().first().map_or(0, SocketAddr::port);
+        let mut partitions = Vec::with_capacity(groups.len());
+        for group in groups {
+            notes.extend(group.unreachable.iter().map(|why| format!("{why}; it is connected when it comes back")));
+            let known = before.iter().find(|known| known.group == group.name).map(|known| known.xks.clone());
+            let mut xks = self.partition_demo(control, (group, &xks.region), known).await?;
+            (xks.port, xks.ca) = (port, ca.clone());
+            partitions.push(PartitionDemo { group: group.name.clone(), labels: group.labels.clone(), xks });
+        }
+        control.set_demo_quota(self.args.xks_quota.0).await.map_err(Failure::from_error)?;
+        (xks.port, xks.ca) = (port, ca.clone());
+        let api = Api { url: local_url("https", HOST, control.api_addr()), username: "admin".into(), password, ca };
+        let ops = data.ops_addr().map(|addr| Ops { url: format!("http://{addr}") });
+        let handout = Handout { xks, api: Some(api), ops, partitions };
+        handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
+        let block = Block {
+            handout: &handout,
+            file: &file,
+            key_seal: &self.dir.node().join("key-seal"),
+            control_seal: &self.dir.control_plane().join("control-seal"),
+            notes: &notes,
+        };
+        output::line(&block.text());
+        Ok(())
+    }
+
+    /// The demo of a group: made where there is none, `known` where its secret is.
+    async fn partition_demo(&self, control: &ControlPlane, group: (&DemoGroup, &str), known: Option<Xks>) -> Result<Xks, Failure> {
+        let (group, region) = group;
+        // While a token is away its keys' names are not all known, and nothing can be made on it.
+        let all_there = group.unreachable.is_empty();
+        let made = match (&group.keys, &known) {
+            (Some(keys), _) if all_there || known.is_none() => {
+                let options = DemoOptions { region: region.into(), quota: self.args.xks_quota.0 };
+                control.make_partition_demo(new_demo(&group.name, keys)?, options, PATIENCE).await.map_err(Failure::from_error)?
+            }
+            (_, Some(_)) => None,
+            (_, None) => return Err(Failure::new(group.unreachable.join("\n"))),
+        };
+        let xks = match (made, known) {
+            (Some(made), _) => Xks::from(made),
+            (None, Some(known)) => return Ok(known),
+            (None, None) => Xks::from(control.partition_demo_credential(&group.name).await.map_err(Failure::from_error)?),
+        };
+        if !control.partition_demo_served(&group.name, PATIENCE).await.map_err(Failure::from_error)? {
+            return Err(not_served(&format!("the demo key of group {}", group.name)));
+        }
+        Ok(xks)
+    }
+}
+
+fn new_demo(group: &str, keys: &DemoKeys) -> Result<NewPartitionDemo, Failure> {
+    let key = |key: &EnsuredKey| ExistingKey::new(&key.cka_id, &key.label).map_err(Failure::from_error);
+    Ok(NewPartitionDemo { group: group.into(), health: key(&keys.health)?, key: key(&keys.demo)? })
+}
+
+fn not_served(what: &str) -> Failure {
+    Failure::new(format!("{what} did not serve within {} s; the log says why", PATIENCE.as_secs()))
+}
+
+impl From<DemoCredential> for Xks {
+    /// The port and the CA's file are the caller's to fill in.
+    fn from(demo: DemoCredential) -> Self {
+        Self {
+            host: HOST.into(),
+            port: 0,
+            prefix: demo.uri_path.to_string(),
+            access_key_id: demo.access_key_id.to_string(),
+            secret_access_key: demo.secret.expose().to_owned(),
+            key_id: demo.external_id.to_string(),
+            region: demo.region,
+            ca: std::path::PathBuf::new(),
+        }
+    }
+}
+
+/// Making two keys and pushing them takes milliseconds; a machine that swaps may take its time.
+const PATIENCE: Duration = Duration::from_secs(30);
