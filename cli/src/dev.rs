@@ -9,8 +9,8 @@ use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::Exit
 
 use clap::Args;
 use holdfast_controlplane::{
-    ControlPlane, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll,
-    init, names::NodeName, store::sled::OpenError,
+    ControlPlane, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll, init,
+    names::NodeName, store::sled::OpenError,
 };
 use holdfast_dataplane::{
     DataPlane,

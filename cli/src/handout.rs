@@ -132,7 +132,10 @@ impl Block<'_> {
             row("ops", &ops.url);
         }
         for demo in &self.handout.partitions {
-            row(&format!("group {}", demo.group), &format!("{} (key {}, token {})", demo.xks.prefix, demo.xks.key_id, demo.labels.join(", ")));
+            row(
+                &format!("group {}", demo.group),
+                &format!("{} (key {}, token {})", demo.xks.prefix, demo.xks.key_id, demo.labels.join(", ")),
+            );
         }
         row("key seal", &format!("{}  losing it loses every local key", self.key_seal.display()));
         row("control seal", &format!("{}  losing it loses every credential's secret", self.control_seal.display()));

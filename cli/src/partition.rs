@@ -150,7 +150,8 @@ fn keys(args: &KeysArgs) -> Result<ExitCode, Failure> {
 fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let described = args.source.read()?;
     let partition = described.named(args.name.as_deref())?;
-    let members: Vec<_> = described.partitions.iter().filter(|other| other.group == partition.group).map(|other| other.name.as_str()).collect();
+    let members: Vec<_> =
+        described.partitions.iter().filter(|other| other.group == partition.group).map(|other| other.name.as_str()).collect();
     if members.len() > 1 {
         return Err(Failure::new(format!(
             "group {:?} has {} partitions ({}), and a key made on one would be on one only: make it with the vendor's tools, and copy it to each",
@@ -160,7 +161,9 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         )));
     }
     let id = match &args.id {
-        Some(hex) => unhex(hex).filter(|id| !id.is_empty()).ok_or_else(|| Failure::new(format!("--id {hex}: must be hexadecimal digits, two a byte")))?,
+        Some(hex) => unhex(hex)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| Failure::new(format!("--id {hex}: must be hexadecimal digits, two a byte")))?,
         None => Uuid::new_v4().as_bytes().to_vec(),
     };
     let made = open(partition, &described.state_dir)?.generate(&id, &args.label, KeyUsage::BOTH).map_err(Failure::from_error)?;
@@ -207,9 +210,10 @@ impl Described {
         match (name, self.partitions.as_slice()) {
             (None, [only]) => Ok(only),
             (None, _) => Err(Failure::new(format!("say which partition: {}", names()))),
-            (Some(name), all) => {
-                all.iter().find(|one| one.name == name).ok_or_else(|| Failure::new(format!("no partition {name:?}; there are: {}", names())))
-            }
+            (Some(name), all) => all
+                .iter()
+                .find(|one| one.name == name)
+                .ok_or_else(|| Failure::new(format!("no partition {name:?}; there are: {}", names()))),
         }
     }
 }

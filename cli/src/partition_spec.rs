@@ -43,7 +43,10 @@ impl FromStr for PartitionSpec {
             Some("process") => Isolation::Process,
             Some(other) => return Err(format!("isolation={other}: must be none or process")),
         };
-        settings.sessions = fields.take("sessions").map(|n| n.parse::<NonZeroU32>().map_err(|_| format!("sessions={n}: must be a number from 1 on"))).transpose()?;
+        settings.sessions = fields
+            .take("sessions")
+            .map(|n| n.parse::<NonZeroU32>().map_err(|_| format!("sessions={n}: must be a number from 1 on")))
+            .transpose()?;
         settings.vendor = fields.take("vendor");
         if let Some(label) = fields.take("health-key") {
             settings.health_key = label;

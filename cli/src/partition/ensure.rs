@@ -122,7 +122,12 @@ fn ensured(args: &EnsureArgs) -> Ensured {
             },
             [] => keys.push(None),
             [one] => keys.push(Some(EnsuredKey { cka_id: one.cka_id.clone(), label: one.label.clone() })),
-            [_, _, ..] => return Ensured::Faults(vec![format!("partition {name}: {} keys are labelled {label:?}; rename or delete all but one", found.len())]),
+            [_, _, ..] => {
+                return Ensured::Faults(vec![format!(
+                    "partition {name}: {} keys are labelled {label:?}; rename or delete all but one",
+                    found.len()
+                )]);
+            }
         }
     }
     Ensured::Keys(keys)

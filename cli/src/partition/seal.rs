@@ -60,7 +60,11 @@ pub(super) fn run(args: SealArgs) -> Result<ExitCode, Failure> {
         file.sync_all()
     });
     written.map_err(|cause| Failure::file("write", &args.out, &cause))?;
-    output::line(&format!("{} opens only where that key is. Start the data plane with it once before you take {} away.", args.out.display(), args.key_seal.display()));
+    output::line(&format!(
+        "{} opens only where that key is. Start the data plane with it once before you take {} away.",
+        args.out.display(),
+        args.key_seal.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

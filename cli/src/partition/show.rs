@@ -36,7 +36,7 @@ pub(super) struct Key {
 impl Listed {
     pub(super) fn of(partition: &PartitionSettings, state_dir: &Path) -> Self {
         let (token, faults) = match TokenAdmin::open(partition, state_dir) {
-            Ok(admin) => (Some(admin.facts()), Vec::new()),
+            Ok(admin) => (Some(admin.facts().clone()), Vec::new()),
             Err(faults) => (None, faults.iter().map(|fault| chain(fault)).collect()),
         };
         Self { name: partition.name.clone(), group: partition.group.clone(), token, faults }

@@ -15,7 +15,11 @@ fn keys_on_softhsm_conform_in_this_process_and_in_one_of_their_own() {
     // The keys that were made at the first start are found at the second.
     let before = dev.group("plain");
     let dev = dev.restart();
-    assert_eq!(before, { let mut after = dev.group("plain"); after["xks"]["port"] = before["xks"]["port"].clone(); after });
+    assert_eq!(before, {
+        let mut after = dev.group("plain");
+        after["xks"]["port"] = before["xks"]["port"].clone();
+        after
+    });
 }
 
 #[test]

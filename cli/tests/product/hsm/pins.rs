@@ -18,7 +18,10 @@ fn a_wrong_pin_is_tried_once_over_restarts_until_it_changes_or_a_person_says_so(
     let (name, value) = hsm.environment();
     let environment = [(name, value.as_str())];
     let tries = |hsm: &Simulator| {
-        let listed = run_with(&["partition", "list", "--json", "--partition", &hsm.spec("other", ""), "--state-dir", &state.display().to_string()], &environment);
+        let listed = run_with(
+            &["partition", "list", "--json", "--partition", &hsm.spec("other", ""), "--state-dir", &state.display().to_string()],
+            &environment,
+        );
         drop(listed);
         hsm.wrong_pins("token")
     };
