@@ -268,3 +268,6 @@ fn live(keys: &Mutex<Vec<Weak<GroupKey>>>, keep: impl Fn(&GroupKey) -> bool) -> 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(super) mod stage;

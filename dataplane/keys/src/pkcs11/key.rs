@@ -257,11 +257,12 @@ impl GroupKey {
         self.holders.get(at).is_some_and(|holder| holder.front.is_up() && !excluded(holder))
     }
 
-    /// Why no member serves.
-    pub(super) fn nobody(&self, reference: Option<&Arc<Reference>>) -> KeyFault {
+    /// Why none of the members serves that were not `tried`.
+    pub(super) fn nobody(&self, reference: Option<&Arc<Reference>>, tried: &[usize]) -> KeyFault {
         let excluded = |at: usize, of: &Holder| reference.is_some_and(|by| by.trust(at, of.front.generation()) == Trust::Excluded);
+        let untried = self.holders.iter().enumerate().filter(|(at, holder)| !tried.contains(at) && !excluded(*at, holder));
         let mut fault = KeyFault::Missing;
-        for (_, holder) in self.holders.iter().enumerate().filter(|(at, holder)| !excluded(*at, holder)) {
+        for (_, holder) in untried {
             match *holder.front.condition() {
                 Condition::Suspect => return KeyFault::Late,
                 Condition::Starting | Condition::Up | Condition::Down(_) | Condition::PinRefused(_) | Condition::Exhausted => {

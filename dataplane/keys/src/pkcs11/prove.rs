@@ -63,7 +63,7 @@ impl GroupKey {
             };
             failed = failed.into_iter().chain([fault]).max_by_key(|fault| gravity(*fault));
         }
-        Err(failed.unwrap_or_else(|| self.nobody(None)))
+        Err(failed.unwrap_or_else(|| self.nobody(None, &[])))
     }
 
     /// Takes what came of [`Work::MakeProof`] for the reference.
@@ -90,6 +90,11 @@ impl GroupKey {
         self.group.book().keep(&self.name, proof);
         self.group.nudge();
         reference
+    }
+
+    #[cfg(test)]
+    pub(super) fn adopt_for_tests(&self, proof: Proof) -> Arc<Reference> {
+        self.adopt(proof, Maker { at: 0, generation: 0 })
     }
 
     fn known_reference(&self) -> Option<Arc<Reference>> {

@@ -79,6 +79,9 @@ impl<'k> Race<'k> {
     /// Runs to its end. Half of the time from `begun` is for the first member.
     pub(super) async fn run(mut self, begun: Instant, deadline: Instant) -> Result<Won, KeyFault> {
         self.deadline = deadline;
+        if begun >= deadline {
+            return Err(KeyFault::NotStarted);
+        }
         let half = begun + deadline.saturating_duration_since(begun) / 2;
         let mut until = half;
         self.attempts = [Some(self.submit()?), None];
@@ -203,7 +206,7 @@ impl<'k> Race<'k> {
             };
             refused.push(at);
         }
-        Err(if full { KeyFault::Full } else { self.key.nobody(self.reference.as_ref()) })
+        Err(if full { KeyFault::Full } else { self.key.nobody(self.reference.as_ref(), &self.tried) })
     }
 
     /// Among those that serve, the one with the least to do; each in turn where they have the same.
@@ -293,3 +296,6 @@ pub(super) const fn gravity(fault: KeyFault) -> u8 {
 /// A call of a session that lasts this long is overdue: nearly half of the 200 ms that a request has (design §5), so that one which
 /// was begun at once is found at half-time.
 const OVERDUE: Duration = Duration::from_millis(80);
+
+#[cfg(test)]
+mod tests;
