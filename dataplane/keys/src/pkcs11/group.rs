@@ -271,3 +271,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 pub(super) mod stage;
+
+#[cfg(test)]
+mod tests;

@@ -221,3 +221,6 @@ const WATCHED_FOR: Duration = Duration::from_secs(300);
 
 /// How long a refreshing check may wait in a queue.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

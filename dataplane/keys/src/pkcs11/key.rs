@@ -341,3 +341,6 @@ const USAGE_FOR: Duration = Duration::from_secs(10);
 
 /// For how long a member that did not have a key is asked after the others.
 const LACKING_FOR: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,6 @@ impl GroupKey {
 
 /// For how long a member is waited for where no request waits.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
