@@ -1,7 +1,11 @@
 //! The layout of the workspace: dependencies point one way, and the tools that judge the product share no code with it.
 #![cfg(test)]
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 use toml_edit::DocumentMut;
@@ -19,8 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("holdfast", &["holdfast-conformance", "holdfast-controlplane", "holdfast-dataplane", "holdfast-keys", "holdfast-proto"]),
 ];
 
-/// Crates with `unsafe` in their one file for it: the workspace's lints written out, with `unsafe_code` denied where that forbids it.
-const MAY_HOLD_UNSAFE: &[&str] = &["holdfast-sim-hsm"];
+/// Crates with `unsafe`, each in its one file for it: the workspace's lints written out, with `unsafe_code` denied where that forbids it.
+const MAY_HOLD_UNSAFE: &[(&str, &str)] = &[("holdfast-keys", "src/pkcs11/ffi.rs"), ("holdfast-sim-hsm", "src/ffi.rs")];
 
 #[test]
 fn dependencies_point_one_way() {
@@ -49,7 +53,7 @@ fn every_crate_takes_the_workspace_lints() {
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         let own = manifest(package["manifest_path"].as_str().unwrap());
-        if !MAY_HOLD_UNSAFE.contains(&name) {
+        if !MAY_HOLD_UNSAFE.iter().any(|(holder, _)| *holder == name) {
             assert_eq!(own["lints"]["workspace"].as_bool(), Some(true), "{name}");
             continue;
         }
@@ -60,6 +64,31 @@ fn every_crate_takes_the_workspace_lints() {
             }
         }
     }
+}
+
+#[test]
+fn unsafe_stays_in_one_file_of_a_crate_that_may_hold_it() {
+    for package in metadata()["packages"].as_array().unwrap() {
+        let Some((name, file)) = MAY_HOLD_UNSAFE.iter().find(|(holder, _)| package["name"] == *holder) else { continue };
+        let root = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
+        let found: Vec<PathBuf> = sources(root).into_iter().filter(|source| holds_unsafe(source)).collect();
+        assert_eq!(found, [root.join(file)], "{name}");
+    }
+}
+
+/// All Rust files below a crate's directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let (below, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files.chain(below.iter().filter(|path| !path.ends_with("target")).flat_map(|path| sources(path))).collect()
+}
+
+/// The keyword, in code.
+fn holds_unsafe(source: &Path) -> bool {
+    let text = std::fs::read_to_string(source).unwrap();
+    let code = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code));
+    code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).any(|word| word == "unsafe")
 }
 
 fn manifest(path: &str) -> DocumentMut {

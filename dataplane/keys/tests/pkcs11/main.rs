@@ -1,0 +1,6 @@
+//! Keys on PKCS#11 tokens, from outside, on SoftHSM and on the simulator.
+#![cfg(test)]
+
+mod admin;
+mod fixture;
+mod pins;
