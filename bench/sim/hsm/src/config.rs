@@ -84,6 +84,17 @@ pub(crate) enum IvRule {
     Appended(usize),
 }
 
+impl IvRule {
+    /// What a token calls its maker where the file says nothing: applications pick the IV rule by that.
+    const fn manufacturer(self) -> &'static str {
+        match self {
+            Self::Caller => "Holdfast Simulator",
+            Self::Token => "Holdfast Simulator (fills IV)",
+            Self::Appended(_) => "Holdfast Simulator (appends IV)",
+        }
+    }
+}
+
 /// A mechanism that a partition may have.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) enum Mechanism {
@@ -166,7 +177,15 @@ impl RawPartition {
         if serial.is_empty() || serial.len() > 16 || !plain {
             return wrong("serial", "1 to 16 letters, digits, '-' or '_' are needed");
         }
-        let manufacturer = self.manufacturer.unwrap_or_else(|| "Holdfast Simulator".to_owned());
+        let iv = match (self.iv.unwrap_or(RawIv::Caller), self.iv_len) {
+            (RawIv::Caller, None) => IvRule::Caller,
+            (RawIv::Token, None) => IvRule::Token,
+            (RawIv::Appended, None) => IvRule::Appended(16),
+            (RawIv::Appended, Some(len @ (12 | 16))) => IvRule::Appended(len),
+            (RawIv::Appended, Some(_)) => return wrong("iv_len", "12 or 16 is needed"),
+            (RawIv::Caller | RawIv::Token, Some(_)) => return wrong("iv_len", "it goes with iv = \"appended\" only"),
+        };
+        let manufacturer = self.manufacturer.unwrap_or_else(|| iv.manufacturer().to_owned());
         if manufacturer.len() > 32 {
             return wrong("manufacturer", "at most 32 bytes fit");
         }
@@ -180,14 +199,6 @@ impl RawPartition {
         if self.pin.is_empty() || self.pin.len() > 64 {
             return wrong("pin", "1 to 64 bytes are needed");
         }
-        let iv = match (self.iv.unwrap_or(RawIv::Caller), self.iv_len) {
-            (RawIv::Caller, None) => IvRule::Caller,
-            (RawIv::Token, None) => IvRule::Token,
-            (RawIv::Appended, None) => IvRule::Appended(16),
-            (RawIv::Appended, Some(len @ (12 | 16))) => IvRule::Appended(len),
-            (RawIv::Appended, Some(_)) => return wrong("iv_len", "12 or 16 is needed"),
-            (RawIv::Caller | RawIv::Token, Some(_)) => return wrong("iv_len", "it goes with iv = \"appended\" only"),
-        };
         let mut keys: Vec<ConfigKey> = Vec::new();
         for (at, key) in self.key.into_iter().enumerate() {
             let mut key = key.check(&format!("partition[{index}].key[{at}]"))?;

@@ -218,6 +218,10 @@ fn the_iv_comes_from_whom_the_partition_says() {
         [[partition]]\nlabel = 'token'\npin = '1234'\niv = 'token'\n[[partition.key]]\nid = '01'\nlabel = 'k'\nseed = 's'
         [[partition]]\nlabel = 'appended'\npin = '1234'\niv = 'appended'\n[[partition.key]]\nid = '01'\nlabel = 'k'\nseed = 's'";
     play("the_iv_comes_from_whom_the_partition_says", config, |scene| {
+        let maker = |label| scene.pkcs11.get_token_info(scene.slot(label)).unwrap().manufacturer_id().to_owned();
+        assert_eq!(maker("caller"), "Holdfast Simulator");
+        assert_eq!(maker("token"), "Holdfast Simulator (fills IV)");
+        assert_eq!(maker("appended"), "Holdfast Simulator (appends IV)");
         let caller = scene.logged_in("caller");
         let key = find(&caller, "k");
         let (iv, sealed) = encrypt(&caller, key, b"secret").unwrap();
