@@ -9,6 +9,7 @@ mod dataplane;
 mod dev;
 mod failure;
 mod handout;
+mod keyhost;
 mod logging;
 mod node;
 mod output;
@@ -38,6 +39,8 @@ enum Command {
     Node(node::NodeArgs),
     Partition(partition::PartitionArgs),
     Conformance(conformance::ConformanceArgs),
+    #[command(hide = true)]
+    Keyhost(keyhost::KeyhostArgs),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Node(args) => node::run(args),
         Command::Partition(args) => partition::run(args),
         Command::Conformance(args) => conformance::run(args),
+        Command::Keyhost(args) => keyhost::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -38,6 +38,7 @@ pub(crate) struct Front {
     in_use: AtomicU32,
     leaked: AtomicU32,
     orders: Sender<Order>,
+    changed: Option<Sender<()>>,
 }
 
 /// What a partition's supervisor is asked from outside.
@@ -61,7 +62,16 @@ pub(crate) enum Refused {
 impl Front {
     /// Of a partition that starts. Its supervisor listens to the other end of `orders`.
     pub(crate) fn new(name: &str, group: &str, orders: Sender<Order>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::unwatched(name, group, orders))
+    }
+
+    /// The same, with a channel that is nudged when the condition, the facts or the generation change.
+    pub(crate) fn watched(name: &str, group: &str, orders: Sender<Order>, changed: Sender<()>) -> Arc<Self> {
+        Arc::new(Self { changed: Some(changed), ..Self::unwatched(name, group, orders) })
+    }
+
+    fn unwatched(name: &str, group: &str, orders: Sender<Order>) -> Self {
+        Self {
             name: name.into(),
             group: group.into(),
             traffic: Traffic::register(name),
@@ -73,7 +83,8 @@ impl Front {
             in_use: AtomicU32::new(0),
             leaked: AtomicU32::new(0),
             orders,
-        })
+            changed: None,
+        }
     }
 
     /// Queues a job.
@@ -127,6 +138,7 @@ impl Front {
     /// For the supervisor alone.
     pub(crate) fn set_condition(&self, condition: Condition) {
         self.condition.store(Arc::new(condition));
+        self.nudge();
     }
 
     /// Where jobs go from now on. None closes the queue: whoever works it off sees its end.
@@ -142,6 +154,7 @@ impl Front {
     /// For the supervisor alone.
     pub(crate) fn set_facts(&self, facts: TokenFacts) {
         self.facts.store(Some(Arc::new(facts)));
+        self.nudge();
     }
 
     /// Object handles and proofs of another generation are void.
@@ -152,6 +165,7 @@ impl Front {
     /// For the supervisor alone, while no session works.
     pub(crate) fn set_generation(&self, generation: u64) {
         self.generation.store(generation, Ordering::SeqCst);
+        self.nudge();
     }
 
     /// Sessions that work.
@@ -187,6 +201,13 @@ impl Front {
             generation: self.generation(),
             leaked: self.leaked.load(Ordering::Relaxed),
             excluded: Vec::new(),
+        }
+    }
+
+    fn nudge(&self) {
+        if let Some(changed) = &self.changed {
+            // Full: whoever watches will look anyway.
+            let _ = changed.try_send(());
         }
     }
 

@@ -97,26 +97,46 @@ impl Partition {
         orders: Receiver<Order>,
     ) -> Result<(), Vec<Pkcs11Fault>> {
         let (verdict, decided) = bounded(1);
-        let (name, limit) = (settings.name.clone(), settings.timeouts.open + DECISION);
-        let (reports, heard) = unbounded();
-        let mut supervisor = Supervisor::new(settings, front, reports, verdict);
-        supervisor.state_dir = state_dir.to_owned();
-        let supervise = move || supervisor.run(&orders, &heard);
-        if let Err(error) = thread::Builder::new().name(format!("{name}/0")).spawn(supervise) {
-            return Err(vec![Pkcs11Fault::new(&name, Problem::Unreachable { why: format!("no thread to be had: {error}") })]);
-        }
+        let limit = settings.timeouts.open + DECISION;
+        let (mut supervisor, heard) = Supervisor::new(settings, state_dir, front);
+        supervisor.verdict = Some(verdict);
+        Self::launch(supervisor, orders, heard)?;
         // Without a verdict in time it is not connected yet, and goes on trying.
         decided.recv_timeout(limit).unwrap_or(Ok(()))
+    }
+
+    /// Opens a partition that was started before, in a process that has ended since. Back at once: whatever is wrong with it now, its
+    /// configuration too, makes it down, or leaves the refused PIN alone, as if it had run all the time.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn resume(
+        settings: PartitionSettings,
+        state_dir: &Path,
+        front: Arc<Front>,
+        orders: Receiver<Order>,
+    ) -> Result<(), Vec<Pkcs11Fault>> {
+        let (supervisor, heard) = Supervisor::new(settings, state_dir, front);
+        Self::launch(supervisor, orders, heard)
+    }
+
+    fn launch(supervisor: Supervisor, orders: Receiver<Order>, heard: Receiver<Report>) -> Result<(), Vec<Pkcs11Fault>> {
+        let name = supervisor.settings.name.clone();
+        match thread::Builder::new().name(format!("{name}/0")).spawn(move || supervisor.run(&orders, &heard)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(vec![Pkcs11Fault::new(&name, Problem::Unreachable { why: format!("no thread to be had: {error}") })]),
+        }
     }
 }
 
 impl Supervisor {
-    fn new(settings: PartitionSettings, front: Arc<Front>, reports: Sender<Report>, verdict: Sender<Result<(), Vec<Pkcs11Fault>>>) -> Self {
+    fn new(settings: PartitionSettings, state_dir: &Path, front: Arc<Front>) -> (Self, Receiver<Report>) {
         let now = Instant::now();
+        let (reports, heard) = unbounded();
         let mut patience = Pauses::new(STUCK, STUCK_MOST);
         let allowance = patience.take();
-        Self {
-            state_dir: PathBuf::new(),
+        let supervisor = Self {
+            state_dir: state_dir.to_owned(),
             reports,
             state: State::Waiting,
             connection: None,
@@ -135,12 +155,13 @@ impl Supervisor {
                 patience,
                 allowance,
             },
-            verdict: Some(verdict),
+            verdict: None,
             limit: None,
             short: None,
             settings,
             front,
-        }
+        };
+        (supervisor, heard)
     }
 
     fn run(mut self, orders: &Receiver<Order>, heard: &Receiver<Report>) {

@@ -1,0 +1,7 @@
+//! `holdfast keyhost` without the rest of the program: the tests' isolated partitions run in it.
+
+fn main() {
+    if let Err(error) = holdfast_keys::pkcs11::keyhost() {
+        eprintln!("{error}");
+    }
+}

@@ -1,0 +1,467 @@
+//! Whole partitions in processes of their own: the example `keyhost`, with the simulated HSM in it.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    num::NonZeroU32,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::{Host, start};
+use crate::pkcs11::{
+    Pkcs11Fault,
+    front::{Front, Order, Refused},
+    handles::{KeyName, MemberKey},
+    job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
+    settings::{Isolation, PartitionSettings, PinSource, TokenSelector},
+    status::{Condition, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
+};
+
+/// A token of the simulated HSM, and its partition.
+struct Scene {
+    directory: TempDir,
+    front: Arc<Front>,
+    changes: Receiver<()>,
+}
+
+impl Scene {
+    /// Up.
+    fn new(sessions: u32) -> Self {
+        let scene = Self::started(sessions, "a").unwrap();
+        scene.until_up();
+        scene
+    }
+
+    fn started(sessions: u32, token: &str) -> Result<Self, Vec<Pkcs11Fault>> {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("sim.toml"), TOKEN).unwrap();
+        Self::of(directory, &["HOLDFAST_SIM_HSM=sim.toml"], &beside("libholdfast_sim_hsm.so"), (sessions, token))
+    }
+
+    /// A module whose configuration is a file in the directory, named by a variable.
+    fn of(directory: TempDir, variables: &[&str], module: &Path, (sessions, token): (u32, &str)) -> Result<Self, Vec<Pkcs11Fault>> {
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("pin"), "1234\n").unwrap();
+        let (changed, changes) = bounded(1);
+        let (orders, ordered) = unbounded();
+        let front = Front::watched("p", "p", orders, changed);
+        let mut settings =
+            PartitionSettings::new("p".into(), module.into(), TokenSelector::Label(token.into()), PinSource::File(path("pin")));
+        settings.sessions = NonZeroU32::new(sessions);
+        settings.isolation = Isolation::Process;
+        let variables = variables.iter().map(|variable| {
+            let (name, file) = variable.split_once('=').unwrap();
+            format!("{name}={}", path(file).display()).into()
+        });
+        let keyhost = ["env".into()].into_iter().chain(variables).chain([beside("../examples/keyhost")]).collect();
+        start(Host { settings, state_dir: path("state"), keyhost }, Arc::clone(&front), ordered)?;
+        Ok(Self { directory, front, changes })
+    }
+
+    fn job(&self, label: &str, work: Work) -> (Job, Receiver<Outcome>) {
+        let (give, outcome) = bounded(1);
+        let key = MemberKey::new(KeyName { cka_id: Box::default(), label: label.into() });
+        let ticket = Ticket::new(Instant::now() + Duration::from_millis(200));
+        // A test that ended does not wait any more.
+        let answer = Answer::new(move |outcome| drop(give.send(outcome)));
+        (Job { key, proof: None, work, ticket, answer }, outcome)
+    }
+
+    fn submit(&self, work: Work) -> Receiver<Outcome> {
+        let (job, outcome) = self.job("k", work);
+        assert!(self.front.submit(job).is_ok(), "it takes work");
+        outcome
+    }
+
+    fn run(&self, work: Work) -> Outcome {
+        self.submit(work).recv_timeout(PATIENCE).unwrap()
+    }
+
+    fn encrypt(&self, plaintext: &[u8]) -> Encrypted {
+        match self.run(encryption(plaintext)) {
+            Ok(Done::Encrypted(encrypted)) => encrypted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&Front) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !holds(&self.front) {
+            assert!(Instant::now() < end, "{what}: {:?}", self.front.status());
+            // Counters change without a nudge.
+            let _ = self.changes.recv_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn until_up(&self) {
+        self.until("it comes up", |front| front.condition().is_up());
+    }
+
+    fn task(&self, task: TokenTask) -> Result<TokenTaskDone, TokenTaskError> {
+        let (give, result) = oneshot::channel();
+        self.front.order(Order::Task(task, give));
+        result.blocking_recv().unwrap()
+    }
+
+    /// What the simulated HSM answers.
+    fn sim(&self, command: &Value) -> Value {
+        let mut stream = UnixStream::connect(self.directory.path().join("control")).unwrap();
+        stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["ok"], true, "{command}: {answer}");
+        answer
+    }
+
+    fn until_hanging(&self, calls: u64) {
+        while self.sim(&json!({"partition": "a", "fault": "status"}))["hanging"] != calls {
+            thread::yield_now();
+        }
+    }
+
+    fn children(&self) -> Vec<Pid> {
+        processes_of(self.directory.path())
+    }
+
+    fn child(&self) -> Pid {
+        let children = self.children();
+        assert_eq!(children.len(), 1, "{children:?}");
+        children[0]
+    }
+
+    /// Comes up anew with another process. The first one is gone, and no zombie.
+    fn until_replaced(&self, old: Pid, generation: u64) {
+        self.until("it comes up anew", |front| front.condition().is_up() && front.generation() > generation);
+        until_gone(old);
+        assert_ne!(self.child(), old);
+        self.encrypt(b"after");
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.front.order(Order::Stop);
+    }
+}
+
+#[test]
+fn jobs_cross_to_the_process_and_back() {
+    let scene = Scene::new(2);
+    let sealed = scene.encrypt(b"text");
+    let decrypted = scene.run(decryption(&sealed));
+    assert!(matches!(decrypted, Ok(Done::Decrypted(text)) if *text == b"text"));
+    let mut altered = sealed;
+    altered.tag[0] ^= 1;
+    assert_eq!(scene.run(decryption(&altered)).unwrap_err(), Fault::Input);
+    let (missing, outcome) = scene.job("nothing", Work::Describe);
+    assert!(scene.front.submit(missing).is_ok());
+    assert!(matches!(outcome.recv_timeout(PATIENCE).unwrap(), Err(Fault::Missing(_))));
+    assert_eq!(scene.front.facts().unwrap().manufacturer, "Holdfast Simulator");
+    assert_eq!(scene.front.in_use().load(std::sync::atomic::Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_job_with_a_proof_is_done_where_the_key_is_proved_alone() {
+    let scene = Scene::new(1);
+    let Ok(Done::Proof(right)) = scene.run(Work::MakeProof) else { panic!("no proof") };
+    let wrong = Proof { tag: [0; 16], ..right.clone() };
+    for (proof, is_right) in [(right, true), (wrong, false)] {
+        let (mut job, outcome) = scene.job("k", encryption(b"text"));
+        job.proof = Some(Arc::new(proof));
+        assert!(scene.front.submit(job).is_ok());
+        match outcome.recv_timeout(PATIENCE).unwrap() {
+            Ok(Done::Encrypted(_)) => assert!(is_right),
+            outcome => assert!(!is_right && matches!(outcome, Err(Fault::NotProved)), "{outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_of_many_jobs_gets_its_own_answer() {
+    let scene = Scene::new(4);
+    let text = |number: u32| number.to_be_bytes().repeat(9);
+    let mut waiting = Vec::new();
+    for number in 0..500 {
+        let (job, outcome) = scene.job("k", encryption(&text(number)));
+        match scene.front.submit(job) {
+            Ok(()) => waiting.push((number, outcome)),
+            Err(Refused::Full(_)) => thread::yield_now(),
+            Err(Refused::NotUp(_)) => panic!("{:?}", scene.front.status()),
+        }
+    }
+    for (number, outcome) in waiting {
+        match outcome.recv_timeout(PATIENCE).unwrap() {
+            Ok(Done::Encrypted(sealed)) => {
+                let decrypted = scene.run(decryption(&sealed));
+                assert!(matches!(decrypted, Ok(Done::Decrypted(found)) if *found == text(number)));
+            }
+            outcome => assert!(matches!(outcome, Err(Fault::Expired)), "{outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_job_that_was_given_up_is_not_started() {
+    let scene = Scene::new(1);
+    let (given_up, first) = scene.job("k", encryption(b"text"));
+    assert!(given_up.ticket.give_up());
+    assert!(scene.front.submit(given_up).is_ok());
+    let (mut expired, second) = scene.job("k", encryption(b"text"));
+    expired.ticket = Ticket::new(Instant::now());
+    assert!(scene.front.submit(expired).is_ok());
+    assert_eq!(second.recv_timeout(PATIENCE).unwrap().unwrap_err(), Fault::Expired);
+    assert!(first.recv().is_err(), "nobody answers it");
+    scene.encrypt(b"and their place is free");
+}
+
+#[test]
+fn tasks_cross_however_long_their_result_is() {
+    let scene = Scene::new(1);
+    let new = NewKey { cka_id: [9; 16].into(), label: "new".into(), encrypt: true, decrypt: true };
+    let Ok(TokenTaskDone::Key(made)) = scene.task(TokenTask::Generate(new.clone())) else { panic!("not generated") };
+    let Ok(TokenTaskDone::Key(found)) = scene.task(TokenTask::Inspect(KeyName { cka_id: new.cka_id, label: String::new() })) else {
+        panic!("not found")
+    };
+    assert_eq!(made, found);
+    let Ok(TokenTaskDone::Keys(keys)) = scene.task(TokenTask::List) else { panic!("not listed") };
+    assert_eq!(keys.len(), 2 + 1);
+}
+
+#[test]
+fn an_overdue_call_makes_it_suspect_until_a_canary_comes_back() {
+    let scene = Scene::new(1);
+    let (child, generation) = (scene.child(), scene.front.generation());
+    for _ in 0..3 {
+        scene.front.overdue();
+        assert_eq!(*scene.front.condition(), Condition::Suspect);
+        scene.until_up();
+    }
+    assert_eq!((scene.child(), scene.front.generation()), (child, generation));
+    scene.encrypt(b"after");
+}
+
+#[test]
+fn a_session_in_a_call_that_hangs_does_not_keep_its_place() {
+    let scene = Scene::new(1);
+    let child = scene.child();
+    scene.sim(&json!({"partition": "a", "fault": "hang", "on": "crypto", "calls": 1}));
+    let hung = scene.submit(encryption(b"hangs"));
+    scene.until_hanging(1);
+    scene.front.overdue();
+    scene.until_up();
+    assert!(hung.recv_timeout(PATIENCE).unwrap().is_err());
+    scene.encrypt(b"another session");
+    assert_eq!(scene.child(), child, "one call that hangs is no reason to end the process");
+    assert_eq!(scene.front.status().leaked, 1);
+}
+
+#[test]
+fn a_process_whose_calls_all_hang_is_killed_after_two_seconds() {
+    let scene = Scene::new(2);
+    let (child, generation) = (scene.child(), scene.front.generation());
+    scene.sim(&json!({"partition": "a", "fault": "hang", "on": "crypto", "ms": 3000}));
+    let (hung, since) = (scene.submit(encryption(b"hangs")), Instant::now());
+    scene.until_hanging(1);
+    scene.front.overdue();
+    assert!(matches!(hung.recv_timeout(PATIENCE).unwrap(), Err(Fault::Token(_))));
+    let took = since.elapsed();
+    assert!(took > Duration::from_millis(1900) && took < Duration::from_millis(2900), "{took:?}");
+    scene.until_replaced(child, generation);
+    assert_eq!(scene.front.status().leaked, 0, "what hung ended with the process");
+}
+
+#[test]
+fn a_crash_answers_what_was_under_way_at_once_and_ends_in_a_new_process() {
+    let scene = Scene::new(2);
+    let (child, generation) = (scene.child(), scene.front.generation());
+    scene.sim(&json!({"partition": "a", "fault": "hang", "on": "crypto", "calls": 2, "ms": 1500}));
+    let hung: [_; 4] = std::array::from_fn(|_| scene.submit(encryption(b"hangs")));
+    scene.until_hanging(2);
+    let since = Instant::now();
+    scene.sim(&json!({"partition": "a", "fault": "crash", "ms": 0}));
+    for outcome in hung {
+        assert!(matches!(outcome.recv_timeout(PATIENCE).unwrap(), Err(Fault::Token(_))));
+    }
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    scene.until_replaced(child, generation);
+}
+
+#[test]
+fn a_process_that_is_killed_is_replaced_and_one_that_is_stopped_is_killed() {
+    let scene = Scene::new(2);
+    for signal in [Signal::KILL, Signal::STOP, Signal::ABORT] {
+        let (child, generation) = (scene.child(), scene.front.generation());
+        kill_process(child, signal).unwrap();
+        scene.until_replaced(child, generation);
+    }
+}
+
+#[test]
+fn signals_that_ask_for_a_drain_do_not_end_the_process() {
+    let scene = Scene::new(1);
+    let (child, generation) = (scene.child(), scene.front.generation());
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        kill_process(child, signal).unwrap();
+        scene.encrypt(b"still there");
+    }
+    assert_eq!((scene.child(), scene.front.generation()), (child, generation));
+}
+
+#[test]
+fn a_stopped_process_holds_up_nobody() {
+    let scene = Scene::new(64);
+    scene.until("all sessions work", |front| front.status().sessions == 64);
+    kill_process(scene.child(), Signal::STOP).unwrap();
+    // More than a socket holds: the last of them can't be written.
+    let jobs: Vec<_> = (0..64).map(|_| scene.submit(encryption(&vec![7; 60_000]))).collect();
+    let since = Instant::now();
+    assert!(matches!(scene.task(TokenTask::List), Err(TokenTaskError::Unavailable { .. })));
+    for outcome in jobs {
+        assert!(matches!(outcome.recv_timeout(PATIENCE).unwrap(), Err(Fault::Token(_) | Fault::Expired)));
+    }
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    scene.until_up();
+}
+
+#[test]
+fn lost_sessions_are_another_generation_of_the_same_process() {
+    let scene = Scene::new(2);
+    let (child, generation) = (scene.child(), scene.front.generation());
+    scene.sim(&json!({"partition": "a", "fault": "lose-sessions"}));
+    // Whatever becomes of this one, it tells the partition.
+    let _ = scene.run(encryption(b"lost"));
+    scene.until("another generation", |front| front.condition().is_up() && front.generation() > generation);
+    scene.encrypt(b"after");
+    assert_eq!(scene.child(), child);
+}
+
+#[test]
+fn a_wrong_configuration_is_told_and_leaves_no_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    fs::write(path.join("sim.toml"), TOKEN).unwrap();
+    let faults = Scene::of(directory, &["HOLDFAST_SIM_HSM=sim.toml"], &beside("libholdfast_sim_hsm.so"), (1, "other")).err().unwrap();
+    assert!(faults.iter().all(Pkcs11Fault::is_configuration) && faults[0].to_string().contains("other"), "{faults:?}");
+    for child in processes_of(&path) {
+        until_gone(child);
+    }
+}
+
+#[test]
+fn a_program_that_can_not_be_started_is_a_wrong_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let pin = PinSource::File(directory.path().join("pin"));
+    let settings = PartitionSettings::new("p".into(), "none.so".into(), TokenSelector::Slot(0), pin);
+    let (orders, ordered) = unbounded();
+    let host = Host { settings, state_dir: directory.path().into(), keyhost: vec!["/nowhere/holdfast".into(), "keyhost".into()] };
+    let faults = start(host, Front::new("p", "p", orders), ordered).unwrap_err();
+    assert!(faults[0].is_configuration() && faults[0].to_string().contains("/nowhere/holdfast"), "{faults:?}");
+}
+
+#[test]
+fn a_process_that_says_nothing_or_nonsense_is_a_partition_that_is_down() {
+    for program in [vec!["true"], vec!["sh", "-c", "head -c 100000 /dev/zero | tr '\\0' '\\377' >&0"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let pin = PinSource::File(directory.path().join("pin"));
+        let settings = PartitionSettings::new("p".into(), "none.so".into(), TokenSelector::Slot(0), pin);
+        let (orders, ordered) = unbounded();
+        let front = Front::new("p", "p", orders);
+        let keyhost = program.iter().map(PathBuf::from).collect();
+        start(Host { settings, state_dir: directory.path().into(), keyhost }, Arc::clone(&front), ordered).unwrap();
+        assert!(matches!(*front.condition(), Condition::Down(_)));
+        front.order(Order::Stop);
+    }
+}
+
+#[test]
+fn a_process_ends_with_its_partition() {
+    let scene = Scene::new(1);
+    let child = scene.child();
+    scene.front.order(Order::Stop);
+    until_gone(child);
+    let (job, _outcome) = scene.job("k", Work::Check);
+    assert!(matches!(scene.front.submit(job), Err(Refused::NotUp(_))));
+}
+
+#[test]
+fn a_process_ends_with_its_parent_even_while_it_is_stopped() {
+    if env::var_os(PARENT).is_some() {
+        let scene = Scene::new(1);
+        println!("\n@{}", scene.child().as_raw_nonzero());
+        // Ended from outside.
+        thread::park();
+    }
+    for stopped in [false, true] {
+        let test = "pkcs11::isolation::tests::a_process_ends_with_its_parent_even_while_it_is_stopped";
+        let mut command = Command::new(env::current_exe().unwrap());
+        let mut parent = command.args([test, "--exact", "--nocapture"]).env(PARENT, "1").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+        let line = lines.map(Result::unwrap).find(|line| line.starts_with('@')).unwrap();
+        let child = Pid::from_raw(line[1..].parse().unwrap()).unwrap();
+        if stopped {
+            kill_process(child, Signal::STOP).unwrap();
+        }
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        until_gone(child);
+    }
+}
+
+fn encryption(plaintext: &[u8]) -> Work {
+    Work::Encrypt(Encrypt { aad: b"aad".to_vec(), plaintext: plaintext.to_vec().into(), integrity: None })
+}
+
+fn decryption(sealed: &Encrypted) -> Work {
+    let Encrypted { iv, ciphertext, tag, .. } = sealed.clone();
+    Work::Decrypt(Decrypt { iv, aad: b"aad".to_vec(), ciphertext, tag })
+}
+
+/// A file that cargo built beside this program.
+fn beside(file: &str) -> PathBuf {
+    env::current_exe().unwrap().parent().unwrap().join(file)
+}
+
+/// Those whose environment names the directory.
+fn processes_of(directory: &Path) -> Vec<Pid> {
+    let named = directory.as_os_str().as_encoded_bytes();
+    let is_of = |pid: &OsStr| {
+        let environment = fs::read(Path::new("/proc").join(pid).join("environ")).unwrap_or_default();
+        environment.windows(named.len()).any(|window| window == named)
+    };
+    let entries = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pids = entries.filter(|pid| is_of(pid)).filter_map(|pid| Pid::from_raw(pid.to_str()?.parse().ok()?));
+    pids.collect()
+}
+
+/// Not even a zombie is left.
+fn until_gone(process: Pid) {
+    let end = Instant::now() + PATIENCE;
+    while Path::new("/proc").join(process.as_raw_nonzero().to_string()).exists() {
+        assert!(Instant::now() < end, "{process:?} is still there");
+        thread::yield_now();
+    }
+}
+
+const TOKEN: &str = "control = 'control'
+    [[partition]]\nlabel = 'a'\npin = '1234'
+    [[partition.key]]\nid = '01'\nlabel = 'k'\nseed = 's'
+    [[partition.key]]\nid = '02'\nlabel = 'holdfast-health'\nseed = 'h'";
+
+/// For what takes a moment, on a machine that does a lot else.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const PARENT: &str = "HOLDFAST_KEYHOST_TEST_PARENT";
