@@ -431,7 +431,7 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
 
 /// A connection that lasted this long was a good one: the next is tried at once.
-const STABLE: Duration = Duration::from_secs(10);
+const STABLE: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a refused PIN has changed or may be tried again.
 const PIN_POLL: Duration = Duration::from_secs(2);
@@ -447,3 +447,6 @@ const DECISION: Duration = Duration::from_millis(250);
 
 pub(super) const STOPPED: &str = "stopped";
 pub(super) const OVERDUE_TEXT: &str = "a call takes longer than half of a request's deadline";
+
+#[cfg(test)]
+mod tests;

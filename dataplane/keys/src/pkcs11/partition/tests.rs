@@ -1,0 +1,6 @@
+//! Partitions on real modules: SoftHSM, and the simulator of this repository for everything that goes wrong.
+
+mod faults;
+mod hangs;
+mod scene;
+mod tokens;

@@ -1,0 +1,210 @@
+//! What a partition does while nothing goes wrong, and what keeps it from starting.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use holdfast_proto::records::KeyUsage;
+
+use super::scene::{self, decryption, encryption, key};
+use crate::pkcs11::{
+    handles::KeyName,
+    job::{Done, Fault, Work},
+    settings::TokenSelector,
+    start::Problem,
+    status::{Condition, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
+};
+
+#[test]
+fn a_partition_does_every_kind_of_work() {
+    scene::softhsm("a_partition_does_every_kind_of_work", |scene| {
+        let running = scene.up();
+        let k = key("k");
+        running.works(&k);
+        assert!(matches!(running.ask(&k, Work::Check), Ok(Done::Checked)));
+        assert!(matches!(running.ask(&k, Work::Describe), Ok(Done::Described(KeyUsage::BOTH))));
+        assert_eq!(k.found(1).unwrap().usage, KeyUsage::BOTH);
+        let status = running.front.status();
+        assert_eq!((status.generation, status.sessions, status.in_use, status.queued, status.leaked), (1, 2, 0, 0, 0));
+        assert_eq!(status.facts.unwrap().label, "a");
+        assert!(matches!(running.encrypt(&key("none"), "x"), Err(Fault::Missing(why)) if why.contains("none")));
+        assert!(running.front.condition().is_up());
+    });
+}
+
+#[test]
+fn an_encryption_with_integrity_hashes_what_it_gives_out() {
+    scene::softhsm("an_encryption_with_integrity_hashes_what_it_gives_out", |scene| {
+        let running = scene.up();
+        let Work::Encrypt(mut work) = encryption("text") else { unreachable!() };
+        work.integrity = Some(b"prefix".to_vec());
+        let Ok(Done::Encrypted(sealed)) = running.ask(&key("k"), Work::Encrypt(work)) else { panic!() };
+        let hashed = [b"prefix".as_slice(), &sealed.iv, &sealed.ciphertext, &sealed.tag].concat();
+        assert_eq!(sealed.integrity.unwrap(), digest(&SHA256, &hashed).as_ref());
+        assert_eq!(sealed.tries, 1);
+        assert_eq!(running.decrypt(&key("k"), &sealed).unwrap(), "text");
+    });
+}
+
+#[test]
+fn a_wrong_tag_is_the_callers_fault_and_leaves_the_partition_up() {
+    // SoftHSM answers CKR_GENERAL_ERROR: a canary tells.
+    scene::softhsm("a_wrong_tag_is_the_callers_fault_and_leaves_the_partition_up", |scene| {
+        let running = scene.up();
+        let k = key("k");
+        let good = running.encrypt(&k, "text").unwrap();
+        let mut bad = good.clone();
+        bad.tag[0] ^= 1;
+        assert_eq!(running.decrypt(&k, &bad), Err(Fault::Input));
+        assert_eq!(running.decrypt(&key("holdfast-health"), &good), Err(Fault::Input), "another key");
+        assert_eq!(running.decrypt(&k, &good).unwrap(), "text");
+        assert_eq!((running.front.generation(), running.front.condition().is_up()), (1, true));
+    });
+}
+
+#[test]
+fn a_key_is_proved_by_a_ciphertext_of_its_own_alone() {
+    scene::softhsm("a_key_is_proved_by_a_ciphertext_of_its_own_alone", |scene| {
+        let running = scene.up();
+        let Ok(Done::Proof(proof)) = running.ask(&key("k"), Work::MakeProof) else { panic!() };
+        let proof = Arc::new(proof);
+        let proved = |label: &str| running.submit_with(&key(label), Arc::clone(&proof), encryption("x")).outcome();
+        assert!(proved("k").is_ok());
+        assert!(matches!(proved("holdfast-health"), Err(Fault::NotProved)));
+        assert!(running.front.condition().is_up());
+    });
+}
+
+#[test]
+fn a_usage_that_the_token_does_not_allow_is_refused() {
+    scene::softhsm("a_usage_that_the_token_does_not_allow_is_refused", |scene| {
+        scene.admin().generate(b"e", "e", KeyUsage { encrypt: true, decrypt: false }).unwrap();
+        let running = scene.up();
+        let e = key("e");
+        let sealed = running.encrypt(&e, "x").unwrap();
+        assert_eq!(running.decrypt(&e, &sealed), Err(Fault::Usage));
+        assert!(matches!(running.ask(&e, Work::Describe), Ok(Done::Described(KeyUsage { encrypt: true, decrypt: false }))));
+    });
+}
+
+#[test]
+fn a_job_past_its_deadline_or_taken_back_is_not_begun() {
+    scene::softhsm("a_job_past_its_deadline_or_taken_back_is_not_begun", |scene| {
+        let running = scene.up();
+        assert!(matches!(running.submit(&key("k"), encryption("x"), Duration::ZERO).outcome(), Err(Fault::Expired)));
+    });
+}
+
+#[test]
+fn key_tasks_list_inspect_and_generate() {
+    scene::softhsm("key_tasks_list_inspect_and_generate", |scene| {
+        let running = scene.up();
+        let new = NewKey { cka_id: b"new".as_slice().into(), label: "new".into(), encrypt: true, decrypt: true };
+        let Ok(TokenTaskDone::Key(made)) = running.task(TokenTask::Generate(new.clone())) else { panic!() };
+        assert_eq!(made.usage(), KeyUsage::BOTH);
+        let Ok(TokenTaskDone::Key(again)) = running.task(TokenTask::Generate(new)) else { panic!() };
+        assert_eq!(again, made, "one that is there is the result");
+        let Ok(TokenTaskDone::Keys(all)) = running.task(TokenTask::List) else { panic!() };
+        let mut labels: Vec<_> = all.iter().map(|key| key.label.as_str()).collect();
+        labels.sort_unstable();
+        assert_eq!(labels, ["holdfast-health", "k", "new"]);
+        let name = |label: &str| KeyName { cka_id: Box::default(), label: label.into() };
+        assert_eq!(running.task(TokenTask::Inspect(name("new"))), Ok(TokenTaskDone::Key(made)));
+        assert!(matches!(running.task(TokenTask::Inspect(name("none"))), Err(TokenTaskError::Refused(why)) if why.contains("none")));
+        running.works(&key("new"));
+        assert!(running.front.condition().is_up());
+    });
+}
+
+#[test]
+fn a_partition_that_is_stopped_takes_nothing_and_has_no_session() {
+    scene::sim("a_partition_that_is_stopped_takes_nothing_and_has_no_session", "", |scene| {
+        let running = scene.up();
+        running.works(&key("k"));
+        assert_eq!(scene.count("sessions"), 3);
+        running.stop();
+        assert_eq!(scene.count("sessions"), 0);
+        assert_eq!(running.front.status().sessions, 0);
+        assert_eq!(scene.up().front.generation(), 1, "another partition on the same token");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_stops_the_start() {
+    scene::softhsm("what_is_wrong_with_the_configuration_stops_the_start", |scene| {
+        let problem = |change: fn(&mut crate::pkcs11::settings::PartitionSettings)| {
+            let mut settings = scene.settings();
+            change(&mut settings);
+            scene.start(settings).map(|_| ()).unwrap_err().remove(0).problem
+        };
+        assert!(matches!(problem(|settings| settings.module = "/none.so".into()), Problem::ModuleMissing { .. }));
+        assert!(matches!(problem(|settings| settings.token = TokenSelector::Label("b".into())), Problem::NoSuchToken { .. }));
+        assert!(matches!(problem(|settings| settings.health_key = "none".into()), Problem::HealthKeyMissing { .. }));
+    });
+}
+
+#[test]
+fn a_refused_pin_is_tried_once_and_again_when_it_has_changed() {
+    scene::sim("a_refused_pin_is_tried_once_and_again_when_it_has_changed", "", |scene| {
+        scene.write_pin("wrong");
+        let problem = || scene.start(scene.settings()).map(|_| ()).unwrap_err().remove(0).problem;
+        assert!(matches!(problem(), Problem::PinRefused { .. }));
+        assert!(matches!(problem(), Problem::PinRefusedBefore { .. }));
+        assert_eq!(scene.count("wrong_pins"), 1);
+        scene.write_pin("123456");
+        let running = scene.up();
+        running.works(&key("k"));
+        // Refused later on, it is not tried over and over, and a better one is noticed.
+        scene.write_pin("wrong too");
+        scene.fault(r#""fault": "lose-sessions""#);
+        let _ = running.encrypt(&key("k"), "x");
+        running.until(|condition| matches!(condition, Condition::PinRefused(_)));
+        assert_eq!(scene.count("wrong_pins"), 2);
+        scene.write_pin("123456");
+        running.until_up(2);
+        assert_eq!(scene.count("wrong_pins"), 2);
+        running.works(&key("k"));
+    });
+}
+
+#[test]
+fn fewer_sessions_than_asked_for_serve_as_well() {
+    scene::sim("fewer_sessions_than_asked_for_serve_as_well", "sessions = 3", |scene| {
+        let mut settings = scene.settings();
+        settings.sessions = Some(9.try_into().unwrap());
+        let running = scene.start(settings).unwrap();
+        running.until_up(2);
+        running.works(&key("k"));
+        running.stop();
+        let mut settings = scene.settings();
+        settings.sessions = None;
+        let running = scene.start(settings).unwrap();
+        running.until_up(2);
+        assert_eq!(scene.count("sessions"), 3, "one less than the token allows, and the anchor");
+    });
+}
+
+#[test]
+fn without_a_session_that_works_a_partition_is_down_and_says_why() {
+    scene::sim("without_a_session_that_works_a_partition_is_down_and_says_why", "sessions = 1", |scene| {
+        let running = scene.start(scene.settings()).unwrap();
+        running.until(|condition| matches!(condition, Condition::Down(why) if why.contains("CKR_SESSION_COUNT")));
+    });
+}
+
+#[test]
+fn keys_are_looked_up_once_not_for_each_request() {
+    scene::sim("keys_are_looked_up_once_not_for_each_request", "", |scene| {
+        let running = scene.up();
+        let k = key("k");
+        running.works(&k);
+        let before = scene.count("C_FindObjects");
+        let sealed = running.encrypt(&k, "x").unwrap();
+        let encryptions = scene.count("C_Encrypt");
+        for _ in 0..20 {
+            running.encrypt(&k, "x").unwrap();
+            assert!(matches!(running.ask(&k, decryption(&sealed)), Ok(Done::Decrypted(_))));
+        }
+        assert_eq!(scene.count("C_FindObjects"), before);
+        assert_eq!(scene.count("C_Encrypt"), encryptions + 20, "two C calls are enough");
+    });
+}
