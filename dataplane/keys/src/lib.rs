@@ -4,9 +4,16 @@
 //! in groups of partitions. Every source answers with the same two shapes, [`Sealed`] and [`KeyFault`], so that whoever serves a
 //! request need not know which source did the work.
 
+#[cfg(test)]
+#[path = "../tests/pkcs11/fixture.rs"]
+mod fixture;
 mod iv;
 pub mod local;
 pub mod pkcs11;
+
+// The fixture of tests is compiled outside this crate, too.
+#[cfg(test)]
+extern crate self as holdfast_keys;
 
 pub use iv::{BadIvLength, Iv};
 

@@ -330,3 +330,6 @@ const FLAGS: [(AttributeType, &str); 15] = [
     (AttributeType::Verify, "CKA_VERIFY"),
     (AttributeType::Derive, "CKA_DERIVE"),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -254,3 +254,6 @@ const DECRYPT: Steps =
 
 /// How much more room than expected a module may ask for.
 const MOST_EXTRA: usize = 4_096;
+
+#[cfg(test)]
+mod tests;
