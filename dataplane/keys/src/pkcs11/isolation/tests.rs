@@ -9,29 +9,34 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
+use holdfast_proto::records::KeyUsage;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::{Host, start};
-use crate::pkcs11::{
-    Pkcs11Fault,
-    front::{Front, Order, Refused},
-    handles::{KeyName, MemberKey},
-    job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
-    settings::{Isolation, PartitionSettings, PinSource, TokenSelector},
-    status::{Condition, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
+use crate::{
+    fixture::on_softhsm,
+    pkcs11::{
+        Pkcs11Fault, TokenAdmin,
+        front::{Front, Order, Refused},
+        handles::{KeyName, MemberKey},
+        job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
+        settings::{Isolation, PartitionSettings, PinSource, TokenSelector},
+        status::{Condition, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
+    },
 };
 
-/// A token of the simulated HSM, and its partition.
+/// A token of the simulated HSM, and its partition. One at a time: a machine with much else to do makes calls overdue.
 struct Scene {
+    _alone: MutexGuard<'static, ()>,
     directory: TempDir,
     front: Arc<Front>,
     changes: Receiver<()>,
@@ -53,6 +58,9 @@ impl Scene {
 
     /// A module whose configuration is a file in the directory, named by a variable.
     fn of(directory: TempDir, variables: &[&str], module: &Path, (sessions, token): (u32, &str)) -> Result<Self, Vec<Pkcs11Fault>> {
+        static MACHINE: Mutex<()> = Mutex::new(());
+        // A test that failed left nothing half done: its processes are its own.
+        let alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = |name: &str| directory.path().join(name);
         fs::write(path("pin"), "1234\n").unwrap();
         let (changed, changes) = bounded(1);
@@ -68,20 +76,12 @@ impl Scene {
         });
         let keyhost = ["env".into()].into_iter().chain(variables).chain([beside("../examples/keyhost")]).collect();
         start(Host { settings, state_dir: path("state"), keyhost }, Arc::clone(&front), ordered)?;
-        Ok(Self { directory, front, changes })
-    }
-
-    fn job(&self, label: &str, work: Work) -> (Job, Receiver<Outcome>) {
-        let (give, outcome) = bounded(1);
-        let key = MemberKey::new(KeyName { cka_id: Box::default(), label: label.into() });
-        let ticket = Ticket::new(Instant::now() + Duration::from_millis(200));
-        // A test that ended does not wait any more.
-        let answer = Answer::new(move |outcome| drop(give.send(outcome)));
-        (Job { key, proof: None, work, ticket, answer }, outcome)
+        Ok(Self { _alone: alone, directory, front, changes })
     }
 
     fn submit(&self, work: Work) -> Receiver<Outcome> {
-        let (job, outcome) = self.job("k", work);
+        let (job, outcome) = job("k", work);
+        self.until_up();
         assert!(self.front.submit(job).is_ok(), "it takes work");
         outcome
     }
@@ -167,11 +167,38 @@ fn jobs_cross_to_the_process_and_back() {
     let mut altered = sealed;
     altered.tag[0] ^= 1;
     assert_eq!(scene.run(decryption(&altered)).unwrap_err(), Fault::Input);
-    let (missing, outcome) = scene.job("nothing", Work::Describe);
+    let (missing, outcome) = job("nothing", Work::Describe);
     assert!(scene.front.submit(missing).is_ok());
     assert!(matches!(outcome.recv_timeout(PATIENCE).unwrap(), Err(Fault::Missing(_))));
     assert_eq!(scene.front.facts().unwrap().manufacturer, "Holdfast Simulator");
-    assert_eq!(scene.front.in_use().load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(scene.front.in_use().load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_same_is_true_of_softhsm() {
+    on_softhsm(&["a"], |tokens| {
+        let (mut settings, state_dir) = (tokens.partition("a"), tokens.state_dir());
+        let admin = TokenAdmin::open(&settings, &state_dir).unwrap();
+        let keys = [(1, "holdfast-health"), (2, "k")].map(|(id, label)| admin.generate(&[id], label, KeyUsage::BOTH).unwrap());
+        settings.isolation = Isolation::Process;
+        let (orders, ordered) = unbounded();
+        let front = Front::new("a", "a", orders);
+        let keyhost = vec![beside("../examples/keyhost")];
+        start(Host { settings, state_dir, keyhost }, Arc::clone(&front), ordered).unwrap();
+        let run = |work| {
+            let (job, outcome) = job("k", work);
+            assert!(front.submit(job).is_ok(), "it takes work");
+            outcome.recv_timeout(PATIENCE).unwrap()
+        };
+        let Ok(Done::Encrypted(sealed)) = run(encryption(b"text")) else { panic!("not encrypted") };
+        assert!(matches!(run(decryption(&sealed)), Ok(Done::Decrypted(text)) if *text == b"text"));
+        let (give, listed) = oneshot::channel();
+        front.order(Order::Task(TokenTask::List, give));
+        let Ok(TokenTaskDone::Keys(mut found)) = listed.blocking_recv().unwrap() else { panic!("not listed") };
+        found.sort_by(|one, other| one.cka_id.cmp(&other.cka_id));
+        assert_eq!(found, keys);
+        front.order(Order::Stop);
+    });
 }
 
 #[test]
@@ -180,9 +207,9 @@ fn a_job_with_a_proof_is_done_where_the_key_is_proved_alone() {
     let Ok(Done::Proof(right)) = scene.run(Work::MakeProof) else { panic!("no proof") };
     let wrong = Proof { tag: [0; 16], ..right.clone() };
     for (proof, is_right) in [(right, true), (wrong, false)] {
-        let (mut job, outcome) = scene.job("k", encryption(b"text"));
-        job.proof = Some(Arc::new(proof));
-        assert!(scene.front.submit(job).is_ok());
+        let (mut proved, outcome) = job("k", encryption(b"text"));
+        proved.proof = Some(Arc::new(proof));
+        assert!(scene.front.submit(proved).is_ok());
         match outcome.recv_timeout(PATIENCE).unwrap() {
             Ok(Done::Encrypted(_)) => assert!(is_right),
             outcome => assert!(!is_right && matches!(outcome, Err(Fault::NotProved)), "{outcome:?}"),
@@ -196,7 +223,7 @@ fn each_of_many_jobs_gets_its_own_answer() {
     let text = |number: u32| number.to_be_bytes().repeat(9);
     let mut waiting = Vec::new();
     for number in 0..500 {
-        let (job, outcome) = scene.job("k", encryption(&text(number)));
+        let (job, outcome) = job("k", encryption(&text(number)));
         match scene.front.submit(job) {
             Ok(()) => waiting.push((number, outcome)),
             Err(Refused::Full(_)) => thread::yield_now(),
@@ -217,10 +244,10 @@ fn each_of_many_jobs_gets_its_own_answer() {
 #[test]
 fn a_job_that_was_given_up_is_not_started() {
     let scene = Scene::new(1);
-    let (given_up, first) = scene.job("k", encryption(b"text"));
+    let (given_up, first) = job("k", encryption(b"text"));
     assert!(given_up.ticket.give_up());
     assert!(scene.front.submit(given_up).is_ok());
-    let (mut expired, second) = scene.job("k", encryption(b"text"));
+    let (mut expired, second) = job("k", encryption(b"text"));
     expired.ticket = Ticket::new(Instant::now());
     assert!(scene.front.submit(expired).is_ok());
     assert_eq!(second.recv_timeout(PATIENCE).unwrap().unwrap_err(), Fault::Expired);
@@ -393,7 +420,7 @@ fn a_process_ends_with_its_partition() {
     let child = scene.child();
     scene.front.order(Order::Stop);
     until_gone(child);
-    let (job, _outcome) = scene.job("k", Work::Check);
+    let (job, _outcome) = job("k", Work::Check);
     assert!(matches!(scene.front.submit(job), Err(Refused::NotUp(_))));
 }
 
@@ -419,6 +446,15 @@ fn a_process_ends_with_its_parent_even_while_it_is_stopped() {
         parent.wait().unwrap();
         until_gone(child);
     }
+}
+
+fn job(label: &str, work: Work) -> (Job, Receiver<Outcome>) {
+    let (give, outcome) = bounded(1);
+    let key = MemberKey::new(KeyName { cka_id: Box::default(), label: label.into() });
+    let ticket = Ticket::new(Instant::now() + Duration::from_millis(200));
+    // A test that ended does not wait any more.
+    let answer = Answer::new(move |outcome| drop(give.send(outcome)));
+    (Job { key, proof: None, work, ticket, answer }, outcome)
 }
 
 fn encryption(plaintext: &[u8]) -> Work {
