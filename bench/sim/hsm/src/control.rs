@@ -97,12 +97,13 @@ pub(crate) fn ask(path: &Path, pid: u32, message: &Value) -> io::Result<Option<V
     };
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("{message}\n").as_bytes())?;
     let mut line = String::new();
-    match BufReader::new(stream).read_line(&mut line) {
+    let sent = stream.write_all(format!("{message}\n").as_bytes());
+    match sent.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
         Ok(0) => Ok(None),
         Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+        // It died just now.
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Ok(None),
         Err(error) => Err(error),
     }
 }

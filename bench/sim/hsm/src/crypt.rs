@@ -1,7 +1,8 @@
 //! AES-GCM on a partition: C_EncryptInit to C_Decrypt.
 //!
 //! Holds: a call that fails ends its operation, but for a buffer that was too small (PKCS#11 v2.40, section 5.8); the operation is out
-//! of the session while a call sleeps.
+//! of the session while a call sleeps; a call keeps to the session that its handle named when it came, also when another has got that
+//! handle by the time it wakes.
 
 use cryptoki_sys::*;
 
@@ -52,9 +53,11 @@ impl Partition {
         mechanism: Result<GcmParams<'_>, Rv>,
         key: CK_OBJECT_HANDLE,
     ) -> Result<Option<Vec<u8>>, Rv> {
+        let session = self.session(session);
         self.enter(Function::EncryptInit)?;
         self.pay(self.config.latency.init);
-        let session = self.session(session)?;
+        let session = session?;
+        session.check_alive()?;
         if session.operations().encrypt.is_some() {
             return fail(CKR_OPERATION_ACTIVE);
         }
@@ -76,9 +79,11 @@ impl Partition {
         mechanism: Result<GcmParams<'_>, Rv>,
         key: CK_OBJECT_HANDLE,
     ) -> Result<(), Rv> {
+        let session = self.session(session);
         self.enter(Function::DecryptInit)?;
         self.pay(self.config.latency.init);
-        let session = self.session(session)?;
+        let session = session?;
+        session.check_alive()?;
         if session.operations().decrypt.is_some() {
             return fail(CKR_OPERATION_ACTIVE);
         }
@@ -100,11 +105,12 @@ impl Partition {
 
     /// C_Encrypt.
     pub(crate) fn encrypt(&self, handle: CK_SESSION_HANDLE, data: &[u8], room: Room) -> Result<Answer, Rv> {
-        let passed = self.enter(Function::Encrypt);
         let session = self.session(handle);
+        let passed = self.enter(Function::Encrypt);
         let operation = session.as_ref().map_or(None, |session| session.operations().encrypt.take());
         passed?;
         let session = session?;
+        session.check_alive()?;
         let operation = operation.ok_or(rv(CKR_OPERATION_NOT_INITIALIZED))?;
         self.pay(self.config.latency.call);
         session.check_alive()?;
@@ -123,11 +129,12 @@ impl Partition {
 
     /// C_Decrypt.
     pub(crate) fn decrypt(&self, handle: CK_SESSION_HANDLE, data: &[u8], room: Room) -> Result<Answer, Rv> {
-        let passed = self.enter(Function::Decrypt);
         let session = self.session(handle);
+        let passed = self.enter(Function::Decrypt);
         let operation = session.as_ref().map_or(None, |session| session.operations().decrypt.take());
         passed?;
         let session = session?;
+        session.check_alive()?;
         let operation = operation.ok_or(rv(CKR_OPERATION_NOT_INITIALIZED))?;
         self.pay(self.config.latency.call);
         session.check_alive()?;

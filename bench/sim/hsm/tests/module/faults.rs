@@ -162,6 +162,25 @@ fn reused_handles_name_other_keys_and_other_sessions() {
 }
 
 #[test]
+fn a_call_in_progress_does_not_meet_the_session_that_got_its_handle() {
+    play("a_call_in_progress_does_not_meet_the_session_that_got_its_handle", TWO, |scene| {
+        let old = scene.logged_in("a");
+        let (key, number) = (find(&old, "k"), old.handle());
+        scene.fault(r#"{"partition": "a", "fault": "hang", "calls": 1}"#);
+        // It outlives the assertions: closing it would close the session that has its handle then.
+        let hung = thread::spawn(move || (encrypt(&old, key, b"x"), old));
+        scene.until_hanging("a", 1);
+        scene.fault(r#"{"partition": "a", "fault": "reuse-handles"}"#);
+        let new = scene.logged_in("a");
+        assert_eq!(new.handle(), number);
+        scene.fault(r#"{"partition": "a", "fault": "clear"}"#);
+        let (answer, _old) = hung.join().unwrap();
+        refused(answer, RvError::SessionHandleInvalid);
+        assert!(encrypt(&new, find(&new, "k"), b"x").is_ok());
+    });
+}
+
+#[test]
 fn wrong_pins_are_counted() {
     play("wrong_pins_are_counted", TWO, |scene| {
         let a = scene.session("a");
