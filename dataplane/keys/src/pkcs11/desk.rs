@@ -103,7 +103,8 @@ impl<'a> Desk<'a> {
             Work::Decrypt(work) => decrypt(session, found, work).map(Done::Decrypted),
             Work::Check => self.check(session, found, task.deadline),
             Work::MakeProof => {
-                allowed(found.usage.encrypt)?;
+                // The others verify it by decrypting.
+                allowed(found.usage.encrypt && found.usage.decrypt)?;
                 Ok(Done::Proof(probe::make_proof(session, found.handle, &self.bound_to(task.key))?))
             }
         }

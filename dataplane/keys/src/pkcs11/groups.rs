@@ -5,18 +5,27 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Instant,
 };
 
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use tracing::error;
+
 use super::{
-    Pkcs11Fault,
     front::{Front, Order},
+    gate::Gate,
     group::{Group, Member},
     handles::KeyName,
     keeper::Keeper,
-    settings::Pkcs11Settings,
-    status::{Condition, PartitionStatus},
+    key::GroupKey,
+    partition::Partition,
+    preflight::{Connected, check_health_key, check_settings, check_tokens, connect},
+    settings::{Isolation, PartitionSettings, Pkcs11Settings},
+    start::{Pkcs11Fault, Problem},
+    status::{PartitionStatus, TokenFacts},
     traffic,
 };
 
@@ -35,37 +44,58 @@ impl Groups {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn start(settings: Pkcs11Settings) -> Result<Arc<Self>, Vec<Pkcs11Fault>> {
-        let (nudge, nudges) = crossbeam_channel::bounded(1);
-        let mut fronts = Vec::new();
-        let mut members: BTreeMap<String, (Vec<Member>, String)> = BTreeMap::new();
-        for partition in &settings.partitions {
-            let (orders, _listens) = crossbeam_channel::unbounded();
-            let front = Front::new(&partition.name, &partition.group, orders);
-            front.set_condition(Condition::Down("partitions are not opened yet".into()));
-            let (group, _) = members.entry(partition.group.clone()).or_insert_with(|| (Vec::new(), partition.health_key.clone()));
-            fronts.push((Arc::clone(&front), group.len()));
-            group.push(Member::new(front, partition));
+        let mut faults = check_settings(&settings.partitions);
+        let opening: Vec<Opening> = settings.partitions.iter().map(Opening::new).collect();
+        let fronts: Vec<Arc<Front>> = opening.iter().map(|opening| Arc::clone(&opening.front)).collect();
+        let mut members = BTreeMap::<String, Vec<(Member, String)>>::new();
+        let mut places = Vec::new();
+        for (partition, front) in settings.partitions.iter().zip(&fronts) {
+            let group = members.entry(partition.group.clone()).or_default();
+            places.push(group.len());
+            group.push((Member::new(Arc::clone(front), partition), partition.health_key.clone()));
         }
-        let mut health_keys = Vec::new();
+        faults.extend(open(opening, &settings));
+        let facts: Vec<_> = fronts.iter().filter_map(|front| front.facts().map(|facts| (Arc::clone(front), facts))).collect();
+        faults.extend(check_tokens(&facts.iter().map(|(front, facts)| (&*front.name, &**facts)).collect::<Vec<_>>()));
+        if !faults.is_empty() {
+            fronts.iter().for_each(|front| front.order(Order::Stop));
+            return Err(each_once(faults));
+        }
+
+        let (nudge, nudges) = bounded(1);
         let mut groups = BTreeMap::new();
-        for (name, (members, health_key)) in members {
+        let mut health_keys: Vec<Arc<GroupKey>> = Vec::new();
+        for (name, members) in members {
+            let (members, mut labels): (Vec<_>, Vec<_>) = members.into_iter().unzip();
             let group = Group::new(&name, members, &settings.state_dir, nudge.clone());
-            health_keys.push(group.named(KeyName { cka_id: Box::default(), label: health_key }));
+            let label = if labels.is_empty() { String::new() } else { labels.swap_remove(0) };
+            health_keys.push(group.named(KeyName { cka_id: Box::default(), label }));
             groups.insert(name, group);
         }
-        thread::scope(|scope| {
-            for key in &health_keys {
-                scope.spawn(|| key.establish());
-            }
-        });
-        let keeper = Keeper::start(groups.values().cloned().collect(), nudge, nudges).ok();
-        Ok(Arc::new(Self { groups, fronts, keeper: Mutex::new(keeper) }))
+        thread::scope(|scope| health_keys.iter().for_each(|key| drop(scope.spawn(|| key.establish()))));
+        let keeper = Keeper::start(health_keys, nudge, nudges);
+        let keeper = keeper.map_err(|cause| error!(%cause, "no thread keeps the proofs and health checks of groups")).ok();
+        Ok(Arc::new(Self { groups, fronts: fronts.into_iter().zip(places).collect(), keeper: Mutex::new(keeper) }))
     }
 
-    /// Everything that is wrong with the configuration or with the tokens, without serving.
+    /// Everything that is wrong with the configuration or with the tokens, without serving. It connects to each token once, in this
+    /// process, wherever the partition is to run.
     #[must_use]
-    pub fn check(_settings: &Pkcs11Settings) -> Vec<Pkcs11Fault> {
-        Vec::new()
+    pub fn check(settings: &Pkcs11Settings) -> Vec<Pkcs11Fault> {
+        let mut faults = check_settings(&settings.partitions);
+        let begun = Instant::now();
+        let asked: Vec<_> = settings.partitions.iter().map(|partition| (partition, ask(partition, &settings.state_dir))).collect();
+        let mut facts = Vec::new();
+        for (partition, answer) in asked {
+            let limit = partition.timeouts.open;
+            match answer.recv_timeout(limit.saturating_sub(begun.elapsed())) {
+                Ok(Ok(found)) => facts.push((&*partition.name, found)),
+                Ok(Err(found)) => faults.extend(found),
+                Err(_) => faults.push(Pkcs11Fault::new(&partition.name, Problem::Timeout(limit))),
+            }
+        }
+        faults.extend(check_tokens(&facts.iter().map(|(name, facts)| (*name, facts)).collect::<Vec<_>>()));
+        each_once(faults)
     }
 
     /// The names of the groups, sorted.
@@ -118,4 +148,59 @@ impl Drop for Groups {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A partition that is to be opened.
+struct Opening {
+    settings: PartitionSettings,
+    front: Arc<Front>,
+    orders: Receiver<Order>,
+}
+
+impl Opening {
+    fn new(settings: &PartitionSettings) -> Self {
+        let (order, orders) = unbounded();
+        Self { front: Front::new(&settings.name, &settings.group, order), settings: settings.clone(), orders }
+    }
+
+    fn open(self, state_dir: &Path) -> Vec<Pkcs11Fault> {
+        let Self { settings, front, orders } = self;
+        match settings.isolation {
+            Isolation::None => Partition::start(settings, state_dir, front, orders),
+            Isolation::Process => Partition::start(settings, state_dir, front, orders),
+        }
+        .err()
+        .unwrap_or_default()
+    }
+}
+
+/// Opens all of them, side by side.
+fn open(partitions: Vec<Opening>, settings: &Pkcs11Settings) -> Vec<Pkcs11Fault> {
+    thread::scope(|scope| {
+        let opened: Vec<_> = partitions.into_iter().map(|partition| scope.spawn(|| partition.open(&settings.state_dir))).collect();
+        // One that panicked has told so.
+        opened.into_iter().flat_map(|opened| opened.join().unwrap_or_default()).collect()
+    })
+}
+
+/// What the token says of itself, if it can serve. A thread that hangs in the module is left to itself.
+fn ask(partition: &PartitionSettings, state_dir: &Path) -> Receiver<Result<TokenFacts, Vec<Pkcs11Fault>>> {
+    let (answer, answered) = bounded(1);
+    let (settings, state_dir) = (partition.clone(), state_dir.to_owned());
+    thread::spawn(move || {
+        let looked = connect(&settings, &state_dir, Gate::open())
+            .and_then(|Connected { anchor, facts, .. }| check_health_key(&settings, &anchor).map(|_| facts).map_err(|fault| vec![fault]));
+        // Whoever asked may have given up.
+        let _ = answer.send(looked);
+    });
+    answered
+}
+
+fn each_once(faults: Vec<Pkcs11Fault>) -> Vec<Pkcs11Fault> {
+    faults.into_iter().fold(Vec::new(), |mut once, fault| {
+        if !once.contains(&fault) {
+            once.push(fault);
+        }
+        once
+    })
 }

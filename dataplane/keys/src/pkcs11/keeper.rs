@@ -1,4 +1,5 @@
-//! One thread for what groups do beside requests: it writes proofs, refreshes health checks, and settles disputes about proofs.
+//! One thread for what groups do beside requests: it has members that come up prove the health key, refreshes health checks, settles
+//! disputes about proofs, and writes proofs.
 //!
 //! Holds: it takes no input. A nudge makes it look earlier; it finds what there is to do by itself, so that a lost nudge costs a
 //! second at most.
@@ -15,7 +16,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{group::Group, health::REFRESH_EACH};
+use super::{group::Group, health::REFRESH_EACH, key::GroupKey};
 
 /// The thread.
 pub(super) struct Keeper {
@@ -25,15 +26,15 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts it. `nudges` is the other end of what the groups have.
-    pub(super) fn start(groups: Vec<Arc<Group>>, nudge: Sender<()>, nudges: Receiver<()>) -> io::Result<Self> {
+    /// Starts it, for the groups of these keys: the health key of each. `nudges` is the other end of what the groups have.
+    pub(super) fn start(health_keys: Vec<Arc<GroupKey>>, nudge: Sender<()>, nudges: Receiver<()>) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let keep = move || {
             while !stopped.load(Ordering::Acquire) {
                 // Nudged or not, it looks at everything.
                 let _ = nudges.recv_timeout(EACH);
-                groups.iter().for_each(|group| round(group));
+                health_keys.iter().for_each(|key| round(key));
             }
         };
         let thread = thread::Builder::new().name("pkcs11-keeper".into()).spawn(keep)?;
@@ -50,7 +51,9 @@ impl Keeper {
     }
 }
 
-fn round(group: &Group) {
+fn round(health_key: &GroupKey) {
+    let group: &Group = &health_key.group;
+    health_key.establish();
     group.accused().iter().for_each(|key| key.challenge());
     let watched = group.watched();
     // Spread over the time that they have, so that a token never gets all checks at once.

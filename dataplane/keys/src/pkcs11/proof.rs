@@ -13,9 +13,7 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write as _},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -26,7 +24,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use super::{handles::KeyName, job::Proof};
+use super::{durable, handles::KeyName, job::Proof};
 
 /// The known text of every proof.
 pub(crate) const TEXT: &[u8; 32] = b"holdfast: one key, many members\n";
@@ -61,7 +59,7 @@ struct Entry {
 impl Book {
     /// Reads the file. One that can't be used is kept aside, and the book begins empty.
     pub(super) fn open(state_dir: &Path, group: &str) -> Self {
-        let path = state_dir.join("pkcs11").join(format!("proofs-{}.json", file_name(group)));
+        let path = durable::directory(state_dir).join(format!("proofs-{}.json", file_name(group)));
         let page = read(&path).unwrap_or_else(|cause| {
             let aside = path.with_extension("json.unusable");
             let kept = fs::rename(&path, &aside).is_ok();
@@ -102,22 +100,11 @@ impl Book {
 }
 
 fn read(path: &Path) -> io::Result<Page> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(Page::default()),
-        Err(cause) => Err(cause),
-    }
+    durable::read(path)?.map_or_else(|| Ok(Page::default()), |bytes| Ok(serde_json::from_slice(&bytes)?))
 }
 
 fn write(path: &Path, page: &Page) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let temporary = path.with_extension("json.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(page)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
+    durable::write(path, &serde_json::to_vec_pretty(page)?)
 }
 
 /// A group's name as part of a file name: what is not a letter, a digit, `-` or `_` in hexadecimal.

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 use super::{
     job::{Answer, Done, Fault, Outcome, Proof, Ticket, Work},
     key::{GroupKey, NotPosted, Posting, Task, now},
-    reference::Reference,
+    reference::{Reference, Trust},
     route::{Attempt, gravity},
 };
 use crate::KeyFault;
@@ -105,12 +105,12 @@ impl GroupKey {
         self.holders.len() <= 1
     }
 
-    /// Has every member that is up prove the key now. For threads that may wait: some seconds.
+    /// Has every member that is up, and has not yet, prove the key now. For threads that may wait: some seconds.
     pub(super) fn establish(&self) {
         if self.is_alone() {
             return;
         }
-        let reference = {
+        let made = {
             let _turn = self.proving.blocking_lock();
             self.known_reference().or_else(|| {
                 (0..self.holders.len()).find_map(|at| {
@@ -119,8 +119,13 @@ impl GroupKey {
                 })
             })
         };
-        for at in 0..self.holders.len() {
-            if let Some((posted, outcome)) = self.ask(at, reference.as_ref(), Work::Describe) {
+        let Some(reference) = made else { return };
+        for (at, holder) in self.holders.iter().enumerate() {
+            let to_prove = matches!(reference.trust(at, holder.front.generation()), Trust::ToProve(_));
+            if to_prove
+                && !holder.is_lacking(now())
+                && let Some((posted, outcome)) = self.ask(at, Some(&reference), Work::Describe)
+            {
                 self.learn(&posted, &outcome);
             }
         }
