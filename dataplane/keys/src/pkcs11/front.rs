@@ -54,9 +54,9 @@ pub(crate) enum Order {
 /// A job that was not taken comes back.
 pub(crate) enum Refused {
     /// The queue is full.
-    Full(Job),
+    Full(Box<Job>),
     /// The partition is not up.
-    NotUp(Job),
+    NotUp(Box<Job>),
 }
 
 impl Front {
@@ -90,13 +90,13 @@ impl Front {
     /// Queues a job.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Refused> {
         if !self.condition.load().is_up() {
-            return Err(Refused::NotUp(job));
+            return Err(Refused::NotUp(Box::new(job)));
         }
         match self.queue.load().as_deref() {
-            None => Err(Refused::NotUp(job)),
+            None => Err(Refused::NotUp(Box::new(job))),
             Some(queue) => queue.try_send(job).map_err(|refused| match refused {
-                TrySendError::Full(job) => Refused::Full(job),
-                TrySendError::Disconnected(job) => Refused::NotUp(job),
+                TrySendError::Full(job) => Refused::Full(Box::new(job)),
+                TrySendError::Disconnected(job) => Refused::NotUp(Box::new(job)),
             }),
         }
     }

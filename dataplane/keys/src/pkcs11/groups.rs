@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Instant,
@@ -19,6 +19,7 @@ use super::{
     gate::Gate,
     group::{Group, Member},
     handles::KeyName,
+    isolation::{self, Host},
     keeper::Keeper,
     key::GroupKey,
     partition::Partition,
@@ -44,17 +45,19 @@ impl Groups {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn start(settings: Pkcs11Settings) -> Result<Arc<Self>, Vec<Pkcs11Fault>> {
-        let mut faults = check_settings(&settings.partitions);
-        let opening: Vec<Opening> = settings.partitions.iter().map(Opening::new).collect();
+        let Pkcs11Settings { partitions, state_dir, keyhost } = settings;
+        let mut faults = check_settings(&partitions);
+        let opening: Vec<Opening> = partitions.iter().map(Opening::new).collect();
         let fronts: Vec<Arc<Front>> = opening.iter().map(|opening| Arc::clone(&opening.front)).collect();
         let mut members = BTreeMap::<String, Vec<(Member, String)>>::new();
         let mut places = Vec::new();
-        for (partition, front) in settings.partitions.iter().zip(&fronts) {
-            let group = members.entry(partition.group.clone()).or_default();
+        for (partition, front) in partitions.into_iter().zip(&fronts) {
+            let member = Member::new(Arc::clone(front), &partition);
+            let group = members.entry(partition.group).or_default();
             places.push(group.len());
-            group.push((Member::new(Arc::clone(front), partition), partition.health_key.clone()));
+            group.push((member, partition.health_key));
         }
-        faults.extend(open(opening, &settings));
+        faults.extend(open(opening, &state_dir, &keyhost));
         let facts: Vec<_> = fronts.iter().filter_map(|front| front.facts().map(|facts| (Arc::clone(front), facts))).collect();
         faults.extend(check_tokens(&facts.iter().map(|(front, facts)| (&*front.name, &**facts)).collect::<Vec<_>>()));
         if !faults.is_empty() {
@@ -67,7 +70,7 @@ impl Groups {
         let mut health_keys: Vec<Arc<GroupKey>> = Vec::new();
         for (name, members) in members {
             let (members, mut labels): (Vec<_>, Vec<_>) = members.into_iter().unzip();
-            let group = Group::new(&name, members, &settings.state_dir, nudge.clone());
+            let group = Group::new(&name, members, &state_dir, nudge.clone());
             let label = if labels.is_empty() { String::new() } else { labels.swap_remove(0) };
             health_keys.push(group.named(KeyName { cka_id: Box::default(), label }));
             groups.insert(name, group);
@@ -163,11 +166,14 @@ impl Opening {
         Self { front: Front::new(&settings.name, &settings.group, order), settings: settings.clone(), orders }
     }
 
-    fn open(self, state_dir: &Path) -> Vec<Pkcs11Fault> {
+    fn open(self, state_dir: &Path, keyhost: &[PathBuf]) -> Vec<Pkcs11Fault> {
         let Self { settings, front, orders } = self;
         match settings.isolation {
             Isolation::None => Partition::start(settings, state_dir, front, orders),
-            Isolation::Process => Partition::start(settings, state_dir, front, orders),
+            Isolation::Process => {
+                let host = Host { settings, state_dir: state_dir.to_owned(), keyhost: keyhost.to_vec() };
+                isolation::start(host, front, orders)
+            }
         }
         .err()
         .unwrap_or_default()
@@ -175,9 +181,9 @@ impl Opening {
 }
 
 /// Opens all of them, side by side.
-fn open(partitions: Vec<Opening>, settings: &Pkcs11Settings) -> Vec<Pkcs11Fault> {
+fn open(partitions: Vec<Opening>, state_dir: &Path, keyhost: &[PathBuf]) -> Vec<Pkcs11Fault> {
     thread::scope(|scope| {
-        let opened: Vec<_> = partitions.into_iter().map(|partition| scope.spawn(|| partition.open(&settings.state_dir))).collect();
+        let opened: Vec<_> = partitions.into_iter().map(|partition| scope.spawn(|| partition.open(state_dir, keyhost))).collect();
         // One that panicked has told so.
         opened.into_iter().flat_map(|opened| opened.join().unwrap_or_default()).collect()
     })

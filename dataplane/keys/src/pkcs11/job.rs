@@ -183,14 +183,6 @@ impl Answer {
 }
 
 impl Fault {
-    /// Another member, or another session, may do better.
-    pub(crate) const fn is_worth_a_retry(&self) -> bool {
-        match self {
-            Self::Missing(_) | Self::NotProved | Self::SelfCheck | Self::Session | Self::Token(_) => true,
-            Self::Input | Self::Usage | Self::Expired => false,
-        }
-    }
-
     /// The label in metrics.
     pub(crate) const fn class(&self) -> &'static str {
         match self {

@@ -54,11 +54,6 @@ impl Reference {
         Self { proof, standings: (0..members).map(|_| Standing::default()).collect(), made, challenged: AtomicBool::new(false) }
     }
 
-    /// The proof; none for a key that can't be proved.
-    pub(super) const fn proof(&self) -> Option<&Arc<Proof>> {
-        self.proof.as_ref()
-    }
-
     /// Nothing tells the members apart: only the first of those that are up may serve.
     pub(super) const fn is_unprovable(&self) -> bool {
         self.proof.is_none()
@@ -124,7 +119,7 @@ mod tests {
     }
 
     fn to_prove(reference: &Reference) -> Trust {
-        Trust::ToProve(Arc::clone(reference.proof().unwrap()))
+        Trust::ToProve(Arc::clone(reference.proof.as_ref().unwrap()))
     }
 
     #[test]
