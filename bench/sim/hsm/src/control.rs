@@ -80,7 +80,7 @@ pub(crate) fn siblings(path: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// What the process with this id answers to `message`; nothing if it is gone.
+/// What the process with this id answers to `message`; nothing if it is gone. One that answers that it crashes is waited for.
 ///
 /// # Errors
 /// It is there and does not answer.
@@ -99,9 +99,17 @@ pub(crate) fn ask(path: &Path, pid: u32, message: &Value) -> io::Result<Option<V
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     let sent = stream.write_all(format!("{message}\n").as_bytes());
-    match sent.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
+    let mut answers = BufReader::new(stream);
+    match sent.and_then(|()| answers.read_line(&mut line)) {
         Ok(0) => Ok(None),
-        Ok(_) => Ok(Some(serde_json::from_str(&line)?)),
+        Ok(_) => {
+            let answer: Value = serde_json::from_str(&line)?;
+            if answer["crashes"] == true {
+                // The connection ends with the process, in one way or another.
+                let _ended = answers.read_line(&mut line);
+            }
+            Ok(Some(answer))
+        }
         // It died just now.
         Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Ok(None),
         Err(error) => Err(error),
