@@ -4,7 +4,7 @@
 //! isolation; every job that was taken out of a queue is answered, put into a place, or was given up by whoever waited for it; a child
 //! that does not read is told of and never waited for longer than the socket's write timeout.
 
-use std::{error::Error, mem, os::unix::net::UnixStream, sync::Arc, time::Instant};
+use std::{error::Error, io, mem, os::unix::net::UnixStream, sync::Arc, time::Instant};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 use tracing::warn;
@@ -137,7 +137,11 @@ impl Dispatcher {
     }
 
     fn flush(&self, outbox: &mut Outbox) -> Result<(), Deaf> {
-        outbox.send(&mut &self.stream).map_err(|error| self.deaf(&error))
+        outbox.send(&mut &self.stream).map_err(|error| match error.kind() {
+            // The reader says why.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Deaf,
+            _ => self.deaf(&error),
+        })
     }
 
     /// Jobs that were put into places stay there: the reader answers for them.

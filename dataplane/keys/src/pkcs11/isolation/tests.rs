@@ -400,8 +400,13 @@ fn a_program_that_can_not_be_started_is_a_wrong_configuration() {
 }
 
 #[test]
-fn a_process_that_says_nothing_or_nonsense_is_a_partition_that_is_down() {
-    for program in [vec!["true"], vec!["sh", "-c", "head -c 100000 /dev/zero | tr '\\0' '\\377' >&0"]] {
+fn a_process_that_ends_or_says_nothing_or_nonsense_is_a_partition_that_is_down() {
+    let nonsense = "exec 3>&0; tr '\\0' '\\377' </dev/zero | head -c 100 >&3; exec sleep 60";
+    for (program, why) in [
+        (vec!["true"], "the connection was closed"),
+        (vec!["sleep", "60"], "nothing was heard for too long"),
+        (vec!["sh", "-c", nonsense], "a frame of 4294967295 bytes is too long"),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let pin = PinSource::File(directory.path().join("pin"));
         let settings = PartitionSettings::new("p".into(), "none.so".into(), TokenSelector::Slot(0), pin);
@@ -409,9 +414,25 @@ fn a_process_that_says_nothing_or_nonsense_is_a_partition_that_is_down() {
         let front = Front::new("p", "p", orders);
         let keyhost = program.iter().map(PathBuf::from).collect();
         start(Host { settings, state_dir: directory.path().into(), keyhost }, Arc::clone(&front), ordered).unwrap();
-        assert!(matches!(*front.condition(), Condition::Down(_)));
+        let condition = front.condition();
+        assert!(matches!(&*condition, Condition::Down(told) if told.contains(why)), "{condition:?}, not {why}");
         front.order(Order::Stop);
     }
+}
+
+#[test]
+fn a_pin_that_a_later_process_finds_refused_is_tried_once_and_the_process_stays() {
+    let scene = Scene::new(1);
+    let pin = scene.directory.path().join("pin");
+    fs::write(&pin, "wrong").unwrap();
+    kill_process(scene.child(), Signal::KILL).unwrap();
+    scene.until("the PIN is refused", |front| matches!(*front.condition(), Condition::PinRefused(_)));
+    let child = scene.child();
+    assert_eq!(scene.sim(&json!({"partition": "a", "fault": "wrong-pin"}))["attempts"], 1);
+    fs::write(&pin, "1234").unwrap();
+    scene.until_up();
+    assert_eq!(scene.child(), child);
+    scene.encrypt(b"with the right PIN");
 }
 
 #[test]
