@@ -173,7 +173,7 @@ impl Dispatcher {
 
 /// Fails what is left of a queue that no more jobs get into.
 fn drain(lane: Option<Lane>) {
-    lane.iter().flat_map(|lane| &lane.jobs).for_each(fail);
+    lane.into_iter().flat_map(|lane| lane.jobs).for_each(fail);
 }
 
 fn fail(job: Job) {
