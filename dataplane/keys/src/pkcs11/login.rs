@@ -88,7 +88,10 @@ impl Login {
             Ok(LoggedIn::Already) if new => self.keep(&record),
             Ok(LoggedIn::Already) => {}
             Err(call) if is_refusal(call, new) => {
-                let why = call.code();
+                let why = match FINAL.contains(&call.rv) {
+                    true => call.code(),
+                    false => format!("{}, which may mean the PIN", call.code()),
+                };
                 self.keep(&Record { refused: Some(Refused { pin: mac, why: why.clone() }), ..Record::default() });
                 return Err(LoginError::Refused(why));
             }

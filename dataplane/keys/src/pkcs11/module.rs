@@ -101,3 +101,45 @@ struct Place {
 /// What this process has loaded. A global, since what it tells of is one: PKCS#11 v2.40 section 5.4 allows a process one `C_Initialize`
 /// per library, whoever calls it, and partitions that share a module start at the same time.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Mutex<Place>>>> = Mutex::new(BTreeMap::new());
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, thread};
+
+    use super::*;
+    use crate::fixture::on_softhsm;
+
+    #[test]
+    fn a_file_is_loaded_and_initialised_once_whatever_path_leads_to_it() {
+        on_softhsm(&["one"], |tokens| {
+            let path = tokens.partition("one").module;
+            let link = tokens.path("link.so");
+            symlink(&path, &link).unwrap();
+            let all: Vec<Arc<Module>> = thread::scope(|scope| {
+                let paths = (0..8).map(|at| if at % 2 == 0 { &path } else { &link });
+                let loading: Vec<_> = paths.map(|path| scope.spawn(move || Module::load(path))).collect();
+                loading.into_iter().map(|module| module.join().unwrap().unwrap()).collect()
+            });
+            assert!(all.iter().all(|module| Arc::ptr_eq(module, &all[0])));
+            assert_eq!(all[0].slow().get_slots_with_token().unwrap().len(), 2, "the token, and a slot for another");
+        });
+    }
+
+    #[test]
+    fn a_module_that_does_not_initialise_is_asked_again() {
+        on_softhsm(&["one"], |tokens| {
+            let (configuration, away) = (tokens.path("configuration"), tokens.path("away"));
+            fs::rename(&configuration, &away).unwrap();
+            let path = tokens.partition("one").module;
+            assert!(matches!(Module::load(&path).unwrap_err(), ModuleError::Initialize(_)));
+            fs::rename(&away, &configuration).unwrap();
+            assert!(Module::load(&path).is_ok());
+        });
+    }
+
+    #[test]
+    fn what_is_no_module_is_told_apart() {
+        assert!(matches!(Module::load(Path::new("/nonexistent/module.so")).unwrap_err(), ModuleError::Missing(_)));
+        assert!(matches!(Module::load(Path::new("/etc/passwd")).unwrap_err(), ModuleError::Broken(_)));
+    }
+}

@@ -28,7 +28,6 @@ pub(crate) struct Connected {
     pub(crate) token: Token,
     /// Keeps the login of all sessions alive. It can write, where the token allows that.
     pub(crate) anchor: Session,
-    pub(crate) login: Login,
     pub(crate) facts: TokenFacts,
 }
 
@@ -93,18 +92,23 @@ pub(crate) fn connect(settings: &PartitionSettings, state_dir: &Path, gate: Arc<
     if let Err(cause) = seen::keep(settings, state_dir, &facts) {
         faults.push(fault(Problem::StateDir { path: state_dir.to_owned(), why: cause.to_string() }));
     }
-    if faults.is_empty() {
-        return open(&token, gate)
-            .map_err(|error| Problem::Unreachable { why: error.to_string() })
-            .and_then(|anchor| login.log_in(&anchor).map(|()| anchor).map_err(|error| login_problem(state_dir, &error)))
-            .map(|anchor| Connected { token, anchor, login, facts })
-            .map_err(|problem| vec![fault(problem)]);
+    // Known to fail: told without a word to the token.
+    match login.refusal() {
+        Ok(None) => {}
+        Ok(Some(why)) => faults.push(fault(Problem::PinRefusedBefore { why })),
+        // `check_local` has told of a PIN that is not there.
+        Err(LoginError::Pin(_)) => {}
+        Err(error) => faults.push(fault(login_problem(state_dir, &error))),
     }
-    // Not tried while the rest is wrong, but told if it is known to fail.
-    if let Ok(Some(why)) = login.refusal() {
-        faults.push(fault(Problem::PinRefusedBefore { why }));
+    if !faults.is_empty() {
+        return Err(faults);
     }
-    Err(faults)
+    let anchor = open(&token, gate).map_err(|error| Problem::Unreachable { why: error.to_string() });
+    let logged_in = anchor.and_then(|anchor| match login.log_in(&anchor) {
+        Ok(()) => Ok(anchor),
+        Err(error) => Err(login_problem(state_dir, &error)),
+    });
+    logged_in.map(|anchor| Connected { token, anchor, facts }).map_err(|problem| vec![fault(problem)])
 }
 
 /// The key for health checks and canaries, if it can serve.
@@ -182,5 +186,39 @@ fn open(token: &Token, gate: Arc<Gate>) -> Result<Session, super::fault::CallErr
     match token.open(true, Arc::clone(&gate)) {
         Err(error) if error.rv == cryptoki_sys::CKR_TOKEN_WRITE_PROTECTED => token.open(false, gate),
         opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkcs11::settings::{PinSource, TokenSelector};
+
+    #[test]
+    fn partitions_must_differ_in_name_and_token() {
+        let pin = || PinSource::Env("PATH".into());
+        let one = PartitionSettings::new("one".into(), "/etc/passwd".into(), TokenSelector::Label("a".into()), pin());
+        let two = PartitionSettings { name: "two".into(), token: TokenSelector::Label("b".into()), ..one.clone() };
+        assert_eq!(check_settings(&[one.clone(), two.clone()]), []);
+        let named_alike = PartitionSettings { name: "one".into(), ..two };
+        assert_eq!(check_settings(&[one.clone(), named_alike]), [Pkcs11Fault::new("one", Problem::NameTwice)]);
+        let same = PartitionSettings { name: "two".into(), ..one.clone() };
+        assert_eq!(check_settings(&[one, same]), [Pkcs11Fault::new("two", Problem::SameToken { other: "one".into() })]);
+    }
+
+    #[test]
+    fn one_token_under_two_names_is_told_once_it_was_seen() {
+        let facts = |serial: &str| TokenFacts {
+            id: uuid::Uuid::nil(),
+            label: "label".into(),
+            manufacturer: "maker".into(),
+            model: "model".into(),
+            firmware: "1.0".into(),
+            serial: serial.into(),
+        };
+        let (first, second) = (facts("1"), facts("2"));
+        assert_eq!(check_tokens(&[("one", &first), ("two", &second)]), []);
+        let told = check_tokens(&[("one", &first), ("two", &second), ("three", &first)]);
+        assert_eq!(told, [Pkcs11Fault::new("three", Problem::SameToken { other: "one".into() })]);
     }
 }

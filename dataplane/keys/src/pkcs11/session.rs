@@ -241,10 +241,13 @@ fn split(rule: IvRule, operation: &Operation, mut output: Zeroizing<Vec<u8>>, pl
 /// An operation's two calls.
 struct Steps {
     init_name: &'static str,
-    init: fn(&Functions, &mut Operation) -> CK_RV,
+    init: Init,
     finish_name: &'static str,
-    finish: fn(&Functions, &mut Operation, &[u8], &mut [u8]) -> (CK_RV, usize),
+    finish: Finish,
 }
+
+type Init = fn(&Functions, &mut Operation) -> CK_RV;
+type Finish = fn(&Functions, &mut Operation, &[u8], &mut [u8]) -> (CK_RV, usize);
 
 const ENCRYPT: Steps =
     Steps { init_name: "C_EncryptInit", init: Functions::encrypt_init, finish_name: "C_Encrypt", finish: Functions::encrypt };

@@ -21,6 +21,8 @@
 
 use std::{
     any, env, fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -46,6 +48,16 @@ impl Tokens {
     /// For `Pkcs11Settings::state_dir` and its like.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Gives the simulator one command and waits for its answer. Its configuration must say `control = "control"`.
+    pub(crate) fn control(&self, command: &str) -> String {
+        let mut control = UnixStream::connect(self.path("control")).unwrap();
+        writeln!(control, "{command}").unwrap();
+        let mut answer = String::new();
+        BufReader::new(control).read_line(&mut answer).unwrap();
+        assert!(answer.contains("\"ok\":true"), "{command}: {answer}");
+        answer
     }
 
     /// A path in the test's directory.

@@ -1,8 +1,3 @@
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::net::UnixStream,
-};
-
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use cryptoki_sys::{
     CKR_DEVICE_ERROR, CKR_FUNCTION_FAILED, CKR_KEY_HANDLE_INVALID, CKR_SESSION_COUNT, CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN,
@@ -71,14 +66,6 @@ fn opens_elsewhere(sealed: &RawSealed, aad: &[u8], plaintext: &[u8]) {
     let nonce = Nonce::try_assume_unique_for_key(&sealed.iv).unwrap();
     key.open_separate_gather(nonce, Aad::from(aad), &sealed.ciphertext, &sealed.tag, &mut opened).unwrap();
     assert_eq!(opened, plaintext);
-}
-
-fn switch(tokens: &Tokens, command: &str) {
-    let mut control = UnixStream::connect(tokens.path("control")).unwrap();
-    writeln!(control, "{command}").unwrap();
-    let mut answer = String::new();
-    BufReader::new(control).read_line(&mut answer).unwrap();
-    assert!(answer.contains("\"ok\":true"), "{answer}");
 }
 
 #[test]
@@ -201,7 +188,7 @@ fn each_fault_of_a_call_has_its_class() {
             ("CKR_USER_NOT_LOGGED_IN", CKR_USER_NOT_LOGGED_IN, Class::Login),
         ] {
             for function in ["C_EncryptInit", "C_DecryptInit"] {
-                switch(tokens, &format!(r#"{{"partition":"one","fault":"error","rv":"{name}","calls":1,"on":"{function}"}}"#));
+                tokens.control(&format!(r#"{{"partition":"one","fault":"error","rv":"{name}","calls":1,"on":"{function}"}}"#));
                 let failed = match function {
                     "C_EncryptInit" => anchor.encrypt(key, b"", b"text").err().unwrap(),
                     _ => anchor.decrypt(key, opening(&sealed, b"")).unwrap_err(),
@@ -211,7 +198,7 @@ fn each_fault_of_a_call_has_its_class() {
         }
         assert_eq!(*anchor.decrypt(key, opening(&sealed, b"")).unwrap(), b"text");
         assert!(anchor.is_logged_in().unwrap());
-        switch(tokens, r#"{"partition":"one","fault":"lose-sessions"}"#);
+        tokens.control(r#"{"partition":"one","fault":"lose-sessions"}"#);
         assert_eq!(anchor.is_logged_in().unwrap_err().class, Class::Session);
     });
 }
@@ -282,5 +269,27 @@ fn the_key_for_health_checks_must_be_able_to_do_both() {
         assert!(matches!(problem("none"), Err(Problem::HealthKeyMissing { label }) if label == "none"));
         assert!(matches!(problem("encrypts"), Err(Problem::HealthKeyWrong { why, .. }) if why == "lacks CKA_DECRYPT"));
         assert!(matches!(problem("decrypts"), Err(Problem::HealthKeyWrong { why, .. }) if why == "lacks CKA_ENCRYPT"));
+    });
+}
+
+#[test]
+fn a_module_that_wants_more_room_gets_it_once() {
+    on_simulator(&simulated("caller", ""), |tokens| {
+        let Connected { anchor, .. } = connected(tokens);
+        let session = anchor.handle().unwrap();
+        let run = |finish| {
+            let steps = Steps { init: |_, _| CKR_OK, finish, ..ENCRYPT };
+            let operation = Operation::new(session, 0, IvField::Null, b"");
+            anchor.run(&steps, operation, b"text", 4).map(|(_, output)| output.len())
+        };
+        let wanting = |_: &Functions, _: &mut Operation, _: &[u8], output: &mut [u8]| match output.len() {
+            8.. => (CKR_OK, 8),
+            _ => (CKR_BUFFER_TOO_SMALL, 8),
+        };
+        assert_eq!(run(wanting), Ok(8));
+        let class = |finish| run(finish).unwrap_err().class;
+        assert_eq!(class(|_, _, _, output| (CKR_BUFFER_TOO_SMALL, output.len() + 1)), Class::Session, "once");
+        assert_eq!(class(|_, _, _, _| (CKR_BUFFER_TOO_SMALL, usize::MAX)), Class::Session, "within reason");
+        assert_eq!(class(|_, _, _, output| (CKR_OK, output.len() + 1)), Class::Token, "more than there was room for");
     });
 }
