@@ -36,12 +36,14 @@ impl Keeper {
                 let _ = nudges.recv_timeout(EACH);
                 health_keys.iter().for_each(|key| round(key));
             }
+            // What came in since it looked.
+            health_keys.iter().for_each(|key| key.group.book().save());
         };
         let thread = thread::Builder::new().name("pkcs11-keeper".into()).spawn(keep)?;
         Ok(Self { stop, nudge, thread })
     }
 
-    /// Has it look once more, and waits for its end: a round that waits for a token ends when the partitions do.
+    /// Has it write what is left, and waits for its end: a round that waits for a token ends when the partitions do.
     pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         // A full channel has a nudge already.

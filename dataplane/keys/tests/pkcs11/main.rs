@@ -3,4 +3,5 @@
 
 mod admin;
 mod fixture;
+mod groups;
 mod pins;
