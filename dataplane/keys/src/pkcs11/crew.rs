@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,11 +18,10 @@ use super::{front::Front, gate::Gate};
 pub(crate) struct Seat {
     pub(crate) number: u64,
     pub(crate) gate: Arc<Gate>,
-    /// The number of the present or last job, doubled, plus 1 while it is being done; or [`WRITTEN_OFF`].
-    job: AtomicU64,
+    job: AtomicU8,
 }
 
-/// All seats of a generation.
+/// All seats of a generation. Seats of different generations have different numbers.
 pub(crate) struct Roster {
     wanted: u32,
     /// How long opening a session may take.
@@ -46,22 +45,24 @@ struct Member {
 /// What a seat is at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    Waiting,
-    Job(u64),
+    /// Nothing that could hang.
+    Nothing,
+    /// The call of a job, by its number.
+    Call(u64),
+    /// Opening its session.
     Opening,
 }
 
 impl Seat {
     fn new(number: u64) -> Arc<Self> {
-        Arc::new(Self { number, gate: Gate::open(), job: AtomicU64::new(0) })
+        Arc::new(Self { number, gate: Gate::open(), job: AtomicU8::new(NONE) })
     }
 
     /// The worker begins a job, which counts as in use from here on. False: it was given up and must not.
     pub(crate) fn begin(&self, front: &Front) -> bool {
         // Counted before it can be seen: nobody takes off what was not put on.
         front.in_use().fetch_add(1, Ordering::Relaxed);
-        let word = self.job.load(Ordering::Relaxed);
-        let began = word != WRITTEN_OFF && self.job.compare_exchange(word, word | 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let began = self.job.compare_exchange(NONE, ONE, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if !began {
             front.in_use().fetch_sub(1, Ordering::Relaxed);
         }
@@ -70,26 +71,21 @@ impl Seat {
 
     /// The worker has ended its job, if it was at one.
     pub(crate) fn finish(&self, front: &Front) {
-        let word = self.job.load(Ordering::Relaxed);
-        let at_one = word != WRITTEN_OFF && word & 1 == 1;
         // Fails where the supervisor came first.
-        if at_one && self.job.compare_exchange(word, word + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.job.compare_exchange(ONE, NONE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             front.in_use().fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// The supervisor counts on this seat no more.
     fn write_off(&self, front: &Front) {
-        let word = self.job.swap(WRITTEN_OFF, Ordering::AcqRel);
-        if word != WRITTEN_OFF && word & 1 == 1 {
+        if self.job.swap(WRITTEN_OFF, Ordering::AcqRel) == ONE {
             front.in_use().fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// The job it is at.
-    fn job(&self) -> Option<u64> {
-        let word = self.job.load(Ordering::Acquire);
-        (word != WRITTEN_OFF && word & 1 == 1).then_some(word)
+    fn has_a_job(&self) -> bool {
+        self.job.load(Ordering::Acquire) == ONE
     }
 }
 
@@ -97,6 +93,12 @@ impl Roster {
     /// For this many workers.
     pub(crate) const fn new(wanted: u32, opening: Duration) -> Self {
         Self { wanted, opening, members: Vec::new(), next: 0 }
+    }
+
+    /// For the workers of the next generation. Those of the last one have retired or were given up.
+    pub(crate) fn renew(&mut self, wanted: u32) {
+        self.members.clear();
+        self.wanted = wanted;
     }
 
     /// How many it is for.
@@ -142,10 +144,10 @@ impl Roster {
 
     /// A worker could take a job at once.
     pub(crate) fn has_a_free_one(&self) -> bool {
-        self.members.iter().any(|member| member.seated && member.seat.job().is_none())
+        self.members.iter().any(|member| member.seated && !member.seat.has_a_job())
     }
 
-    /// Looks at every seat. True: a job that was not told of yet has taken longer than `overdue`.
+    /// Looks at every seat. True: a job's call that was not told of yet has taken longer than `overdue`.
     pub(crate) fn look(&mut self, now: Instant, overdue: Duration) -> bool {
         let mut news = false;
         for member in &mut self.members {
@@ -153,7 +155,7 @@ impl Roster {
             if seen != member.seen {
                 (member.seen, member.since, member.told) = (seen, now, false);
             }
-            if matches!(seen, Seen::Job(_)) && !member.told && member.has_been_at_it(now, overdue) {
+            if matches!(seen, Seen::Call(_)) && !member.told && member.has_been_at_it(now, overdue) {
                 member.told = true;
                 news = true;
             }
@@ -161,8 +163,7 @@ impl Roster {
         news
     }
 
-    /// Workers that have been in one job for longer than this, or in opening their session for longer than that may take, and are inside
-    /// the module.
+    /// Workers that have been in one call for longer than this, or in opening their session for longer than that may take.
     pub(crate) fn stuck(&self, now: Instant, than: Duration) -> u32 {
         count(self.members.iter().filter(|member| member.is_stuck(now, than, self.opening)))
     }
@@ -204,10 +205,11 @@ impl Roster {
 
 impl Member {
     fn at(&self) -> Seen {
-        match (self.seated, self.seat.job()) {
+        let look = self.seat.gate.look();
+        match (self.seated, look.is_in_call() && self.seat.has_a_job()) {
             (false, _) => Seen::Opening,
-            (true, Some(job)) => Seen::Job(job),
-            (true, None) => Seen::Waiting,
+            (true, true) => Seen::Call(look.call),
+            (true, false) => Seen::Nothing,
         }
     }
 
@@ -217,8 +219,8 @@ impl Member {
 
     fn is_stuck(&self, now: Instant, than: Duration, opening: Duration) -> bool {
         let than = match self.seen {
-            Seen::Waiting => return false,
-            Seen::Job(_) => than,
+            Seen::Nothing => return false,
+            Seen::Call(_) => than,
             Seen::Opening => opening,
         };
         self.at() == self.seen && self.has_been_at_it(now, than) && self.seat.gate.look().is_in_call()
@@ -229,8 +231,11 @@ fn count<T>(of: impl Iterator<Item = T>) -> u32 {
     u32::try_from(of.count()).unwrap_or(u32::MAX)
 }
 
-/// No number of a job: 2^63 jobs are never done.
-const WRITTEN_OFF: u64 = u64::MAX;
+/// Whether a seat has a job.
+const NONE: u8 = 0;
+const ONE: u8 = 1;
+/// It was given up. Final.
+const WRITTEN_OFF: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -281,19 +286,32 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_told_of_once_when_it_is_overdue_and_the_next_one_again() {
+    fn a_call_is_told_of_once_when_it_is_overdue_and_the_next_one_again() {
         let (front, start) = (front(), Instant::now());
         let (mut roster, seats) = seated(1, start);
-        assert!(seats[0].begin(&front));
+        assert!(seats[0].begin(&front) && seats[0].gate.enter());
         assert!(!roster.look(start, OVERDUE));
         assert!(!roster.look(start + OVERDUE / 2, OVERDUE));
         assert!(roster.look(start + OVERDUE, OVERDUE));
         assert!(!roster.look(start + OVERDUE * 9, OVERDUE), "told of already");
-        seats[0].finish(&front);
-        assert!(seats[0].begin(&front));
+        assert!(seats[0].gate.leave() && seats[0].gate.enter());
         let next = start + OVERDUE * 10;
-        assert!(!roster.look(next, OVERDUE), "another job");
+        assert!(!roster.look(next, OVERDUE), "another call of the same job");
         assert!(roster.look(next + OVERDUE, OVERDUE));
+        assert!(seats[0].gate.leave());
+        seats[0].finish(&front);
+        assert!(!roster.look(next + OVERDUE * 9, OVERDUE), "nobody waits for a worker without a job");
+    }
+
+    #[test]
+    fn no_seat_has_the_number_of_one_of_an_earlier_generation() {
+        let now = Instant::now();
+        let (mut roster, seats) = seated(2, now);
+        roster.give_up_all(&front());
+        roster.renew(3);
+        let seat = roster.hire(now).unwrap();
+        assert!(seats.iter().all(|earlier| earlier.number != seat.number));
+        assert!(!roster.left(seats[0].number), "a late word of an earlier generation");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use crossbeam_channel::bounded;
 use tracing::warn;
 
 use super::{
-    crew::Roster,
     fault::{CallError, Class},
     partition::{CANARY, Connection, OVERDUE, REFILL, Supervisor},
     settings::SESSIONS,
@@ -30,7 +29,9 @@ impl Supervisor {
             }
             Report::Left(number, why) => self.left(number, why),
             Report::Lost(generation, why) if generation == self.front.generation() => self.apply(Event::Lost, &why),
-            Report::Doubt(generation) if generation == self.front.generation() => self.clocks.due = Instant::now(),
+            Report::Doubt(generation) if generation == self.front.generation() && self.state == State::Up => {
+                self.clocks.due = Instant::now();
+            }
             Report::Lost(..) | Report::Doubt(_) => {}
             Report::Steward(number, news) => {
                 // One that was given up is not listened to.
@@ -89,7 +90,7 @@ impl Supervisor {
         self.limit = token.max_sessions();
         let most = self.limit.map_or(u32::MAX, |limit| limit.saturating_sub(1).max(1));
         let wanted = self.settings.sessions.map_or(SESSIONS.min(most), u32::from);
-        self.roster = Roster::new(wanted, self.settings.timeouts.open);
+        self.roster.renew(wanted);
         self.clocks.refill = Instant::now();
         let crew = Crew { generation, token, canary, front: Arc::clone(&self.front), reports: self.reports.clone() };
         let room = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_mul(QUEUED);

@@ -156,7 +156,7 @@ impl Supervisor {
         let hopeless = allowed.is_none() && self.state == State::Suspect;
         if !busy.is_stuck(now) {
             return if hopeless {
-                self.apply(Event::LeaksSpent, HANGS)
+                self.apply(Event::LeaksSpent, HANGS);
             };
         }
         busy.allowed = None;

@@ -13,6 +13,7 @@ use super::{
     desk::{Desk, Task},
     fault::CallError,
     front::Front,
+    gate::Phase,
     job::{Fault, Job},
     probe::Canary,
     steward::News,
@@ -109,6 +110,9 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.seat.finish(&self.crew.front);
         self.seat.gate.retire();
-        self.crew.tell(Report::Left(self.seat.number, self.why.take()));
+        // Of one that was given up nobody wants to hear.
+        if self.seat.gate.look().phase == Phase::Retired {
+            self.crew.tell(Report::Left(self.seat.number, self.why.take()));
+        }
     }
 }

@@ -226,7 +226,7 @@ impl Running {
     }
 
     pub(super) fn until_up(&self, sessions: u32) {
-        self.until(|condition| condition.is_up());
+        self.until(Condition::is_up);
         until(|| self.front.status().sessions == sessions, || format!("{:?}", self.front.status()));
     }
 
