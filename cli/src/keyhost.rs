@@ -23,10 +23,8 @@ pub(crate) struct KeyhostArgs {
 
 pub(crate) fn run(args: &KeyhostArgs) -> Result<ExitCode, Failure> {
     logging::install(&LogSettings { format: args.log_format, level: Some(args.log_level) });
-    match pkcs11::keyhost() {
-        Ok(never) => match never {},
-        Err(error) => Err(Failure::from_error(error)),
-    }
+    let Err(error) = pkcs11::keyhost();
+    Err(Failure::from_error(error))
 }
 
 fn level(word: &str) -> Result<&'static str, String> {

@@ -1,7 +1,6 @@
 //! `holdfast keyhost` without the rest of the program: the tests' isolated partitions run in it.
 
 fn main() {
-    if let Err(error) = holdfast_keys::pkcs11::keyhost() {
-        eprintln!("{error}");
-    }
+    let Err(error) = holdfast_keys::pkcs11::keyhost();
+    eprintln!("{error}");
 }
