@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn a_module_that_another_part_of_the_process_initialised_serves_as_well() {
+        on_softhsm(&["one"], |tokens| {
+            let path = tokens.partition("one").module;
+            let another = Pkcs11::new(&path).unwrap();
+            another.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
+            assert!(Module::load(&path).is_ok());
+        });
+    }
+
+    #[test]
     fn what_is_no_module_is_told_apart() {
         assert!(matches!(Module::load(Path::new("/nonexistent/module.so")).unwrap_err(), ModuleError::Missing(_)));
         assert!(matches!(Module::load(Path::new("/etc/passwd")).unwrap_err(), ModuleError::Broken(_)));

@@ -58,8 +58,7 @@ impl Session {
         let handle = self.only(name)?;
         let key = self.describe(handle)?;
         if key.key_type != AES || key.bits != Some(BITS) {
-            let bits = key.bits.map_or_else(String::new, |bits| format!(" of {bits} bits"));
-            return Err(FindError::NotAes256(format!("{}{bits}", key.key_type)));
+            return Err(FindError::NotAes256(kind(&key)));
         }
         Ok(FoundKey { handle: handle.handle(), usage: key.usage() })
     }
@@ -239,12 +238,17 @@ fn differences(new: &NewKey, key: &KeyAttributes) -> Vec<String> {
         odd.push(format!("CKA_LABEL {:?}", key.label));
     }
     if key.key_type != AES || key.bits != Some(BITS) {
-        odd.push(format!("{} of {} bits", key.key_type, key.bits.map_or_else(|| "unknown".into(), |bits| bits.to_string())));
+        odd.push(kind(key));
     }
     // What the token does not tell is not held against it.
     let told = |name| key.attributes.iter().find(|(known, _)| known == name).map(|(_, set)| *set);
     odd.extend(flags(new).into_iter().filter_map(|(name, want)| told(name).filter(|has| *has != want).map(|has| format!("{name}={has}"))));
     odd
+}
+
+fn kind(key: &KeyAttributes) -> String {
+    let size = key.bits.map_or_else(|| "unknown size".into(), |bits| format!("{bits} bits"));
+    format!("{} of {size}", key.key_type)
 }
 
 /// The token does not take the template, as opposed to failing.

@@ -2,7 +2,7 @@
 
 use std::{
     env, fmt,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
@@ -50,13 +50,7 @@ impl Pin {
     pub(crate) fn read(source: &PinSource) -> Result<Self, PinError> {
         let pin = match source {
             PinSource::File(path) => from_file(path)?,
-            PinSource::Credential(name) => {
-                if name.is_empty() || name.contains('/') || name.starts_with('.') {
-                    return Err(PinError::CredentialName(name.clone()));
-                }
-                let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| PinError::NoCredentials(name.clone()))?;
-                from_file(&Path::new(&directory).join(name))?
-            }
+            PinSource::Credential(name) => from_file(&credential(name)?)?,
             PinSource::Env(name) => {
                 let value = env::var_os(name).ok_or_else(|| PinError::Env(name.clone()))?;
                 Zeroizing::new(value.as_bytes().to_vec())
@@ -88,12 +82,27 @@ impl fmt::Debug for Pin {
     }
 }
 
+/// Says in the log that others than its owner can read a PIN file. Once at start is enough: a PIN is read often.
+pub(crate) fn warn_of_readers(partition: &str, source: &PinSource) {
+    // systemd sees to credentials, and an environment has no mode.
+    if let PinSource::File(path) = source
+        && fs::metadata(path).is_ok_and(|file| file.mode() & 0o077 != 0)
+    {
+        warn!(partition, file = %path.display(), "the PIN file can be read by others than its owner; make its mode 0600");
+    }
+}
+
+fn credential(name: &str) -> Result<PathBuf, PinError> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(PinError::CredentialName(name.into()));
+    }
+    let directory = env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| PinError::NoCredentials(name.into()))?;
+    Ok(Path::new(&directory).join(name))
+}
+
 fn from_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PinError> {
     let failed = |cause| PinError::File { path: path.to_owned(), cause };
     let mut file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.mode() & 0o077 != 0 {
-        warn!(file = %path.display(), "the PIN file can be read by others than its owner; make its mode 0600");
-    }
     // All the room at once: a vector that grows leaves copies behind. One byte more than allowed tells a longer one.
     let mut pin = Zeroizing::new(vec![0; MOST + 2]);
     let mut length = 0;
@@ -114,8 +123,6 @@ const MOST: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn read(content: &[u8]) -> Result<Pin, PinError> {

@@ -13,7 +13,7 @@ use super::{
     login::{Login, LoginError},
     module::{Module, ModuleError},
     objects::{FindError, FoundKey},
-    pin::{Pin, PinError},
+    pin::{Pin, PinError, warn_of_readers},
     seen,
     session::Session,
     settings::PartitionSettings,
@@ -44,6 +44,7 @@ pub(crate) fn check_settings(partitions: &[PartitionSettings]) -> Vec<Pkcs11Faul
             faults.push(Pkcs11Fault::new(&settings.name, Problem::SameToken { other: other.name.clone() }));
         }
         faults.extend(check_local(settings));
+        warn_of_readers(&settings.name, &settings.pin);
     }
     faults
 }

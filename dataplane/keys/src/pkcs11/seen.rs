@@ -3,7 +3,10 @@
 //! Holds: a token that was never seen and is not found is a mistake in the configuration; one that was seen is a token that is gone. By
 //! this `retry-login` knows a partition's id without touching the token.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,7 +45,7 @@ pub(crate) fn id(settings: &PartitionSettings, state_dir: &Path) -> Option<Uuid>
 }
 
 /// Names are free text, file names are not: other bytes than letters, digits, `-` and `_` become `%` and two digits.
-fn path(settings: &PartitionSettings, state_dir: &Path) -> std::path::PathBuf {
+fn path(settings: &PartitionSettings, state_dir: &Path) -> PathBuf {
     let mut name = String::from("seen-");
     for byte in settings.name.bytes() {
         match byte {
@@ -51,4 +54,43 @@ fn path(settings: &PartitionSettings, state_dir: &Path) -> std::path::PathBuf {
         }
     }
     durable::directory(state_dir).join(name + ".json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkcs11::settings::PinSource;
+
+    fn settings(name: &str) -> PartitionSettings {
+        PartitionSettings::new(name.into(), "/module".into(), TokenSelector::Slot(1), PinSource::Env("PIN".into()))
+    }
+
+    #[test]
+    fn every_name_has_a_file_of_its_own_below_the_state_directory() {
+        let names = ["one", "One", "a b", "a%20b", "..", "../one", "é", ""];
+        let paths: std::collections::BTreeSet<_> = names.map(|name| path(&settings(name), Path::new("/state"))).into();
+        assert_eq!(paths.len(), names.len());
+        assert!(paths.iter().all(|path| path.parent() == Some(Path::new("/state/pkcs11"))), "{paths:?}");
+    }
+
+    #[test]
+    fn a_token_was_seen_by_the_selector_that_found_it() {
+        let state = tempfile::tempdir().unwrap();
+        let found = settings("one");
+        let text = |text: &str| text.to_owned();
+        let facts = TokenFacts {
+            id: Uuid::from_u128(7),
+            label: text("label"),
+            manufacturer: text("maker"),
+            model: text("model"),
+            firmware: text("1.0"),
+            serial: text("1"),
+        };
+        assert_eq!(id(&found, state.path()), None);
+        keep(&found, state.path(), &facts).unwrap();
+        assert_eq!(read(&found, state.path()).unwrap().facts, facts);
+        assert_eq!(id(&found, state.path()), Some(facts.id));
+        let other = PartitionSettings { token: TokenSelector::Slot(2), ..found };
+        assert_eq!(read(&other, state.path()), None);
+    }
 }

@@ -106,3 +106,13 @@ fn all_that_is_wrong_is_told_at_once() {
         assert!(faults.iter().any(|fault| matches!(fault.problem, Problem::ModuleBroken { .. })), "{faults:?}");
     });
 }
+
+#[test]
+fn two_tokens_of_one_label_have_to_be_told_apart() {
+    on_softhsm(&["one", "one"], |tokens| {
+        let faults = TokenAdmin::open(&tokens.partition("one"), &tokens.state_dir()).unwrap_err();
+        let [fault] = faults.as_slice() else { panic!("{faults:?}") };
+        assert!(matches!(&fault.problem, Problem::TokenTwice { existing, .. } if existing.len() == 2), "{fault}");
+        assert!(fault.is_configuration());
+    });
+}

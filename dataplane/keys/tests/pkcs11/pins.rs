@@ -1,6 +1,6 @@
 //! A PIN that a token refused is not tried again.
 
-use std::{fs, thread};
+use std::{env, fs, os::unix::process::ExitStatusExt as _, process::Command, thread};
 
 use holdfast_keys::pkcs11::{TokenAdmin, admin::forget_refused_pin, settings::PartitionSettings, start::Problem};
 
@@ -37,8 +37,6 @@ fn a_refused_pin_is_tried_again_once_it_changes_or_someone_says_so() {
         assert!(!kept.iter().any(|content| content.windows(5).any(|part| part == b"wrong")), "no PIN is on disk");
     });
 }
-
-const SIMULATED: &str = "control = \"control\"\n[[partition]]\nlabel = \"one\"\npin = \"fixture-1234\"\npin_tries = 3\n";
 
 #[test]
 fn a_wrong_pin_does_not_lock_a_token_however_often_a_node_starts() {
@@ -90,6 +88,24 @@ fn a_new_pin_whose_login_hangs_is_not_tried_again_until_the_token_has_answered()
 }
 
 #[test]
+fn a_new_pin_is_not_tried_again_by_a_node_that_died_in_the_attempt() {
+    on_simulator(SIMULATED, |tokens| {
+        let settings = tokens.partition("one");
+        if env::var_os(DIES).is_some() {
+            open(tokens, &settings);
+            return;
+        }
+        load(tokens);
+        tokens.control(r#"{"partition":"one","fault":"crash","on":"C_Login"}"#);
+        let node = Command::new(env::current_exe().unwrap()).args(env::args_os().skip(1)).env(DIES, "").output().unwrap();
+        assert_eq!(node.status.signal(), Some(6), "{}", String::from_utf8_lossy(&node.stderr));
+        assert!(matches!(open(tokens, &settings), Some(Problem::PinRefusedBefore { why }) if why.contains("did not come to its end")));
+        assert!(forget_refused_pin(&settings, &tokens.state_dir()).unwrap());
+        assert_eq!(open(tokens, &settings), None);
+    });
+}
+
+#[test]
 fn a_token_that_failed_at_a_login_is_asked_again_unless_it_may_have_meant_the_pin() {
     on_simulator(SIMULATED, |tokens| {
         let settings = tokens.partition("one");
@@ -111,3 +127,8 @@ fn a_token_that_failed_at_a_login_is_asked_again_unless_it_may_have_meant_the_pi
         assert!(matches!(open(tokens, &settings), Some(Problem::PinRefusedBefore { why }) if why == "CKR_PIN_EXPIRED"));
     });
 }
+
+/// Set in the process that is to die in its attempt.
+const DIES: &str = "HOLDFAST_TEST_DIES";
+
+const SIMULATED: &str = "control = \"control\"\n[[partition]]\nlabel = \"one\"\npin = \"fixture-1234\"\npin_tries = 3\n";
