@@ -201,6 +201,8 @@ impl DataPlane {
 impl Drop for DataPlane {
     fn drop(&mut self) {
         self.drain.advance(Phase::Closed);
+        // After a drain there is nothing left to stop. Without one the process may be about to end, and must not do so while a module works.
+        self.groups.stop();
     }
 }
 

@@ -130,6 +130,11 @@ impl Front {
         self.condition.load().is_up()
     }
 
+    /// The supervisor is gone, and with it all that was in a call but what it gave up. It was told to stop.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.orders.send(Order::Stop).is_err()
+    }
+
     /// How it is.
     pub(crate) fn condition(&self) -> Arc<Condition> {
         self.condition.load_full()

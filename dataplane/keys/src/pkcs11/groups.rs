@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
@@ -61,7 +61,7 @@ impl Groups {
         let facts: Vec<_> = fronts.iter().filter_map(|front| front.facts().map(|facts| (Arc::clone(front), facts))).collect();
         faults.extend(check_tokens(&facts.iter().map(|(front, facts)| (&*front.name, &**facts)).collect::<Vec<_>>()));
         if !faults.is_empty() {
-            fronts.iter().for_each(|front| front.order(Order::Stop));
+            end(&fronts.iter().collect::<Vec<_>>());
             return Err(each_once(faults));
         }
 
@@ -135,11 +135,10 @@ impl Groups {
         }
     }
 
-    /// Ends every partition. What waits is answered.
+    /// Ends every partition. What waits is answered. Comes back when no thread is inside a module any more, but for calls that hang: a
+    /// process may end then, which takes the modules away from under whoever is in them.
     pub fn stop(&self) {
-        for (front, _) in &self.fronts {
-            front.order(Order::Stop);
-        }
+        end(&self.fronts.iter().map(|(front, _)| front).collect::<Vec<_>>());
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
             keeper.stop();
@@ -150,6 +149,15 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Ends partitions, and waits for their ends as long as that helps.
+fn end(fronts: &[&Arc<Front>]) {
+    let until = Instant::now() + END;
+    fronts.iter().for_each(|front| front.order(Order::Stop));
+    while fronts.iter().any(|front| !front.has_ended()) && Instant::now() < until {
+        thread::sleep(LOOK);
     }
 }
 
@@ -210,3 +218,9 @@ fn each_once(faults: Vec<Pkcs11Fault>) -> Vec<Pkcs11Fault> {
         once
     })
 }
+
+/// For all partitions together to end: one in this process takes a second at most, one that is killed may take longer.
+const END: Duration = Duration::from_secs(3);
+
+/// How often they are looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(2);

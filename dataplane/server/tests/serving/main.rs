@@ -15,8 +15,16 @@ mod numbers;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod reloads;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod softhsm;
+#[cfg(test)]
+mod tokens;
