@@ -59,6 +59,17 @@ impl Admin {
         })
     }
 
+    /// Takes a key store over from another proxy, under its path and credential, with one key that is on a group already. Waits until it
+    /// serves.
+    pub(crate) async fn take_over(&mut self, store: CreateKeyStoreRequest, key: CreateKeyRequest) {
+        let request = self.request(store);
+        let store = self.client.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
+        let request = self.request(CreateKeyRequest { key_store_id: store.id.clone(), ..key });
+        self.client.create_key(request).await.unwrap();
+        self.until("the key serves", async |admin| admin.keys_of(&store.id).await.iter().any(is_active)).await;
+        self.until("the nodes have it all", Self::nodes_have_everything).await;
+    }
+
     pub(crate) async fn rotate(&mut self, id: &str) {
         let request = self.request(RotateKeyRequest { id: id.into() });
         self.client.rotate_key(request).await.unwrap();
@@ -74,7 +85,11 @@ impl Admin {
         let stores = self.request(ListKeyStoresRequest {});
         let stores = self.client.list_key_stores(stores).await.unwrap().into_inner().key_stores;
         let demo = stores.into_iter().find(|store| store.name == "demo").unwrap();
-        let keys = self.request(ListKeysRequest { key_store_id: demo.id });
+        self.keys_of(&demo.id).await
+    }
+
+    async fn keys_of(&mut self, key_store: &str) -> Vec<Key> {
+        let keys = self.request(ListKeysRequest { key_store_id: key_store.into() });
         self.client.list_keys(keys).await.unwrap().into_inner().keys
     }
 

@@ -1,47 +1,43 @@
-//! PINs: tried once.
+//! PINs are tried once.
 
-use serde_json::json;
 use std::fs;
 
-use super::simulator::Simulator;
+use serde_json::json;
+
+use super::{rig::Dev, simulator::Simulator};
 use crate::{client::dev_arguments, process::run_with};
 
 #[test]
 fn a_wrong_pin_is_tried_once_over_restarts_until_it_changes_or_a_person_says_so() {
-    let hsm = Simulator::new(&["token", "other"], "");
-    let right = fs::read_to_string(hsm.pin()).unwrap();
-    fs::write(hsm.pin(), "0000\n").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut arguments = dev_arguments(folder.path());
-    arguments.extend(["--partition".to_owned(), hsm.spec("token", "")]);
-    let state = folder.path().join("node/state");
+    let hsm = Simulator::new(&["watch", "token"], "");
     let (name, value) = hsm.environment();
     let environment = [(name, value.as_str())];
-    let tries = |hsm: &Simulator| {
-        let listed = run_with(
-            &["partition", "list", "--json", "--partition", &hsm.spec("other", ""), "--state-dir", &state.display().to_string()],
-            &environment,
-        );
-        drop(listed);
-        hsm.wrong_pins("token")
-    };
+    // Holds the simulator's control socket while the others come and go.
+    let _watch = Dev::start(hsm.environment(), vec![hsm.spec("watch", "")]);
+    let tries = || hsm.fault("token", json!({ "fault": "wrong-pin" }))["attempts"].as_u64().unwrap();
+    let pin = hsm.path().join("token-pin");
+    let spec = hsm.spec("token", "").replace(&hsm.pin().display().to_string(), &pin.display().to_string());
+    fs::write(&pin, "0000\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut start = dev_arguments(folder.path());
+    start.extend(["--partition".to_owned(), spec.clone()]);
 
     for _ in 0..3 {
-        let ended = run_with(&arguments, &environment);
+        let ended = run_with(&start, &environment);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
         assert!(ended.stderr.contains("PIN") && ended.stderr.contains("retry-login"), "{}", ended.stderr);
-        assert_eq!(tries(&hsm), 1);
+        assert_eq!(tries(), 1);
     }
-    let retry = ["partition", "retry-login", "--partition", &hsm.spec("token", ""), "--state-dir", &state.display().to_string()];
-    let ended = run_with(&retry, &environment);
+    let state = folder.path().join("node/state").display().to_string();
+    let partition = |verb: &str| run_with(&["partition", verb, "--partition", &spec, "--state-dir", &state], &environment);
+    let ended = partition("retry-login");
     assert!(ended.status.success() && ended.stdout.contains("once more"), "{}{}", ended.stdout, ended.stderr);
-    assert_eq!(run_with(&arguments, &environment).status.code(), Some(1));
-    assert_eq!(tries(&hsm), 2);
-    // Another PIN is another try.
-    fs::write(hsm.pin(), right).unwrap();
-    let list = ["partition", "list", "--partition", &hsm.spec("token", ""), "--state-dir", &state.display().to_string()];
-    let ended = run_with(&list, &environment);
+    assert_eq!(run_with(&start, &environment).status.code(), Some(1));
+    assert!(!partition("list").status.success());
+    assert_eq!(tries(), 2);
+    // Another PIN is another try, by whoever comes first.
+    fs::copy(hsm.pin(), &pin).unwrap();
+    let ended = partition("list");
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
-    assert_eq!(tries(&hsm), 2);
-    let _ = json!(null);
+    assert_eq!(tries(), 2);
 }

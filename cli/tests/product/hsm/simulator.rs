@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ impl Simulator {
         let folder = TempDir::new().unwrap();
         let mut text = format!("control = {:?}\n", folder.path().join("control"));
         for label in labels {
-            text += &format!("\n[[partition]]\nlabel = {label:?}\nserial = \"serial-{label}\"\npin = \"{PIN}\"\n{more}\n");
+            text += &format!("\n[[partition]]\nlabel = {label:?}\nserial = \"serial-{label}\"\npin = \"{PIN}\"\nstate = \"{label}.json\"\n{more}\n");
             for (key, id, byte) in [("holdfast-health", "01", "11"), ("holdfast-demo", "02", "22"), ("another", "03", "33")] {
                 text += &format!("[[partition.key]]\nid = {id:?}\nlabel = {key:?}\nvalue = {:?}\n", byte.repeat(32));
             }
@@ -51,13 +52,24 @@ impl Simulator {
     /// Has a partition show a fault; its answer.
     pub(crate) fn fault(&self, partition: &str, mut command: Value) -> Value {
         command["partition"] = json!(partition);
-        let mut control = UnixStream::connect(self.folder.path().join("control")).unwrap();
+        let mut control = self.connect();
         writeln!(control, "{command}").unwrap();
         let mut line = String::new();
         BufReader::new(control).read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(answer["ok"], true, "{command}: {answer}");
         answer
+    }
+
+    /// When a process that held the socket has crashed, another takes it over.
+    fn connect(&self) -> UnixStream {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match UnixStream::connect(self.folder.path().join("control")) {
+                Ok(control) => return control,
+                Err(error) => assert!(Instant::now() < end, "nobody listens for faults: {error}"),
+            }
+        }
     }
 
     /// Ends all faults of a partition.
@@ -74,3 +86,5 @@ fn module() -> PathBuf {
 }
 
 const PIN: &str = "1234";
+/// Far longer than a process takes to notice that another is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
