@@ -1,7 +1,7 @@
 //! The PKCS#11 simulator, for the faults that a real token can't be made to show.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -22,7 +22,9 @@ impl Simulator {
         let folder = TempDir::new().unwrap();
         let mut text = format!("control = {:?}\n", folder.path().join("control"));
         for label in labels {
-            text += &format!("\n[[partition]]\nlabel = {label:?}\nserial = \"serial-{label}\"\npin = \"{PIN}\"\nstate = \"{label}.json\"\n{more}\n");
+            text += &format!(
+                "\n[[partition]]\nlabel = {label:?}\nserial = \"serial-{label}\"\npin = \"{PIN}\"\nstate = \"{label}.json\"\n{more}\n"
+            );
             for (key, id, byte) in [("holdfast-health", "01", "11"), ("holdfast-demo", "02", "22"), ("another", "03", "33")] {
                 text += &format!("[[partition.key]]\nid = {id:?}\nlabel = {key:?}\nvalue = {:?}\n", byte.repeat(32));
             }
@@ -78,11 +80,9 @@ impl Simulator {
     }
 }
 
-/// Built beside the binary under test.
+/// A cdylib that a test depends on lies beside the test.
 fn module() -> PathBuf {
-    let module = Path::new(env!("CARGO_BIN_EXE_holdfast")).with_file_name("libholdfast_sim_hsm.so");
-    assert!(module.exists(), "no {}: `cargo build -p holdfast-sim-hsm` makes it, and `make test` does that first", module.display());
-    module
+    env::current_exe().unwrap().with_file_name("libholdfast_sim_hsm.so")
 }
 
 const PIN: &str = "1234";

@@ -43,7 +43,9 @@ fn ciphertexts_of_the_aws_sample_proxy_open_under_the_same_names() {
     for (field, value) in [("prefix", PATH), ("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET), ("key_id", "foo")] {
         before["xks"][field] = value.into();
     }
-    for (aad, metadata) in [(Some(&b"project=nile"[..]), &b"key_version=1"[..]), (Some(b"project=nile"), b""), (None, b"key_version=1"), (None, b"")] {
+    for (aad, metadata) in
+        [(Some(&b"project=nile"[..]), &b"key_version=1"[..]), (Some(b"project=nile"), b""), (None, b"key_version=1"), (None, b"")]
+    {
         let sealed = of_the_sample(aad, metadata, b"a data key");
         assert_eq!(ask(&before, "decrypt", sealed.clone())["plaintext"], BASE64_STANDARD.encode("a data key"), "{aad:?} {metadata:?}");
         // The AAD still binds.
