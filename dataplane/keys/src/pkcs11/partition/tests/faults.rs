@@ -1,11 +1,13 @@
 //! What a partition does when calls fail: which fault is told, and how it comes back.
 
-use super::scene::{self, key};
+use super::scene::{self, Scene, key};
+use crate::fixture::on_simulator;
 use crate::pkcs11::{job::Fault, status::Condition};
 
 #[test]
 fn a_session_that_broke_is_opened_anew_and_the_job_done() {
-    scene::sim("a_session_that_broke_is_opened_anew_and_the_job_done", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -14,13 +16,14 @@ fn a_session_that_broke_is_opened_anew_and_the_job_done() {
             running.works(&k);
         }
         assert_eq!((running.front.generation(), running.front.status().sessions), (1, 2));
-        assert!(running.front.condition().is_up());
+        running.until(Condition::is_up);
     });
 }
 
 #[test]
 fn a_handle_that_went_stale_is_looked_up_once_more() {
-    scene::sim("a_handle_that_went_stale_is_looked_up_once_more", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -30,13 +33,14 @@ fn a_handle_that_went_stale_is_looked_up_once_more() {
         assert_eq!(scene.count("C_FindObjectsInit"), before + 1);
         scene.fault(r#""fault": "error", "rv": "CKR_KEY_HANDLE_INVALID", "calls": 2, "on": "C_EncryptInit""#);
         assert!(matches!(running.encrypt(&k, "x"), Err(Fault::Missing(_))));
-        assert!(running.front.condition().is_up());
+        running.until(Condition::is_up);
     });
 }
 
 #[test]
 fn a_token_that_fails_is_down_by_its_code_and_connected_again() {
-    scene::sim("a_token_that_fails_is_down_by_its_code_and_connected_again", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         for rv in ["CKR_DEVICE_ERROR", "CKR_USER_NOT_LOGGED_IN", "CKR_DEVICE_REMOVED"] {
@@ -55,7 +59,8 @@ fn a_token_that_fails_is_down_by_its_code_and_connected_again() {
 
 #[test]
 fn one_failed_call_costs_one_request_and_a_reconnection() {
-    scene::sim("one_failed_call_costs_one_request_and_a_reconnection", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         scene.fault(r#""fault": "error", "rv": "CKR_DEVICE_ERROR", "calls": 1, "on": "C_Decrypt""#);
         let sealed = running.encrypt(&key("k"), "x").unwrap();
@@ -68,14 +73,15 @@ fn one_failed_call_costs_one_request_and_a_reconnection() {
 
 #[test]
 fn an_encryption_that_fails_oddly_is_never_the_callers_fault() {
-    scene::sim("an_encryption_that_fails_oddly_is_never_the_callers_fault", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         let sealed = running.encrypt(&k, "x").unwrap();
         for rv in ["CKR_GENERAL_ERROR", "CKR_ENCRYPTED_DATA_INVALID", "CKR_DATA_INVALID"] {
             scene.fault(&format!(r#""fault": "error", "rv": "{rv}", "calls": 1, "on": "C_Encrypt""#));
             assert!(matches!(running.encrypt(&k, "x"), Err(Fault::Token(why)) if why.contains(rv)));
-            assert!(running.front.condition().is_up(), "a canary passed");
+            running.until(Condition::is_up);
         }
         assert_eq!(running.front.generation(), 1);
         // Of a decryption, a canary tells: where it fails too, the token is at fault.
@@ -92,7 +98,8 @@ fn an_encryption_that_fails_oddly_is_never_the_callers_fault() {
 
 #[test]
 fn sessions_that_were_lost_begin_another_generation() {
-    scene::sim("sessions_that_were_lost_begin_another_generation", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -107,7 +114,8 @@ fn sessions_that_were_lost_begin_another_generation() {
 
 #[test]
 fn handles_that_come_to_name_other_keys_never_serve() {
-    scene::sim("handles_that_come_to_name_other_keys_never_serve", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let keys = [key("k"), key("l"), key("holdfast-health")];
         let sealed = keys.each_ref().map(|key| running.encrypt(key, &key.name.label).unwrap());
@@ -134,7 +142,8 @@ fn handles_that_come_to_name_other_keys_never_serve() {
 
 #[test]
 fn a_token_that_is_removed_is_connected_again_when_it_is_back() {
-    scene::sim("a_token_that_is_removed_is_connected_again_when_it_is_back", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         scene.fault(r#""fault": "remove-token""#);
         assert!(matches!(running.encrypt(&key("k"), "x"), Err(Fault::Token(_))));

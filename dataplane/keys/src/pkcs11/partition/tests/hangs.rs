@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::scene::{self, encryption, key};
+use super::scene::{self, Scene, encryption, key};
+use crate::fixture::on_simulator;
 use crate::pkcs11::{
     job::{Done, Fault},
     status::{Condition, TokenTask, TokenTaskError},
@@ -13,7 +14,8 @@ use crate::pkcs11::{
 
 #[test]
 fn one_call_that_hangs_makes_the_partition_suspect_and_costs_one_session() {
-    scene::sim("one_call_that_hangs_makes_the_partition_suspect_and_costs_one_session", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -40,7 +42,8 @@ fn one_call_that_hangs_makes_the_partition_suspect_and_costs_one_session() {
 
 #[test]
 fn a_token_that_hangs_is_suspect_until_it_answers_and_loses_no_worker() {
-    scene::sim("a_token_that_hangs_is_suspect_until_it_answers_and_loses_no_worker", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -62,7 +65,8 @@ fn a_token_that_hangs_is_suspect_until_it_answers_and_loses_no_worker() {
 
 #[test]
 fn a_steward_that_hangs_is_replaced_and_its_login_stays() {
-    scene::sim("a_steward_that_hangs_is_replaced_and_its_login_stays", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -84,7 +88,8 @@ fn a_steward_that_hangs_is_replaced_and_its_login_stays() {
 
 #[test]
 fn no_more_is_given_up_than_may_be_and_what_comes_back_ends_it() {
-    scene::sim("no_more_is_given_up_than_may_be_and_what_comes_back_ends_it", "sessions = 4", |scene| {
+    on_simulator(&scene::one("sessions = 4"), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -106,7 +111,8 @@ fn no_more_is_given_up_than_may_be_and_what_comes_back_ends_it() {
 
 #[test]
 fn a_slow_token_is_suspect_until_it_is_fast_again() {
-    scene::sim("a_slow_token_is_suspect_until_it_is_fast_again", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -124,7 +130,8 @@ fn a_slow_token_is_suspect_until_it_is_fast_again() {
 
 #[test]
 fn a_request_that_finds_a_call_overdue_makes_the_partition_suspect_at_once() {
-    scene::sim("a_request_that_finds_a_call_overdue_makes_the_partition_suspect_at_once", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         scene.fault(r#""fault": "hang", "on": "crypto""#);
         let hung = running.submit(&key("k"), encryption("x"), scene::LONG);
@@ -138,7 +145,8 @@ fn a_request_that_finds_a_call_overdue_makes_the_partition_suspect_at_once() {
 
 #[test]
 fn jobs_that_wait_are_answered_when_the_connection_is_lost() {
-    scene::sim("jobs_that_wait_are_answered_when_the_connection_is_lost", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -165,7 +173,8 @@ fn jobs_that_wait_are_answered_when_the_connection_is_lost() {
 
 #[test]
 fn a_start_is_not_held_up_by_a_token_that_hangs() {
-    scene::sim("a_start_is_not_held_up_by_a_token_that_hangs", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         // Loads the module, whose control socket is there from then on.
         drop(scene.admin());
         for function in FUNCTIONS {
@@ -186,7 +195,8 @@ fn a_start_is_not_held_up_by_a_token_that_hangs() {
 
 #[test]
 fn a_key_task_that_hangs_is_answered_in_time_and_requests_go_on() {
-    scene::sim("a_key_task_that_hangs_is_answered_in_time_and_requests_go_on", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let mut settings = scene.settings();
         settings.timeouts.task = Duration::from_millis(300);
         let running = scene.start(settings).unwrap();
@@ -208,7 +218,8 @@ fn a_key_task_that_hangs_is_answered_in_time_and_requests_go_on() {
 
 #[test]
 fn a_partition_whose_calls_hang_can_be_stopped() {
-    scene::sim("a_partition_whose_calls_hang_can_be_stopped", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         scene.fault(r#""fault": "hang""#);
         let hung = running.submit(&key("k"), encryption("x"), scene::LONG);

@@ -1,11 +1,9 @@
-//! A test in a process of its own with a module in it: modules are configured by the environment, which a process reads once.
+//! What the tests of partitions do with a token and with a partition on it.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
-    path::PathBuf,
-    process::Command,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -16,21 +14,23 @@ use holdfast_proto::records::KeyUsage;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use crate::pkcs11::{
-    admin::TokenAdmin,
-    front::{Front, Order, Refused},
-    handles::{KeyName, MemberKey},
-    job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
-    partition::Partition,
-    settings::{PartitionSettings, PinSource, TokenSelector},
-    start::Pkcs11Fault,
-    status::{Condition, TokenTask, TokenTaskDone, TokenTaskError},
+use crate::{
+    fixture::{PIN, Tokens},
+    pkcs11::{
+        admin::TokenAdmin,
+        front::{Front, Order, Refused},
+        handles::{KeyName, MemberKey},
+        job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
+        partition::Partition,
+        settings::PartitionSettings,
+        start::Pkcs11Fault,
+        status::{Condition, TokenTask, TokenTaskDone, TokenTaskError},
+    },
 };
 
-/// The child's side of a test.
-pub(super) struct Scene {
-    directory: PathBuf,
-    module: PathBuf,
+/// A token `a` with a health key and a key `k`; of the simulator, with a key `l` too.
+pub(super) struct Scene<'a> {
+    tokens: &'a Tokens,
 }
 
 /// A partition that was started.
@@ -44,73 +44,39 @@ pub(super) struct Asked {
     outcome: mpsc::Receiver<Outcome>,
 }
 
-/// Runs `body` in a child process with SoftHSM, whose one token `a` has the health key and a key `k`.
-pub(super) fn softhsm(test: &str, body: fn(&Scene)) {
-    let prepare = |directory: &PathBuf, child: &mut Command| {
-        let tokens = directory.join("tokens");
-        fs::create_dir(&tokens).unwrap();
-        let file = directory.join("softhsm2.conf");
-        fs::write(&file, format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display())).unwrap();
-        child.env("SOFTHSM2_CONF", &file);
-        let mut tool = Command::new("softhsm2-util");
-        tool.args(["--init-token", "--free", "--label", "a", "--so-pin", "12345678", "--pin", PIN]).env("SOFTHSM2_CONF", &file);
-        assert!(tool.output().unwrap().status.success());
-    };
-    play(test, prepare, |directory| {
-        let scene = Scene { directory, module: "/usr/lib/softhsm/libsofthsm2.so".into() };
+/// A configuration of the simulator with the token `a`, and whatever is to be told of it.
+pub(super) fn one(more: &str) -> String {
+    let key = |id: u32, label| format!("[[partition.key]]\nid = '0{id}'\nlabel = '{label}'\nseed = '{label}'\n");
+    let keys = [key(1, "holdfast-health"), key(2, "k"), key(3, "l")].concat();
+    format!("control = 'control'\n[[partition]]\nlabel = 'a'\npin = '{PIN}'\n{more}\n{keys}")
+}
+
+impl<'a> Scene<'a> {
+    /// On the simulator.
+    pub(super) fn sim(tokens: &'a Tokens) -> Self {
+        Self { tokens }
+    }
+
+    /// On SoftHSM, where the keys are made first.
+    pub(super) fn softhsm(tokens: &'a Tokens) -> Self {
+        let scene = Self { tokens };
         let admin = scene.admin();
         for label in ["holdfast-health", "k"] {
             admin.generate(label.as_bytes(), label, KeyUsage::BOTH).unwrap();
         }
-        drop(admin);
-        body(&scene);
-    });
-}
-
-/// Runs `body` in a child process with the simulator, whose one token `a` has the health key and keys `k` and `l`. `more` is added to its
-/// configuration.
-pub(super) fn sim(test: &str, more: &str, body: fn(&Scene)) {
-    let prepare = |directory: &PathBuf, child: &mut Command| {
-        let key = |id: u32, label| format!("[[partition.key]]\nid = '0{id}'\nlabel = '{label}'\nseed = '{label}'\n");
-        let keys = [key(1, "holdfast-health"), key(2, "k"), key(3, "l")].concat();
-        let file = directory.join("sim.toml");
-        fs::write(&file, format!("control = 'control'\n[[partition]]\nlabel = 'a'\npin = '{PIN}'\n{more}\n{keys}")).unwrap();
-        child.env("HOLDFAST_SIM_HSM", file);
-    };
-    // `cargo test` builds the library of a dependency beside the tests, under its plain name.
-    play(test, prepare, |directory| {
-        let module = env::current_exe().unwrap().parent().unwrap().join("libholdfast_sim_hsm.so");
-        body(&Scene { directory, module });
-    });
-}
-
-fn play(test: &str, prepare: impl FnOnce(&PathBuf, &mut Command), body: impl FnOnce(PathBuf)) {
-    if let Some(directory) = env::var_os(DIRECTORY) {
-        return body(directory.into());
+        scene
     }
-    let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("pin"), PIN).unwrap();
-    let mut child = Command::new(env::current_exe().unwrap());
-    child.args([test, "--nocapture", "--test-threads=1"]).env(DIRECTORY, directory.path());
-    prepare(&directory.path().to_owned(), &mut child);
-    let output = child.output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.contains("1 passed"), "{}: {text}", output.status);
-}
 
-impl Scene {
     /// A partition on the token `a`, with two sessions.
     pub(super) fn settings(&self) -> PartitionSettings {
-        let pin = PinSource::File(self.directory.join("pin"));
-        let settings = PartitionSettings::new("p".into(), self.module.clone(), TokenSelector::Label("a".into()), pin);
-        PartitionSettings { sessions: Some(2.try_into().unwrap()), ..settings }
+        PartitionSettings { name: "p".into(), sessions: Some(2.try_into().unwrap()), ..self.tokens.partition("a") }
     }
 
     /// The partition with these settings.
     pub(super) fn start(&self, settings: PartitionSettings) -> Result<Running, Vec<Pkcs11Fault>> {
         let (orders, ordered) = unbounded();
         let front = Front::new(&settings.name, &settings.group, orders);
-        Partition::start(settings, &self.directory.join("state"), Arc::clone(&front), ordered)?;
+        Partition::start(settings, &self.tokens.state_dir(), Arc::clone(&front), ordered)?;
         Ok(Running { front })
     }
 
@@ -122,16 +88,16 @@ impl Scene {
     }
 
     pub(super) fn admin(&self) -> TokenAdmin {
-        TokenAdmin::open(&self.settings(), &self.directory.join("state")).unwrap()
+        TokenAdmin::open(&self.settings(), &self.tokens.state_dir()).unwrap()
     }
 
     pub(super) fn write_pin(&self, pin: &str) {
-        fs::write(self.directory.join("pin"), pin).unwrap();
+        fs::write(self.tokens.path("pin-a"), pin).unwrap();
     }
 
     /// What the simulator's control socket answers.
     pub(super) fn control(&self, command: &str) -> serde_json::Value {
-        let mut stream = UnixStream::connect(self.directory.join("control")).unwrap();
+        let mut stream = UnixStream::connect(self.tokens.path("control")).unwrap();
         stream.write_all(format!("{command}\n").as_bytes()).unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
@@ -155,9 +121,14 @@ impl Scene {
 }
 
 impl Running {
-    /// Hands a job in, which must be taken.
+    /// Hands a job in, as soon as the partition takes it: a busy machine makes it suspect now and then.
     pub(super) fn submit(&self, key: &Arc<MemberKey>, work: Work, deadline: Duration) -> Asked {
-        self.try_submit(key, (work, None), deadline).unwrap_or_else(|why| panic!("{why}: {:?}", self.front.condition()))
+        loop {
+            self.until(Condition::is_up);
+            if let Some(asked) = self.try_submit(key, (work.clone(), None), deadline) {
+                return asked;
+            }
+        }
     }
 
     /// The same, with a proof that the key must pass first.
@@ -165,20 +136,15 @@ impl Running {
         self.try_submit(key, (work, Some(proof)), LONG).unwrap()
     }
 
-    fn try_submit(
-        &self,
-        key: &Arc<MemberKey>,
-        (work, proof): (Work, Option<Arc<Proof>>),
-        deadline: Duration,
-    ) -> Result<Asked, &'static str> {
+    fn try_submit(&self, key: &Arc<MemberKey>, (work, proof): (Work, Option<Arc<Proof>>), deadline: Duration) -> Option<Asked> {
         let (sender, outcome) = mpsc::channel();
         let ticket = Ticket::new(Instant::now() + deadline);
         let answer = Answer::new(move |outcome| drop(sender.send(outcome)));
         let job = Job { key: Arc::clone(key), proof, work, ticket: Arc::clone(&ticket), answer };
         match self.front.submit(job) {
-            Ok(()) => Ok(Asked { ticket, outcome }),
-            Err(Refused::Full(_)) => Err("the queue is full"),
-            Err(Refused::NotUp(_)) => Err("the partition is not up"),
+            Ok(()) => Some(Asked { ticket, outcome }),
+            Err(Refused::Full(_)) => panic!("the queue is full"),
+            Err(Refused::NotUp(_)) => None,
         }
     }
 
@@ -203,7 +169,7 @@ impl Running {
 
     /// Decrypts if the partition takes it; none: it did not, or failed.
     pub(super) fn try_decrypt(&self, key: &Arc<MemberKey>, sealed: &Encrypted) -> Option<String> {
-        match self.try_submit(key, (decryption(sealed), None), LONG).ok()?.outcome() {
+        match self.try_submit(key, (decryption(sealed), None), LONG)?.outcome() {
             Ok(Done::Decrypted(text)) => Some(String::from_utf8(text.to_vec()).unwrap()),
             Ok(_) => panic!("not what was asked"),
             Err(fault) => {
@@ -240,6 +206,17 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    /// A module does not bear it that its process exits while a call runs.
+    fn drop(&mut self) {
+        self.front.order(Order::Stop);
+        let start = Instant::now();
+        while *self.front.condition() != Condition::Down("stopped".into()) && start.elapsed() < LONG {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
 impl Asked {
     pub(super) fn outcome(&self) -> Outcome {
         self.outcome.recv_timeout(LONG).unwrap()
@@ -273,6 +250,4 @@ pub(super) fn decryption(sealed: &Encrypted) -> Work {
     Work::Decrypt(Decrypt { iv, aad: b"aad".to_vec(), ciphertext, tag })
 }
 
-const DIRECTORY: &str = "HOLDFAST_KEYS_TEST_DIRECTORY";
-const PIN: &str = "123456";
 pub(super) const LONG: Duration = Duration::from_secs(20);

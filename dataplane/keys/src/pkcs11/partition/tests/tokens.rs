@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest::{SHA256, digest};
 use holdfast_proto::records::KeyUsage;
 
-use super::scene::{self, decryption, encryption, key};
+use super::scene::{self, Scene, decryption, encryption, key};
+use crate::fixture::{PIN, on_simulator, on_softhsm};
 use crate::pkcs11::{
     handles::KeyName,
     job::{Done, Fault, Work},
@@ -16,7 +17,8 @@ use crate::pkcs11::{
 
 #[test]
 fn a_partition_does_every_kind_of_work() {
-    scene::softhsm("a_partition_does_every_kind_of_work", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
@@ -27,13 +29,14 @@ fn a_partition_does_every_kind_of_work() {
         assert_eq!((status.generation, status.sessions, status.in_use, status.queued, status.leaked), (1, 2, 0, 0, 0));
         assert_eq!(status.facts.unwrap().label, "a");
         assert!(matches!(running.encrypt(&key("none"), "x"), Err(Fault::Missing(why)) if why.contains("none")));
-        assert!(running.front.condition().is_up());
+        running.until(Condition::is_up);
     });
 }
 
 #[test]
 fn an_encryption_with_integrity_hashes_what_it_gives_out() {
-    scene::softhsm("an_encryption_with_integrity_hashes_what_it_gives_out", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         let Work::Encrypt(mut work) = encryption("text") else { unreachable!() };
         work.integrity = Some(b"prefix".to_vec());
@@ -46,9 +49,32 @@ fn an_encryption_with_integrity_hashes_what_it_gives_out() {
 }
 
 #[test]
+fn an_encryption_that_fails_its_own_check_is_done_once_more() {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
+        let running = scene.up();
+        let checked = || {
+            let Work::Encrypt(mut work) = encryption("text") else { unreachable!() };
+            work.integrity = Some(Vec::new());
+            running.ask(&key("k"), Work::Encrypt(work))
+        };
+        // A tag that does not verify, of a ciphertext that is the token's own.
+        for rv in ["CKR_ENCRYPTED_DATA_INVALID", "CKR_GENERAL_ERROR"] {
+            scene.fault(&format!(r#""fault": "error", "rv": "{rv}", "calls": 1, "on": "C_Decrypt""#));
+            assert!(matches!(checked(), Ok(Done::Encrypted(sealed)) if sealed.tries == 2), "{rv}");
+        }
+        scene.fault(r#""fault": "error", "rv": "CKR_ENCRYPTED_DATA_INVALID", "calls": 2, "on": "C_Decrypt""#);
+        assert!(matches!(checked(), Err(Fault::SelfCheck)));
+        assert!(matches!(checked(), Ok(Done::Encrypted(sealed)) if sealed.tries == 1));
+        assert_eq!(running.front.generation(), 1);
+    });
+}
+
+#[test]
 fn a_wrong_tag_is_the_callers_fault_and_leaves_the_partition_up() {
     // SoftHSM answers CKR_GENERAL_ERROR: a canary tells.
-    scene::softhsm("a_wrong_tag_is_the_callers_fault_and_leaves_the_partition_up", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         let k = key("k");
         let good = running.encrypt(&k, "text").unwrap();
@@ -57,26 +83,29 @@ fn a_wrong_tag_is_the_callers_fault_and_leaves_the_partition_up() {
         assert_eq!(running.decrypt(&k, &bad), Err(Fault::Input));
         assert_eq!(running.decrypt(&key("holdfast-health"), &good), Err(Fault::Input), "another key");
         assert_eq!(running.decrypt(&k, &good).unwrap(), "text");
-        assert_eq!((running.front.generation(), running.front.condition().is_up()), (1, true));
+        running.until(Condition::is_up);
+        assert_eq!(running.front.generation(), 1);
     });
 }
 
 #[test]
 fn a_key_is_proved_by_a_ciphertext_of_its_own_alone() {
-    scene::softhsm("a_key_is_proved_by_a_ciphertext_of_its_own_alone", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         let Ok(Done::Proof(proof)) = running.ask(&key("k"), Work::MakeProof) else { panic!() };
         let proof = Arc::new(proof);
         let proved = |label: &str| running.submit_with(&key(label), Arc::clone(&proof), encryption("x")).outcome();
         assert!(proved("k").is_ok());
         assert!(matches!(proved("holdfast-health"), Err(Fault::NotProved)));
-        assert!(running.front.condition().is_up());
+        running.until(Condition::is_up);
     });
 }
 
 #[test]
 fn a_usage_that_the_token_does_not_allow_is_refused() {
-    scene::softhsm("a_usage_that_the_token_does_not_allow_is_refused", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         scene.admin().generate(b"e", "e", KeyUsage { encrypt: true, decrypt: false }).unwrap();
         let running = scene.up();
         let e = key("e");
@@ -88,7 +117,8 @@ fn a_usage_that_the_token_does_not_allow_is_refused() {
 
 #[test]
 fn a_job_past_its_deadline_or_taken_back_is_not_begun() {
-    scene::softhsm("a_job_past_its_deadline_or_taken_back_is_not_begun", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         assert!(matches!(running.submit(&key("k"), encryption("x"), Duration::ZERO).outcome(), Err(Fault::Expired)));
     });
@@ -96,7 +126,8 @@ fn a_job_past_its_deadline_or_taken_back_is_not_begun() {
 
 #[test]
 fn key_tasks_list_inspect_and_generate() {
-    scene::softhsm("key_tasks_list_inspect_and_generate", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let running = scene.up();
         let new = NewKey { cka_id: b"new".as_slice().into(), label: "new".into(), encrypt: true, decrypt: true };
         let Ok(TokenTaskDone::Key(made)) = running.task(TokenTask::Generate(new.clone())) else { panic!() };
@@ -111,13 +142,14 @@ fn key_tasks_list_inspect_and_generate() {
         assert_eq!(running.task(TokenTask::Inspect(name("new"))), Ok(TokenTaskDone::Key(made)));
         assert!(matches!(running.task(TokenTask::Inspect(name("none"))), Err(TokenTaskError::Refused(why)) if why.contains("none")));
         running.works(&key("new"));
-        assert!(running.front.condition().is_up());
+        running.until(Condition::is_up);
     });
 }
 
 #[test]
 fn a_partition_that_is_stopped_takes_nothing_and_has_no_session() {
-    scene::sim("a_partition_that_is_stopped_takes_nothing_and_has_no_session", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         running.works(&key("k"));
         assert_eq!(scene.count("sessions"), 3);
@@ -130,7 +162,8 @@ fn a_partition_that_is_stopped_takes_nothing_and_has_no_session() {
 
 #[test]
 fn what_is_wrong_with_the_configuration_stops_the_start() {
-    scene::softhsm("what_is_wrong_with_the_configuration_stops_the_start", |scene| {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
         let problem = |change: fn(&mut crate::pkcs11::settings::PartitionSettings)| {
             let mut settings = scene.settings();
             change(&mut settings);
@@ -144,13 +177,14 @@ fn what_is_wrong_with_the_configuration_stops_the_start() {
 
 #[test]
 fn a_refused_pin_is_tried_once_and_again_when_it_has_changed() {
-    scene::sim("a_refused_pin_is_tried_once_and_again_when_it_has_changed", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         scene.write_pin("wrong");
         let problem = || scene.start(scene.settings()).map(|_| ()).unwrap_err().remove(0).problem;
         assert!(matches!(problem(), Problem::PinRefused { .. }));
         assert!(matches!(problem(), Problem::PinRefusedBefore { .. }));
         assert_eq!(scene.count("wrong_pins"), 1);
-        scene.write_pin("123456");
+        scene.write_pin(PIN);
         let running = scene.up();
         running.works(&key("k"));
         // Refused later on, it is not tried over and over, and a better one is noticed.
@@ -159,7 +193,7 @@ fn a_refused_pin_is_tried_once_and_again_when_it_has_changed() {
         let _ = running.encrypt(&key("k"), "x");
         running.until(|condition| matches!(condition, Condition::PinRefused(_)));
         assert_eq!(scene.count("wrong_pins"), 2);
-        scene.write_pin("123456");
+        scene.write_pin(PIN);
         running.until_up(2);
         assert_eq!(scene.count("wrong_pins"), 2);
         running.works(&key("k"));
@@ -168,7 +202,8 @@ fn a_refused_pin_is_tried_once_and_again_when_it_has_changed() {
 
 #[test]
 fn fewer_sessions_than_asked_for_serve_as_well() {
-    scene::sim("fewer_sessions_than_asked_for_serve_as_well", "sessions = 3", |scene| {
+    on_simulator(&scene::one("sessions = 3"), |tokens| {
+        let scene = Scene::sim(tokens);
         let mut settings = scene.settings();
         settings.sessions = Some(9.try_into().unwrap());
         let running = scene.start(settings).unwrap();
@@ -185,7 +220,8 @@ fn fewer_sessions_than_asked_for_serve_as_well() {
 
 #[test]
 fn without_a_session_that_works_a_partition_is_down_and_says_why() {
-    scene::sim("without_a_session_that_works_a_partition_is_down_and_says_why", "sessions = 1", |scene| {
+    on_simulator(&scene::one("sessions = 1"), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.start(scene.settings()).unwrap();
         running.until(|condition| matches!(condition, Condition::Down(why) if why.contains("CKR_SESSION_COUNT")));
     });
@@ -193,7 +229,8 @@ fn without_a_session_that_works_a_partition_is_down_and_says_why() {
 
 #[test]
 fn keys_are_looked_up_once_not_for_each_request() {
-    scene::sim("keys_are_looked_up_once_not_for_each_request", "", |scene| {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
