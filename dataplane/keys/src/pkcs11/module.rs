@@ -1,7 +1,7 @@
-//! PKCS#11 modules: shared libraries that are loaded once and initialised once.
+//! PKCS#11 modules: shared libraries that are loaded once and stay initialised.
 //!
-//! Holds: in this process a file is loaded once, whatever paths lead to it, and `C_Initialize` succeeds once; nothing is ever finalised or
-//! unloaded, since calls given up on may still be inside. Loading one module never waits for another.
+//! Holds: in this process a file is loaded once, whatever paths lead to it; nothing is ever finalised or unloaded by us, since calls given up
+//! on may still be inside; `C_Initialize` of one module is called by one thread at a time. Loading one module never waits for another.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,8 @@ pub(crate) enum ModuleError {
 }
 
 impl Module {
-    /// The module of this file, loaded and initialised if this is the first that asks for it.
+    /// The module of this file, loaded if this is the first that asks for it, and initialised if it is not: at each connection, since
+    /// some modules lose that with their device.
     pub(crate) fn load(path: &Path) -> Result<Arc<Self>, ModuleError> {
         let real = fs::canonicalize(path).map_err(|error| ModuleError::Missing(error.to_string()))?;
         let place = {
@@ -47,14 +48,12 @@ impl Module {
             Arc::clone(places.entry(real.clone()).or_default())
         };
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        let module = match &place.module {
+        let module = match &*place {
             Some(module) => Arc::clone(module),
-            None => Arc::clone(place.module.insert(Arc::new(Self::open(real)?))),
+            // Stays loaded even if it can't be initialised: that is tried again.
+            None => Arc::clone(place.insert(Arc::new(Self::open(real)?))),
         };
-        if !place.initialized {
-            module.initialize()?;
-            place.initialized = true;
-        }
+        module.initialize()?;
         Ok(module)
     }
 
@@ -77,7 +76,7 @@ impl Module {
 
     fn initialize(&self) -> Result<(), ModuleError> {
         match self.slow.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            // Already: by another part of this process that loaded the same library.
+            // Already: by an earlier connection, or by another part of this process that loaded the same library.
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
             Err(error) => Err(ModuleError::Initialize(CallError::of("C_Initialize", &error))),
         }
@@ -90,17 +89,12 @@ impl fmt::Debug for Module {
     }
 }
 
-/// One file.
-#[derive(Default)]
-struct Place {
-    /// Stays loaded although it could not be initialised: that is tried again.
-    module: Option<Arc<Module>>,
-    initialized: bool,
-}
+/// One file's, while it is being loaded and after.
+type Place = Mutex<Option<Arc<Module>>>;
 
 /// What this process has loaded. A global, since what it tells of is one: PKCS#11 v2.40 section 5.4 allows a process one `C_Initialize`
 /// per library, whoever calls it, and partitions that share a module start at the same time.
-static LOADED: Mutex<BTreeMap<PathBuf, Arc<Mutex<Place>>>> = Mutex::new(BTreeMap::new());
+static LOADED: Mutex<BTreeMap<PathBuf, Arc<Place>>> = Mutex::new(BTreeMap::new());
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +104,7 @@ mod tests {
     use crate::fixture::on_softhsm;
 
     #[test]
-    fn a_file_is_loaded_and_initialised_once_whatever_path_leads_to_it() {
+    fn a_file_is_loaded_once_whatever_path_leads_to_it() {
         on_softhsm(&["one"], |tokens| {
             let path = tokens.partition("one").module;
             let link = tokens.path("link.so");
@@ -144,6 +138,9 @@ mod tests {
             let another = Pkcs11::new(&path).unwrap();
             another.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
             assert!(Module::load(&path).is_ok());
+            another.finalize().unwrap();
+            let again = Module::load(&path).unwrap();
+            assert_eq!(again.slow().get_slots_with_token().unwrap().len(), 2, "what it lost it has again");
         });
     }
 

@@ -58,8 +58,8 @@ static TABLE: [Vendor; 10] = [
     DEFAULT,
     // SoftHSM 2.6.
     Vendor { name: "softhsm", manufacturer: Some("SoftHSM project"), tested: true, ..DEFAULT },
-    // Kryoptic 1.5.
-    Vendor { name: "kryoptic", ..DEFAULT },
+    // Kryoptic: the manufacturer is in its source; the caller gives the IV.
+    Vendor { name: "kryoptic", manufacturer: Some("Kryoptic Project"), ..DEFAULT },
     // The simulator of this repository, one row for each IV rule; the names in brackets are for its configuration.
     Vendor { name: "holdfast-sim", manufacturer: Some("Holdfast Simulator"), tested: true, ..DEFAULT },
     Vendor {
@@ -98,6 +98,7 @@ mod tests {
     fn a_manufacturer_picks_the_most_exact_row() {
         for (manufacturer, name) in [
             ("SoftHSM project", "softhsm"),
+            ("Kryoptic Project", "kryoptic"),
             ("Holdfast Simulator", "holdfast-sim"),
             ("Holdfast Simulator (fills IV)", "holdfast-sim-fills"),
             ("Holdfast Simulator (appends IV)", "holdfast-sim-appends"),
