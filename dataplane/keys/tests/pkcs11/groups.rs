@@ -12,7 +12,7 @@ use std::{
 use holdfast_keys::{
     KeyFault,
     pkcs11::{
-        Group, GroupKey, Groups, HealthState, ToDecrypt, ToEncrypt, TokenSealed,
+        Group, GroupKey, Groups, HealthState, Pkcs11Fault, ToDecrypt, ToEncrypt, TokenSealed,
         settings::{Isolation, Pkcs11Settings},
         start::Problem,
         status::{Condition, TokenTaskError},
@@ -80,6 +80,23 @@ async fn serves(key: &GroupKey) {
         let sealed = encrypt(key).await.unwrap();
         assert_eq!(decrypt(key, sealed).await.unwrap().as_slice(), b"text");
     }
+}
+
+/// The same beside faults, on a machine that may be busy: no wrong answer, no late one, hardly any failure.
+async fn goes_on(key: &GroupKey) {
+    let mut failed = Vec::new();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        match encrypt(key).await {
+            Ok(sealed) => match decrypt(key, sealed).await {
+                Ok(text) => assert_eq!(text.as_slice(), b"text"),
+                Err(fault) => failed.push(fault),
+            },
+            Err(fault) => failed.push(fault),
+        }
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    }
+    assert!(!failed.contains(&KeyFault::Input) && !failed.contains(&KeyFault::Missing) && failed.len() <= 2, "{failed:?}");
 }
 
 #[test]
@@ -190,11 +207,11 @@ fn while_one_of_two_hangs_or_fails_requests_are_served() {
         runtime().block_on(async {
             for fault in faults {
                 order(tokens, fault);
-                serves(&health).await;
+                goes_on(&health).await;
                 order(tokens, r#"{"partition":"one","fault":"clear"}"#);
                 order(tokens, r#"{"partition":"two","fault":"clear"}"#);
                 until(|| group.conditions().iter().all(Condition::is_up)).await;
-                serves(&health).await;
+                goes_on(&health).await;
             }
         });
     });
@@ -208,13 +225,13 @@ fn everything_that_is_wrong_is_told_at_once_and_nothing_runs() {
         fs::write(tokens.path("pin-three"), "not it").unwrap();
         wrong.partitions[3].name = "again".into();
         wrong.partitions.push(wrong.partitions[1].clone());
-        let problems = |faults: &[holdfast_keys::pkcs11::Pkcs11Fault]| -> Vec<String> {
+        let problems = |faults: &[Pkcs11Fault]| -> Vec<String> {
             let mut told: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.partition, word(&fault.problem))).collect();
             told.sort();
             told
         };
         let checked = Groups::check(&wrong);
-        assert!(checked.iter().all(|fault| fault.is_configuration()));
+        assert!(checked.iter().all(Pkcs11Fault::is_configuration));
         let told = problems(&checked);
         for expected in ["again SameToken", "two NameTwice", "two HealthKeyMissing", "three PinRefused"] {
             assert!(told.iter().any(|told| told == expected), "{expected}: {told:?}");
