@@ -120,7 +120,7 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
         PartitionCommand::Generate(args) => generate(&args),
         PartitionCommand::RetryLogin(args) => retry_login(&args),
         PartitionCommand::Seal(args) => seal::run(args),
-        PartitionCommand::Ensure(args) => ensure::run(args),
+        PartitionCommand::Ensure(args) => ensure::run(&args),
     }
 }
 
@@ -166,7 +166,16 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
             .ok_or_else(|| Failure::new(format!("--id {hex}: must be hexadecimal digits, two a byte")))?,
         None => Uuid::new_v4().as_bytes().to_vec(),
     };
-    let made = open(partition, &described.state_dir)?.generate(&id, &args.label, KeyUsage::BOTH).map_err(Failure::from_error)?;
+    let admin = open(partition, &described.state_dir)?;
+    // A second key of one label would make both unusable by it.
+    let keys = admin.keys().map_err(Failure::from_error)?;
+    if keys.iter().any(|key| key.label == args.label && key.cka_id != id) {
+        return Err(Failure::new(format!(
+            "partition {} has a key labelled {:?} already; --label must name a new one",
+            partition.name, args.label
+        )));
+    }
+    let made = admin.generate(&id, &args.label, KeyUsage::BOTH).map_err(Failure::from_error)?;
     let made = [show::Key::of(&partition.name, &made)];
     output::line(&if args.json { show::json(&made)? } else { show::keys(&made) });
     Ok(ExitCode::SUCCESS)
@@ -224,7 +233,7 @@ fn open(partition: &PartitionSettings, state_dir: &Path) -> Result<TokenAdmin, F
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()

@@ -58,8 +58,8 @@ pub(crate) struct EnsuredKey {
     pub(crate) label: String,
 }
 
-pub(super) fn run(args: EnsureArgs) -> Result<ExitCode, Failure> {
-    output::line(&show::json(&ensured(&args))?);
+pub(super) fn run(args: &EnsureArgs) -> Result<ExitCode, Failure> {
+    output::line(&show::json(&ensured(args))?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,6 @@
 //! Keys on PKCS#11 tokens, through the real binary: SoftHSM, and the simulator for what SoftHSM can't be made to show.
 
+mod configuration;
 mod conformance;
 mod faults;
 mod groups;

@@ -47,6 +47,10 @@ impl Simulator {
         self.folder.path().join("pin")
     }
 
+    pub(crate) fn module(&self) -> PathBuf {
+        module()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
