@@ -49,7 +49,7 @@ pub enum SealOnPartitionError {
     #[error("the name of a group or key that holds a seal must be one line")]
     Name,
     /// The key did not do it.
-    #[error("the partition did not do it")]
+    #[error("no partition of the group did it")]
     Key(#[source] KeyFault),
     /// It opened, but not on a seal.
     #[error("it opened on something else")]

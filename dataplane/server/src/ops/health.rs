@@ -31,7 +31,7 @@ pub(crate) async fn run(store: &Store, ready_nodes: u32, deadline: Deadline) -> 
         Source::Local(_) => Err(Refusal::KeyManagerDown),
         Source::Partition(token) => {
             let mut members = token.key.health(deadline.ends()).await;
-            if let Some(refusal) = refusal(token, &members) {
+            if let Some(refusal) = refusal(token, &members, deadline) {
                 return Err(refusal);
             }
             // The protocol has room for ten: no member that works is left out for one that doesn't.
@@ -45,15 +45,16 @@ pub(crate) async fn run(store: &Store, ready_nodes: u32, deadline: Deadline) -> 
 }
 
 /// Why there is no 200, where no member works.
-fn refusal(token: &TokenKey, members: &[MemberHealth]) -> Option<Refusal> {
+fn refusal(token: &TokenKey, members: &[MemberHealth], deadline: Deadline) -> Option<Refusal> {
     let conditions = token.group.conditions();
     let takes_work = conditions.iter().any(Condition::is_up);
     let works = members.iter().any(|member| member.state != HealthState::Unavailable);
-    if takes_work && works {
-        return None;
+    let late = if takes_work { deadline.passed() } else { conditions.contains(&Condition::Suspect) };
+    match (takes_work && works, late) {
+        (true, _) => None,
+        (false, true) => Some(Refusal::KeyManagerTimeout),
+        (false, false) => Some(Refusal::KeyManagerDown),
     }
-    let suspect = !takes_work && conditions.contains(&Condition::Suspect);
-    Some(if suspect { Refusal::KeyManagerTimeout } else { Refusal::KeyManagerDown })
 }
 
 fn detail(member: &MemberHealth) -> EkmFleetDetail<'_> {

@@ -131,3 +131,37 @@ fn faulty(fault: KeyFault) -> Outcome {
 
 /// As [`HEALTH_FORMAT`], with an IV of 16 bytes: some tokens make their own.
 const HEALTH_FORMAT_LONG_IV: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_token_does_not_tell_of_a_key_is_not_claimed() {
+        let told = |attributes: &[(&str, bool)]| {
+            let attributes = attributes.iter().map(|(name, set)| ((*name).to_owned(), *set)).collect();
+            let key = KeyAttributes { label: "l".into(), cka_id: vec![1], key_type: "CKK_AES".into(), bits: Some(256), attributes };
+            super::attributes(&key)
+        };
+        assert!(told(&[("CKA_EXTRACTABLE", false)]).unexportable);
+        assert!(!told(&[("CKA_EXTRACTABLE", true)]).unexportable);
+        let silent = told(&[]);
+        assert_eq!((silent.unexportable, silent.algorithm.as_str(), silent.bits), (false, "AES", 256));
+        assert_eq!(silent.usage, Some(KeyUsage { encrypt: false, decrypt: false }.into()));
+    }
+
+    #[test]
+    fn a_token_that_is_not_there_is_for_another_node_and_a_refusal_is_for_none() {
+        let blame = |outcome: Outcome| match outcome {
+            Outcome::Error(error) => error.failure(),
+            other => panic!("{other:?}"),
+        };
+        let partition = || "p".to_owned();
+        let unavailable = TokenTaskError::Unavailable { partition: partition(), why: "gone".into() };
+        assert_eq!(blame(refused(&unavailable)), KeyTaskFailure::Unavailable);
+        assert_eq!(blame(refused(&TokenTaskError::Deadline { partition: partition() })), KeyTaskFailure::Deadline);
+        assert_eq!(blame(refused(&TokenTaskError::Refused("no such key".into()))), KeyTaskFailure::Refused);
+        assert_eq!(blame(faulty(KeyFault::Token)), KeyTaskFailure::Unavailable);
+        assert_eq!(blame(faulty(KeyFault::Missing)), KeyTaskFailure::Refused);
+    }
+}

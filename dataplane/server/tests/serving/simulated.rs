@@ -8,9 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_keys::pkcs11::settings::{PartitionSettings, PinSource, Pkcs11Settings, TokenSelector};
+use holdfast_dataplane::{
+    DataPlane, StartError,
+    seals::{SealingKey, seal_on_partition},
+    settings::KeySeal,
+};
+use holdfast_keys::pkcs11::{
+    Groups,
+    settings::{PartitionSettings, PinSource, Pkcs11Settings, TokenSelector},
+};
 use holdfast_proto::{
     records::{Change, Record, Version},
+    seal::Seal,
     state::VersionState,
 };
 use serde_json::{Value, json};
@@ -43,12 +52,8 @@ fn with_simulator(test: &str, iv: &str, body: impl AsyncFnOnce(Simulator)) {
 impl Simulator {
     /// A data plane whose only key, and whose health key, are on the token.
     async fn start(&self, in_flight: u32) -> Rig {
-        // `cargo test` builds the module beside the tests, under its plain name.
-        let module = env::current_exe().unwrap().parent().unwrap().join("libholdfast_sim_hsm.so");
-        let (token, pin) = (TokenSelector::Label(TOKEN.into()), PinSource::File(self.directory.join("pin")));
-        let partition = PartitionSettings::new(TOKEN.into(), module, token, pin);
         let mut rig = Rig::with(
-            |settings, _| settings.pkcs11 = Pkcs11Settings { partitions: vec![partition], ..Pkcs11Settings::default() },
+            |settings, _| settings.pkcs11 = Pkcs11Settings { partitions: vec![self.partition()], ..Pkcs11Settings::default() },
             |store| {
                 store.health_key = source(HEALTH);
                 store.in_flight = std::num::NonZeroU32::new(in_flight);
@@ -58,6 +63,13 @@ impl Simulator {
         let version = Version { source: source(LABEL), ..rig.files.version(0, VersionState::Active) };
         rig.apply([Change::Upsert(Record::Version(version))]);
         rig
+    }
+
+    fn partition(&self) -> PartitionSettings {
+        // `cargo test` builds the module beside the tests, under its plain name.
+        let module = env::current_exe().unwrap().parent().unwrap().join("libholdfast_sim_hsm.so");
+        let (token, pin) = (TokenSelector::Label(TOKEN.into()), PinSource::File(self.directory.join("pin")));
+        PartitionSettings::new(TOKEN.into(), module, token, pin)
     }
 
     /// What the control socket answers.
@@ -89,7 +101,7 @@ impl Simulator {
 fn a_hung_token_is_told_in_time_and_serves_on_once_it_answers() {
     with_simulator("simulated::a_hung_token_is_told_in_time_and_serves_on_once_it_answers", "caller", async |hsm| {
         let rig = hsm.start(0).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let encrypted = connection.call("encrypt", &encrypt(b"text", b"")).await;
         assert_eq!(connection.call("health", &plain("health")).await.status, 200);
         hsm.fault("hang", None);
@@ -114,7 +126,7 @@ fn a_hung_token_is_told_in_time_and_serves_on_once_it_answers() {
 fn a_token_that_is_gone_is_the_key_managers_fault_until_it_is_back() {
     with_simulator("simulated::a_token_that_is_gone_is_the_key_managers_fault_until_it_is_back", "caller", async |hsm| {
         let rig = hsm.start(0).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let encrypted = connection.call("encrypt", &encrypt(b"text", b"")).await;
         assert_eq!(connection.call("health", &plain("health")).await.status, 200);
         hsm.fault("remove-token", None);
@@ -130,10 +142,38 @@ fn a_token_that_is_gone_is_the_key_managers_fault_until_it_is_back() {
 }
 
 #[test]
+fn a_token_that_is_gone_at_the_start_keeps_only_a_seal_from_opening() {
+    with_simulator("simulated::a_token_that_is_gone_at_the_start_keeps_only_a_seal_from_opening", "caller", async |hsm| {
+        let rig = hsm.start(0).await;
+        let mut settings = rig.files.settings();
+        settings.pkcs11 = Pkcs11Settings { partitions: vec![hsm.partition()], ..Pkcs11Settings::default() };
+        let seal = Seal::from_text(&fs::read_to_string(settings.key_seals[0].file()).unwrap()).unwrap();
+        rig.plane.drain(std::future::ready(())).await;
+
+        let groups = Groups::start(Pkcs11Settings { state_dir: settings.state_dir.clone(), ..settings.pkcs11.clone() }).unwrap();
+        let key = SealingKey { group: TOKEN.into(), label: LABEL.into() };
+        let sealed = seal_on_partition(&groups, key, &seal, Instant::now() + Duration::from_secs(5)).await.unwrap();
+        groups.stop();
+        let file = hsm.directory.join("seal");
+        fs::write(&file, sealed.to_text()).unwrap();
+        let on_partition = KeySeal::OnPartition { file, group: TOKEN.into(), label: LABEL.into() };
+
+        hsm.fault("remove-token", None);
+        // Looked at, it is a fault; a start goes on without it.
+        let wrong = DataPlane::check(&settings).await.unwrap_err();
+        assert!(matches!(&wrong.0[..], [StartError::Pkcs11(fault)] if !fault.is_configuration()), "{wrong}");
+        DataPlane::start(settings.clone()).await.unwrap().drain(std::future::ready(())).await;
+        settings.key_seals = vec![on_partition];
+        let wrong = DataPlane::start(settings).await.unwrap_err();
+        assert!(matches!(&wrong.0[..], [StartError::SealOnPartition { .. }]), "{wrong}");
+    });
+}
+
+#[test]
 fn a_client_that_goes_away_takes_its_request_along() {
     with_simulator("simulated::a_client_that_goes_away_takes_its_request_along", "caller", async |hsm| {
         let rig = hsm.start(1).await;
-        let (mut goes, mut stays) = (Connection::open(&rig).await, Connection::open(&rig).await);
+        let (mut goes, mut stays) = (Connection::warm(&rig).await, Connection::warm(&rig).await);
         for connection in [&mut goes, &mut stays] {
             assert_eq!(connection.call("encrypt", &encrypt(b"text", b"")).await.status, 200);
         }
@@ -168,7 +208,7 @@ fn an_iv_of_16_bytes_that_a_token_appends_goes_out_and_comes_back() {
 
 async fn ivs_of(hsm: &Simulator, length: usize) {
     let rig = hsm.start(0).await;
-    let mut connection = Connection::open(&rig).await;
+    let mut connection = Connection::warm(&rig).await;
     let one = connection.call("encrypt", &encrypt(b"text", b"aad")).await;
     let two = connection.call("encrypt", &encrypt(b"", b"")).await;
     let [first, second] = [&one, &two].map(|answer| answer.bytes("initializationVector"));

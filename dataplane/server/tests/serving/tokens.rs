@@ -51,7 +51,7 @@ fn is(status: u16, name: &str) -> (u16, String) {
 fn what_a_tokens_key_encrypts_it_decrypts() {
     with_softhsm("tokens::what_a_tokens_key_encrypts_it_decrypts", async |hsm| {
         let rig = start(&hsm).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         for plaintext in [&b""[..], b"x", &[7; 4_300]] {
             let aad = [9; 8_192];
             let encrypted = connection.call("encrypt", &encrypt(plaintext, &aad)).await;
@@ -80,7 +80,7 @@ fn what_a_tokens_key_encrypts_it_decrypts() {
 fn what_was_altered_does_not_decrypt_on_a_token() {
     with_softhsm("tokens::what_was_altered_does_not_decrypt_on_a_token", async |hsm| {
         let rig = start(&hsm).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let encrypted = connection.call("encrypt", &encrypt(b"text", b"aad")).await;
         let good = decrypt(&encrypted, b"aad");
         let mut altered = vec![decrypt(&encrypted, b"other")];
@@ -147,7 +147,7 @@ fn a_replaced_proxys_ciphertexts_decrypt_on_the_tokens_own_key_with_ivs_of_both_
             }
         }
         let mut rig = start(&hsm).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         assert_eq!(connection.call("decrypt", &cases[0].1).await.refusal(), is(400, "InvalidCiphertextException"));
         for wanted in [LegacyFormat::AwsSample, LegacyFormat::RawConcat] {
             rig.apply([Change::Upsert(Record::Key(Key { legacy: Some(Legacy { format: wanted, version: 0 }), ..key() }))]);
@@ -173,7 +173,7 @@ fn what_the_token_allows_a_key_is_what_it_does_and_what_is_told_of_it() {
         let made = hsm.encrypt("encrypts", &[1; 12], &sample_formula(None, None), b"text");
         let mut rig = start(&hsm).await;
         rig.apply([Change::Upsert(Record::Key(Key { legacy: Some(Legacy { format: LegacyFormat::AwsSample, version: 0 }), ..key() }))]);
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let told = connection.call("metadata", &plain("metadata")).await;
         assert_eq!(told.json(), json!({"keySpec": "AES_256", "keyUsage": ["ENCRYPT", "DECRYPT"], "keyStatus": "ENABLED"}));
         for (label, usage) in [("encrypts", "ENCRYPT"), ("decrypts", "DECRYPT")] {
@@ -200,7 +200,7 @@ fn what_the_token_allows_a_key_is_what_it_does_and_what_is_told_of_it() {
 fn a_key_that_the_token_lacks_is_not_usable_and_holds_nothing_else_back() {
     with_softhsm("tokens::a_key_that_the_token_lacks_is_not_usable_and_holds_nothing_else_back", async |hsm| {
         let mut rig = start(&hsm).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let encrypted = connection.call("encrypt", &encrypt(b"text", b"")).await;
         use_key(&mut rig, "absent");
         for (operation, body) in
@@ -225,7 +225,7 @@ fn a_key_that_the_token_lacks_is_not_usable_and_holds_nothing_else_back() {
 fn health_tells_of_the_token() {
     with_softhsm("tokens::health_tells_of_the_token", async |hsm| {
         let mut rig = start(&hsm).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         let health = connection.call("health", &plain("health")).await.json();
         assert_eq!(health["ekmVendor"], "SoftHSM project", "{health}");
         let details = health["ekmFleetDetails"].as_array().unwrap();
@@ -363,7 +363,7 @@ fn a_tokens_key_that_encrypted_2_to_the_32_times_is_said_to_be_due_and_goes_on()
             before.write_counts(&[Counted { name, reserved: MOST_ENCRYPTIONS }], true).unwrap();
         };
         let mut rig = Rig::with(settings, |_| ()).await;
-        let mut connection = Connection::open(&rig).await;
+        let mut connection = Connection::warm(&rig).await;
         // The same version as a local key.
         assert_eq!(connection.call("encrypt", &encrypt(b"text", b"")).await.refusal(), is(400, "InvalidStateException"));
         use_key(&mut rig, LABEL);
