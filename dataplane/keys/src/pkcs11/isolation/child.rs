@@ -132,9 +132,10 @@ impl Keyhost {
     }
 
     fn job(&mut self, job: Do) {
-        let reply = Reply { id: job.id, says: self.says.clone(), is_given: false };
-        if job.generation != self.front.generation() {
-            return reply.give(Err(Fault::Token("the partition was connected anew".into())));
+        let reply =
+            Reply { id: job.id, generation: job.generation, front: Arc::clone(&self.front), says: self.says.clone(), is_given: false };
+        if reply.is_outdated() {
+            return reply.give(Err(Fault::Token(ANEW.into())));
         }
         let Some(deadline) = Instant::now().checked_add(job.left) else { return };
         let job = Job {
@@ -220,6 +221,9 @@ impl Lookout {
 /// Answers one job, with a fault if nobody else does.
 struct Reply {
     id: JobId,
+    /// That the parent asked for.
+    generation: u64,
+    front: Arc<Front>,
     says: Sender<ToParent>,
     is_given: bool,
 }
@@ -227,7 +231,13 @@ struct Reply {
 impl Reply {
     fn give(mut self, outcome: Outcome) {
         self.is_given = true;
+        // It may have moved after the job was queued; a session of the next one works only after that.
+        let outcome = if self.is_outdated() { outcome.and(Err(Fault::Token(ANEW.into()))) } else { outcome };
         let _ = self.says.send(ToParent::Outcome(self.id, outcome));
+    }
+
+    fn is_outdated(&self) -> bool {
+        self.front.generation() != self.generation
     }
 }
 
@@ -308,6 +318,8 @@ fn die() -> ! {
     let _ = kill_process(getpid(), Signal::KILL);
     process::abort()
 }
+
+const ANEW: &str = "the partition was connected anew";
 
 /// How often the parent hears something.
 const BEAT: Duration = Duration::from_millis(500);

@@ -30,8 +30,9 @@ pub(super) const fn trouble(is_open: bool, condition: &Condition, leaked: u32) -
         Condition::Up | Condition::PinRefused(_) => Trouble::None,
         Condition::Suspect => Trouble::Hung,
         // A call that hangs may hold what the next connection needs.
-        Condition::Down(_) | Condition::Starting if leaked > 0 => Trouble::Hung,
-        Condition::Down(_) | Condition::Starting => Trouble::Lost,
+        Condition::Down(_) if leaked > 0 => Trouble::Hung,
+        Condition::Down(_) => Trouble::Lost,
+        Condition::Starting => Trouble::Opening,
         Condition::Exhausted => Trouble::Exhausted,
     }
 }
@@ -80,8 +81,9 @@ mod tests {
     fn every_condition_has_its_trouble() {
         let open = Duration::from_secs(10);
         let (none, hung, lost) = ((Trouble::None, None), (Trouble::Hung, Some(HUNG)), (Trouble::Lost, Some(LOST)));
+        let opening = (Trouble::Opening, Some(open + HUNG));
         let table = [
-            (Condition::Starting, lost, hung),
+            (Condition::Starting, opening, opening),
             (Condition::Up, none, none),
             (Condition::Suspect, hung, hung),
             (Condition::Down("gone".into()), lost, hung),
@@ -95,7 +97,6 @@ mod tests {
             }
             assert_eq!(super::trouble(false, &condition, 0), Trouble::Opening);
         }
-        assert_eq!(patience(Trouble::Opening, open), Some(open + HUNG));
     }
 
     #[test]
