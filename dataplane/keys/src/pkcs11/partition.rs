@@ -350,7 +350,13 @@ impl Supervisor {
     /// `leaks` more sessions may be leaked, with this many others that have to be open beside all that were.
     pub(super) fn may_leak(&self, leaks: u32, others: u32) -> bool {
         let leaked = self.front.leaked().load(Ordering::Relaxed).saturating_add(leaks);
-        leaked <= self.roster.wanted().saturating_mul(LEAKS) && self.limit.is_none_or(|limit| leaked.saturating_add(others) <= limit)
+        self.has_leaks_left(leaks) && self.limit.is_none_or(|limit| leaked.saturating_add(others) <= limit)
+    }
+
+    /// The same, but for the token's own limit.
+    pub(super) fn has_leaks_left(&self, leaks: u32) -> bool {
+        let leaked = self.front.leaked().load(Ordering::Relaxed).saturating_add(leaks);
+        leaked <= self.roster.wanted().saturating_mul(LEAKS)
     }
 
     pub(super) fn count_leaked(&self, leaks: u32) {
@@ -413,7 +419,7 @@ pub(super) const OVERDUE: Duration = Duration::from_millis(100);
 pub(super) const STUCK: Duration = Duration::from_secs(2);
 
 /// How long a canary may take at most, after stewards before hung.
-const STUCK_MOST: Duration = Duration::from_secs(30);
+pub(super) const STUCK_MOST: Duration = Duration::from_secs(30);
 
 /// Between canaries of a partition that is up (design section 5).
 pub(super) const CANARY: Duration = Duration::from_secs(10);

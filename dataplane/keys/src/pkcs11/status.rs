@@ -16,7 +16,7 @@ pub enum Condition {
     Down(String),
     /// The token refused the PIN, or refused it earlier: nothing is tried until the PIN changes or `partition retry-login`.
     PinRefused(String),
-    /// More calls hang than may be given up on: only a restart helps, of this process or, isolated, of the child.
+    /// More calls hang than may be given up on: unless one comes back, only a restart helps, of this process or, isolated, of the child.
     Exhausted,
 }
 

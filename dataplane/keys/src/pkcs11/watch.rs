@@ -9,8 +9,8 @@ use crossbeam_channel::TryRecvError;
 use tracing::warn;
 
 use super::{
-    errands::{Busy, Chore},
-    partition::{CANARY, OVERDUE, OVERDUE_TEXT, STOPPED, STUCK, Supervisor},
+    errands::Chore,
+    partition::{CANARY, OVERDUE, OVERDUE_TEXT, STOPPED, STUCK, STUCK_MOST, Supervisor},
     start::Problem,
     state::{Event, State},
     status::Condition,
@@ -151,13 +151,14 @@ impl Supervisor {
     fn watch_steward(&mut self, now: Instant) {
         let Some(hand) = &mut self.hand else { return };
         let (gate, Some(busy)) = (hand.gate.look(), &mut hand.busy) else { return };
-        let Busy { chore, allowed, .. } = *busy;
-        // One that may not be given up: only its canary could tell that the token works.
-        let hopeless = allowed.is_none() && self.state == State::Suspect;
+        let (chore, allowed) = (busy.chore, busy.allowed);
         if !busy.is_stuck(now) {
-            return if hopeless {
+            // One that may not be given up, and only its canary could tell that the token works.
+            let hopeless = allowed.is_none() && self.state == State::Suspect;
+            if hopeless && (busy.has_taken(now) > STUCK_MOST || !self.has_leaks_left(1)) {
                 self.apply(Event::LeaksSpent, HANGS);
-            };
+            }
+            return;
         }
         busy.allowed = None;
         let why = Problem::Timeout(allowed.unwrap_or_default()).to_string();

@@ -3,4 +3,5 @@
 mod faults;
 mod hangs;
 mod scene;
+mod storms;
 mod tokens;

@@ -9,6 +9,7 @@ use super::scene::{self, Scene, encryption, key};
 use crate::fixture::on_simulator;
 use crate::pkcs11::{
     job::{Done, Fault},
+    partition::STUCK,
     status::{Condition, TokenTask, TokenTaskError},
 };
 
@@ -88,23 +89,47 @@ fn a_steward_that_hangs_is_replaced_and_its_login_stays() {
 
 #[test]
 fn no_more_is_given_up_than_may_be_and_what_comes_back_ends_it() {
-    on_simulator(&scene::one("sessions = 4"), |tokens| {
+    // Three sessions: with both workers leaked, there is no place for another anchor and a worker.
+    on_simulator(&scene::one("sessions = 3"), |tokens| {
         let scene = Scene::sim(tokens);
         let running = scene.up();
         let k = key("k");
         running.works(&k);
-        // With three sessions of four in use, a second anchor would find no place beside the one that hangs and two workers.
-        scene.fault(r#""fault": "hang", "on": "crypto""#);
-        let hung = [running.submit(&k, encryption("x"), scene::LONG), running.submit(&k, encryption("y"), scene::LONG)];
-        running.until(|condition| *condition == Condition::Suspect);
+        scene.fault(r#""fault": "hang", "calls": 2, "on": "C_Encrypt""#);
+        let hung = [(); 2].map(|()| running.submit(&k, encryption("x"), scene::LONG));
+        scene::until(|| scene.count("hanging") == 2, || "two hang".into());
+        scene.fault(r#""fault": "lose-sessions""#);
+        running.front.overdue();
         running.until(|condition| *condition == Condition::Exhausted);
-        let status = running.front.status();
-        assert!(status.leaked <= 4, "{status:?}");
+        assert_eq!((running.front.status().leaked, running.front.generation()), (0, 1));
         scene.clear();
-        running.until(Condition::is_up);
         for asked in hung {
-            let _ = asked.outcome();
+            assert!(matches!(asked.outcome(), Err(Fault::Token(_)) | Ok(_)));
         }
+        running.until_up(2);
+        assert_eq!((running.front.status().leaked, running.front.generation()), (0, 2));
+        running.works(&k);
+    });
+}
+
+#[test]
+fn a_steward_is_not_given_up_where_the_token_has_no_session_left_for_another() {
+    on_simulator(&scene::one("sessions = 3"), |tokens| {
+        let scene = Scene::sim(tokens);
+        let running = scene.up();
+        let k = key("k");
+        running.works(&k);
+        scene.fault(r#""fault": "hang", "on": "crypto""#);
+        let hung = [(); 2].map(|()| running.submit(&k, encryption("x"), scene::LONG));
+        // Longer than a steward may take.
+        assert!(hung[0].hangs_for(STUCK + STUCK / 2));
+        assert_eq!((running.front.status().leaked, &*running.front.condition()), (0, &Condition::Suspect));
+        scene.clear();
+        for asked in hung {
+            assert!(asked.outcome().is_ok());
+        }
+        running.until_up(2);
+        assert_eq!(running.front.generation(), 1);
         running.works(&k);
     });
 }
