@@ -64,8 +64,11 @@ impl Supervisor {
     pub(super) fn pause(&self, now: Instant) -> Duration {
         match self.state {
             State::Draining | State::Stopping => DRAIN,
-            State::Waiting | State::Refused if self.leftovers.is_empty() => self.clocks.due.saturating_duration_since(now),
-            State::Opening | State::Staffing | State::Up | State::Suspect | State::Waiting | State::Refused | State::Exhausted => WATCH,
+            State::Waiting | State::Refused => {
+                let left = self.clocks.due.saturating_duration_since(now);
+                if self.leftovers.is_empty() { left } else { left.min(WATCH) }
+            }
+            State::Opening | State::Staffing | State::Up | State::Suspect | State::Exhausted => WATCH,
         }
     }
 
