@@ -98,6 +98,8 @@ impl Supervisor {
             return;
         }
         if left > 0 && self.state != State::Stopping && !self.may_leak(left, ANCHOR_AND_WORKER) {
+            // When one of them comes back, the others may as well: they get their time anew.
+            self.closing = Some(now);
             return self.apply(Event::LeaksSpent, HANGS);
         }
         let mut leaked = self.roster.give_up_all(&self.front);
