@@ -52,7 +52,8 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Looks at everything that a start would look at, without starting: nothing is bound, made or locked, so that it can be asked beside a
-    /// running data plane. A token that can't be reached is a fault here; a start would go on without it.
+    /// running data plane; what is remembered of tokens, a refused PIN above all, is remembered. A token that can't be reached is a fault
+    /// here; a start would go on without it.
     ///
     /// # Errors
     /// [`StartErrors`] lists all that is wrong.
