@@ -202,7 +202,7 @@ impl<'a> Desk<'a> {
             }
             Class::Session => match self.reopen(error) {
                 Ok(()) if std::mem::take(&mut spare.session) && in_time => Next::Again,
-                Ok(()) => Next::Answer(Fault::Session),
+                Ok(()) => Next::Answer(self.broken()),
                 Err(fault) => Next::Answer(fault),
             },
             Class::Login | Class::Token => Next::Answer(self.lost(error.to_string())),
@@ -249,7 +249,7 @@ impl<'a> Desk<'a> {
             }
             Err(error) => {
                 self.no_session = Some(error);
-                return Err(Fault::Session);
+                return Err(self.broken());
             }
         };
         // A new session of a token that is logged in is so too: else all sessions were lost, and the handles with them.
@@ -269,6 +269,12 @@ impl<'a> Desk<'a> {
         }
         self.crew.tell(Report::Lost(self.crew.generation, why.clone()));
         Fault::Token(why)
+    }
+
+    /// A session broke again, or there is none to be had: if that is so for the steward too, the partition is down.
+    fn broken(&self) -> Fault {
+        self.crew.tell(Report::Doubt(self.crew.generation));
+        Fault::Session
     }
 
     /// No time is left to find out more: the steward is asked to.

@@ -24,6 +24,9 @@ impl Supervisor {
             Report::Seated(number) => {
                 self.roster.seated(number);
                 self.count_sessions();
+                if self.roster.sessions() == self.roster.wanted() {
+                    self.short = None;
+                }
                 self.apply(Event::Seated, "connected");
                 self.staff();
             }

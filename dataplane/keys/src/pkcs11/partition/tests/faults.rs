@@ -1,8 +1,10 @@
 //! What a partition does when calls fail: which fault is told, and how it comes back.
 
+use std::time::Instant;
+
 use super::scene::{self, Scene, key};
 use crate::fixture::on_simulator;
-use crate::pkcs11::{job::Fault, status::Condition};
+use crate::pkcs11::{job::Fault, partition::CANARY, status::Condition};
 
 #[test]
 fn a_session_that_broke_is_opened_anew_and_the_job_done() {
@@ -17,6 +19,24 @@ fn a_session_that_broke_is_opened_anew_and_the_job_done() {
         }
         assert_eq!((running.front.generation(), running.front.status().sessions), (1, 2));
         running.until(Condition::is_up);
+    });
+}
+
+#[test]
+fn a_token_whose_sessions_all_break_is_soon_down() {
+    on_simulator(&scene::one(""), |tokens| {
+        let scene = Scene::sim(tokens);
+        let running = scene.up();
+        let k = key("k");
+        running.works(&k);
+        let start = Instant::now();
+        scene.fault(r#""fault": "error", "rv": "CKR_SESSION_HANDLE_INVALID", "on": "crypto""#);
+        assert!(matches!(running.encrypt(&k, "x"), Err(Fault::Session)));
+        running.until(|condition| matches!(condition, Condition::Down(why) if why.contains("CKR_SESSION_HANDLE_INVALID")));
+        assert!(start.elapsed() < CANARY / 2, "long before the next canary is due");
+        scene.clear();
+        running.until_up(2);
+        running.works(&k);
     });
 }
 
