@@ -1,6 +1,6 @@
 //! Partitions in `dataplane.toml`: what a start looks at, and what it starts with all the same.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::Path};
 
 use serde_json::json;
 
@@ -131,7 +131,7 @@ fn a_key_seal_may_lie_under_a_tokens_key() {
     assert_eq!(data.stop().0.code(), Some(0));
 }
 
-fn dataplane(more: &[&str], config: &PathBuf, hsm: &Simulator) -> Ended {
+fn dataplane(more: &[&str], config: &Path, hsm: &Simulator) -> Ended {
     let (name, value) = hsm.environment();
     let mut arguments = vec!["dataplane".to_owned()];
     arguments.extend(more.iter().map(|&more| more.to_owned()));

@@ -65,7 +65,6 @@ fn two_partitions(isolation: &str, sudden: Vec<Value>) {
         load.gets_on(&dev);
     }
     let report = load.stop();
-    println!("{report}");
     assert_eq!(report.wrong(), 0, "{report}");
     let late = report.failures().filter(|(_, failure, _)| **failure == Failure::Late).count();
     assert_eq!(late, 0, "{report}");
