@@ -50,7 +50,7 @@ pub(crate) enum Work {
     Describe,
     /// Encrypts and decrypts a text of our own: a health check.
     Check,
-    /// Encrypts a text of our own, for other members to prove the key by.
+    /// Encrypts a text of our own, for other members to prove the key by decrypting it: its usage must allow both.
     MakeProof,
 }
 

@@ -189,9 +189,8 @@ impl GroupKey {
     }
 
     async fn run(&self, work: Work, deadline: Instant) -> Result<Won, KeyFault> {
-        let begun = now();
         let reference = self.reference(deadline).await?;
-        Race::new(self, reference, work).run(begun, deadline).await
+        Race::new(self, reference, work).run(deadline).await
     }
 
     /// What a member would be given a task with: the proof, where it has not verified that in its present generation. None: it is

@@ -76,9 +76,10 @@ impl<'k> Race<'k> {
         Self { key, reference, work, attempts: [None, None], tried: Vec::new(), failed: None, again: false, deadline: now() }
     }
 
-    /// Runs to its end. Half of the time from `begun` is for the first member.
-    pub(super) async fn run(mut self, begun: Instant, deadline: Instant) -> Result<Won, KeyFault> {
+    /// Runs to its end. Half of the time is for the first member.
+    pub(super) async fn run(mut self, deadline: Instant) -> Result<Won, KeyFault> {
         self.deadline = deadline;
+        let begun = now();
         if begun >= deadline {
             return Err(KeyFault::NotStarted);
         }
@@ -209,17 +210,18 @@ impl<'k> Race<'k> {
         Err(if full { KeyFault::Full } else { self.key.nobody(self.reference.as_ref(), &self.tried) })
     }
 
-    /// Among those that serve, the one with the least to do; each in turn where they have the same.
+    /// Among those that serve, the one with the least to do; each in turn where they have the same. Of a key that can't be proved the
+    /// first of those that serve, and no other.
     fn best(&self, refused: &[usize]) -> Option<usize> {
         let members = self.key.holders.len();
-        let in_order = self.reference.as_ref().is_some_and(|reference| reference.is_unprovable());
-        let start = if in_order || members == 1 { 0 } else { self.key.group.turn() };
-        let open = |at: &usize| !self.tried.contains(at) && !refused.contains(at) && self.key.may_serve(*at, self.reference.as_ref());
-        let mut turns = (0..members).map(|turn| (start.wrapping_add(turn)) % members).filter(open);
-        if in_order || members == 1 {
-            return turns.next();
+        let serves = |at: &usize| self.key.may_serve(*at, self.reference.as_ref());
+        let open = |at: &usize| !self.tried.contains(at) && !refused.contains(at);
+        let is_unprovable = self.reference.as_ref().is_some_and(|reference| reference.is_unprovable());
+        if is_unprovable || members == 1 {
+            return (0..members).find(serves).filter(open);
         }
-        let now = now();
+        let (start, now) = (self.key.group.turn(), now());
+        let turns = (0..members).map(|turn| (start.wrapping_add(turn)) % members).filter(|at| open(at) && serves(at));
         turns.min_by_key(|at| self.key.holders.get(*at).map(|holder| (holder.is_lacking(now), holder.front.load())))
     }
 

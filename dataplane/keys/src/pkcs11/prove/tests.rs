@@ -202,6 +202,15 @@ async fn a_key_that_can_not_be_proved_is_served_by_the_first_member_that_is_up()
     job.answer.give(Err(Fault::Input));
     assert_eq!(request.await.unwrap_err(), KeyFault::Input);
 
+    // No other member's, while that one is up: what fails there is tried there again.
+    let mut request = pin!(decrypt(&key));
+    for _ in 0..2 {
+        waits(request.as_mut()).await;
+        first.answer(token_fault());
+    }
+    assert_eq!(request.await.unwrap_err(), KeyFault::Token);
+    assert!(second.is_idle());
+
     // Elsewhere it may be that the key is another one, not that the caller is wrong.
     first.front.set_condition(Condition::Down("gone".into()));
     let mut request = pin!(decrypt(&key));
