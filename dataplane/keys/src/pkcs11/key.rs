@@ -83,7 +83,8 @@ pub struct TokenSealed {
     pub sealed: Sealed,
     /// What [`ToEncrypt::integrity`] asked for.
     pub integrity: Option<[u8; 32]>,
-    /// 1, or more where a try failed its own check.
+    /// How often the key has encrypted for this, or may have: 1, and one more for each try that failed its own check, on a member that
+    /// failed, or on one that was slower.
     pub tries: u32,
 }
 
@@ -148,8 +149,12 @@ impl GroupKey {
     /// [`KeyFault`], but never `Input`.
     pub async fn encrypt(&self, what: ToEncrypt, deadline: Instant) -> Result<TokenSealed, KeyFault> {
         let ToEncrypt { aad, plaintext, integrity } = what;
-        match self.run(Work::Encrypt(Encrypt { aad, plaintext, integrity }), deadline).await?.done {
-            Done::Encrypted(encrypted) => encrypted.try_into(),
+        let won = self.run(Work::Encrypt(Encrypt { aad, plaintext, integrity }), deadline).await?;
+        match won.done {
+            Done::Encrypted(encrypted) => {
+                let tries = encrypted.tries.saturating_add(won.wasted);
+                Ok(TokenSealed { tries, ..encrypted.try_into()? })
+            }
             Done::Decrypted(_) | Done::Described(_) | Done::Checked | Done::Proof(_) => Err(KeyFault::Token),
         }
     }
@@ -178,7 +183,7 @@ impl GroupKey {
         if let Some(known) = self.usage.load().as_deref().filter(|known| is_fresh(known)) {
             return Ok(known.usage);
         }
-        let Won { done, at, generation } = self.run(Work::Describe, deadline).await?;
+        let Won { done, at, generation, .. } = self.run(Work::Describe, deadline).await?;
         match done {
             Done::Described(usage) => {
                 self.usage.store(Some(Arc::new(Usage { usage, read: now(), at, generation })));

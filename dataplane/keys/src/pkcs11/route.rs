@@ -34,6 +34,8 @@ pub(super) struct Race<'k> {
     failed: Option<KeyFault>,
     /// A member had the work and failed or is slow, and another one was asked.
     again: bool,
+    /// How often members that failed may have done the work.
+    wasted: u32,
     deadline: Instant,
 }
 
@@ -42,6 +44,8 @@ pub(super) struct Won {
     pub(super) done: Done,
     pub(super) at: usize,
     pub(super) generation: u64,
+    /// How often others may have done it, too.
+    pub(super) wasted: u32,
 }
 
 /// The work on one member. Dropped, it is taken back if no session has begun.
@@ -73,7 +77,7 @@ enum Retry {
 
 impl<'k> Race<'k> {
     pub(super) fn new(key: &'k GroupKey, reference: Option<Arc<Reference>>, work: Work) -> Self {
-        Self { key, reference, work, attempts: [None, None], tried: Vec::new(), failed: None, again: false, deadline: now() }
+        Self { key, reference, work, attempts: [None, None], tried: Vec::new(), failed: None, again: false, wasted: 0, deadline: now() }
     }
 
     /// Runs to its end. Half of the time is for the first member.
@@ -105,6 +109,11 @@ impl<'k> Race<'k> {
     /// After a fault: asks another member where it may. Err: nobody is left that could answer.
     fn go_on(&mut self, at: usize, fault: KeyFault, retry: Retry) -> Result<(), KeyFault> {
         self.fail(fault);
+        self.wasted += match (retry, fault) {
+            (Retry::No | Retry::Passed, _) => 0,
+            (Retry::Once, KeyFault::SelfCheck) => SELF_CHECKS,
+            (Retry::Once, _) => 1,
+        };
         self.tried.push(at);
         let next = match retry {
             Retry::No => None,
@@ -170,7 +179,11 @@ impl<'k> Race<'k> {
         let posted = &attempt.posted;
         self.key.learn(posted, &outcome);
         match outcome {
-            Ok(done) if self.key.is_sound(posted) => Verdict::Won(Won { done, at: posted.at, generation: posted.generation }),
+            Ok(done) if self.key.is_sound(posted) => {
+                let beside = self.attempts.iter().flatten().filter(|attempt| !attempt.ticket.give_up()).count();
+                let wasted = self.wasted.saturating_add(u32::try_from(beside).unwrap_or(u32::MAX));
+                Verdict::Won(Won { done, at: posted.at, generation: posted.generation, wasted })
+            }
             Ok(_) => Verdict::Failed(KeyFault::Token, Retry::Once),
             Err(Fault::Input) if self.may_be_wrong_key(posted.at) => Verdict::Lost(KeyFault::Token),
             Err(Fault::Input) => Verdict::Lost(KeyFault::Input),
@@ -294,6 +307,9 @@ pub(super) const fn gravity(fault: KeyFault) -> u8 {
         KeyFault::Input => 7,
     }
 }
+
+/// How often a member tries before it tells [`Fault::SelfCheck`].
+const SELF_CHECKS: u32 = 2;
 
 /// A call of a session that lasts this long is overdue: nearly half of the 200 ms that a request has (design §5), so that one which
 /// was begun at once is found at half-time.
