@@ -191,6 +191,32 @@ fn a_wrong_key_stays_excluded_over_a_restart_in_which_the_right_one_is_away() {
 }
 
 #[test]
+fn a_proof_that_no_token_passes_gives_way_to_one_that_all_do() {
+    on_softhsm(&["one", "two"], |tokens| {
+        for token in ["one", "two"] {
+            import(tokens, token, "holdfast-health", 1);
+        }
+        let file = tokens.state_dir().join("pkcs11/proofs-pair.json");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let earlier = format!(
+            r#"{{"proofs":[{{"key":{{"cka_id":[],"label":"holdfast-health"}},"proof":{{"iv":{:?},"ciphertext":{:?},"tag":{:?}}}}}]}}"#,
+            [1; 12], [2; 32], [3; 16]
+        );
+        fs::write(&file, &earlier).unwrap();
+        let (groups, group) = start(settings(tokens, &["one", "two"]));
+        let health = key(&group, "holdfast-health");
+        runtime().block_on(async {
+            until(|| groups.status().iter().all(|status| status.excluded.is_empty())).await;
+            serves(&health).await;
+        });
+        groups.stop();
+        let later = fs::read_to_string(&file).unwrap();
+        assert!(later.contains("holdfast-health") && later != earlier);
+        assert!(!file.with_extension("json.unusable").exists(), "it was not read");
+    });
+}
+
+#[test]
 fn while_one_of_two_hangs_or_fails_requests_are_served() {
     let one = format!("label = \"one\"\npin = {PIN:?}\n[[partition.key]]\nid = \"01\"\nlabel = \"holdfast-health\"\nseed = \"right\"\n");
     let two = one.replace("one", "two");
