@@ -8,6 +8,7 @@
 //! fault is never told as the caller's.
 
 pub mod admin;
+mod clocks;
 mod crew;
 mod desk;
 mod durable;

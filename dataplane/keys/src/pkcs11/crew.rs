@@ -185,6 +185,13 @@ impl Roster {
         leaked
     }
 
+    /// The token works again: calls that were told of get their time anew before they are given up, since they may be on their way back.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        for member in self.members.iter_mut().filter(|member| member.told) {
+            member.since = now;
+        }
+    }
+
     /// No worker begins another call, but for the one that ends its session.
     pub(crate) fn close(&self) {
         self.members.iter().for_each(|member| member.seat.gate.close());
@@ -335,6 +342,21 @@ mod tests {
         seats[0].finish(&front);
         assert!(!seats[0].begin(&front));
         assert_eq!(in_use(&front), 1, "its job was taken off once");
+    }
+
+    #[test]
+    fn a_call_that_hung_with_the_token_gets_its_time_anew_when_that_works_again() {
+        let (front, start) = (front(), Instant::now());
+        let (mut roster, seats) = seated(1, start);
+        assert!(seats[0].begin(&front) && seats[0].gate.enter());
+        roster.look(start, OVERDUE);
+        assert!(roster.look(start + OVERDUE, OVERDUE));
+        let again = start + STUCK * 9;
+        assert_eq!(roster.stuck(again, STUCK), 1);
+        roster.forgive(again);
+        assert_eq!(roster.stuck(again + STUCK / 2, STUCK), 0);
+        assert!(!roster.look(again + STUCK / 2, OVERDUE), "told of already");
+        assert_eq!(roster.stuck(again + STUCK, STUCK), 1);
     }
 
     #[test]

@@ -15,11 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_lc_rs::rand;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use tracing::{info, warn};
 
 use super::{
+    clocks::{CANARY, Clocks, PIN_POLL, REFILL},
     crew::Roster,
     errands::{Agenda, Busy, Chore, Hand},
     front::{Front, Order},
@@ -27,7 +27,7 @@ use super::{
     job::Job,
     settings::{PartitionSettings, SESSIONS},
     start::{Pkcs11Fault, Problem},
-    state::{Event, Pauses, State, jittered},
+    state::{Event, State},
     status::Condition,
     steward::Steward,
     worker::{self, Crew, Report},
@@ -60,20 +60,6 @@ pub(super) struct Supervisor {
     pub(super) limit: Option<u32>,
     /// Sessions that were there when it was said last that some are missing.
     pub(super) short: Option<u32>,
-}
-
-/// When what is due, and the pauses between tries.
-pub(super) struct Clocks {
-    /// The next try to connect, or the next canary.
-    pub(super) due: Instant,
-    /// The next try to open sessions that are missing.
-    pub(super) refill: Instant,
-    up_since: Option<Instant>,
-    backoff: Pauses,
-    pub(super) probes: Pauses,
-    pub(super) patience: Pauses,
-    /// How long a canary may take before its steward is given up.
-    pub(super) allowance: Duration,
 }
 
 /// What a generation works with.
@@ -131,10 +117,7 @@ impl Partition {
 
 impl Supervisor {
     fn new(settings: PartitionSettings, state_dir: &Path, front: Arc<Front>) -> (Self, Receiver<Report>) {
-        let now = Instant::now();
         let (reports, heard) = unbounded();
-        let mut patience = Pauses::new(STUCK, STUCK_MOST);
-        let allowance = patience.take();
         let supervisor = Self {
             state_dir: state_dir.to_owned(),
             reports,
@@ -146,15 +129,7 @@ impl Supervisor {
             agenda: Agenda::new(Arc::clone(&front.name)),
             leftovers: Vec::new(),
             closing: None,
-            clocks: Clocks {
-                due: now,
-                refill: now,
-                up_since: None,
-                backoff: Pauses::new(BACKOFF, BACKOFF_MOST),
-                probes: Pauses::new(PROBE, PROBE_MOST),
-                patience,
-                allowance,
-            },
+            clocks: Clocks::new(settings.timeouts.open),
             verdict: None,
             limit: None,
             short: None,
@@ -237,6 +212,7 @@ impl Supervisor {
         self.tell(Condition::Up, why);
         self.decide();
         self.replace_stuck(now);
+        self.roster.forgive(now);
     }
 
     fn suspect(&mut self, now: Instant, why: &str) {
@@ -244,7 +220,7 @@ impl Supervisor {
         self.clocks.due = now;
         // A canary is not blamed for a task that it waits for, nor kept waiting by one for long.
         if let Some(Busy { chore: Chore::Task, since, allowed: Some(allowed) }) = self.hand.as_mut().and_then(|hand| hand.busy.as_mut()) {
-            *allowed = (*allowed).min(now.saturating_duration_since(*since) + self.clocks.allowance);
+            *allowed = (*allowed).min(now.saturating_duration_since(*since) + self.clocks.canary());
         }
         if *self.front.condition() == Condition::Suspect {
             // A request was the first to find out.
@@ -257,12 +233,7 @@ impl Supervisor {
     /// Nothing is connected. The first try after a stable connection is made at once.
     fn wait(&mut self, event: Event, now: Instant, why: &str) {
         self.forget_connection();
-        let stable = self.clocks.up_since.take().is_some_and(|since| now.saturating_duration_since(since) >= STABLE);
-        if stable {
-            self.clocks.backoff.reset();
-        }
-        let pause = if stable { Duration::ZERO } else { jittered(self.clocks.backoff.take(), dice()) };
-        self.clocks.due = now + pause;
+        self.clocks.due = now + self.clocks.before_next_try(now);
         if event == Event::OpenFailed {
             self.tell(Condition::Down(why.into()), "");
         }
@@ -294,7 +265,7 @@ impl Supervisor {
     /// A steward that connects.
     fn open(&mut self, now: Instant) {
         let (settings, state_dir) = (self.settings.clone(), self.state_dir.clone());
-        let busy = Busy { chore: Chore::Open, since: now, allowed: Some(settings.timeouts.open) };
+        let busy = Busy { chore: Chore::Open, since: now, allowed: Some(self.clocks.opening()) };
         let open = move |steward: Steward| steward.open(&settings, &state_dir);
         if let Err(why) = self.engage(busy, open) {
             self.apply(Event::OpenFailed, &why);
@@ -304,7 +275,7 @@ impl Supervisor {
     /// A steward in place of one that was given up, in the same generation.
     pub(super) fn attach(&mut self, now: Instant) {
         let Some(crew) = self.connection.as_ref().map(|connection| Arc::clone(&connection.crew)) else { return };
-        let busy = Busy { chore: Chore::Attach, since: now, allowed: Some(self.clocks.allowance) };
+        let busy = Busy { chore: Chore::Attach, since: now, allowed: Some(self.clocks.canary()) };
         if let Err(why) = self.engage(busy, move |steward| steward.attach(&crew.token, &crew.canary)) {
             self.apply(Event::Lost, &why);
         }
@@ -401,49 +372,6 @@ fn reason(condition: &Condition) -> String {
         Condition::Starting | Condition::Up | Condition::Suspect | Condition::Exhausted => format!("it is {}", condition.as_str()),
     }
 }
-
-/// Any number: without randomness there is no jitter.
-fn dice() -> u16 {
-    let mut dice = [0; 2];
-    match rand::fill(&mut dice) {
-        Ok(()) => u16::from_ne_bytes(dice),
-        Err(_) => 0,
-    }
-}
-
-/// Half of a request's deadline (design sections 4 and 5): a call that takes longer makes its partition suspect, and a canary that takes
-/// less ends that.
-pub(super) const OVERDUE: Duration = Duration::from_millis(100);
-
-/// How long a call may take before its thread may be given up, and a steward's canary at first.
-pub(super) const STUCK: Duration = Duration::from_secs(2);
-
-/// How long a canary may take at most, after stewards before hung.
-pub(super) const STUCK_MOST: Duration = Duration::from_secs(30);
-
-/// Between canaries of a partition that is up (design section 5).
-pub(super) const CANARY: Duration = Duration::from_secs(10);
-
-/// The first pause between canaries of a suspect partition.
-const PROBE: Duration = Duration::from_millis(100);
-
-/// The longest of them.
-const PROBE_MOST: Duration = Duration::from_secs(1);
-
-/// The first pause between tries to connect.
-const BACKOFF: Duration = Duration::from_millis(100);
-
-/// The longest of them.
-const BACKOFF_MOST: Duration = Duration::from_secs(5);
-
-/// A connection that lasted this long was a good one: the next is tried at once.
-const STABLE: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether a refused PIN has changed or may be tried again.
-const PIN_POLL: Duration = Duration::from_secs(2);
-
-/// How often missing sessions are tried to be opened.
-pub(super) const REFILL: Duration = Duration::from_secs(60);
 
 /// Sessions that may be given up, for each one asked for (design section 5).
 const LEAKS: u32 = 2;

@@ -8,8 +8,9 @@ use crossbeam_channel::bounded;
 use tracing::warn;
 
 use super::{
+    clocks::{CANARY, OVERDUE, REFILL},
     fault::{CallError, Class},
-    partition::{CANARY, Connection, OVERDUE, REFILL, Supervisor},
+    partition::{Connection, Supervisor},
     settings::SESSIONS,
     start::{Pkcs11Fault, Problem},
     state::{Event, State},
@@ -48,14 +49,17 @@ impl Supervisor {
 
     fn told(&mut self, news: News) {
         match news {
-            News::Opened(opened) => self.opened(opened),
+            News::Opened(opened) => {
+                self.clocks.opening_came_back();
+                self.opened(opened);
+            }
             News::NotOpened(faults) => {
+                self.clocks.opening_came_back();
                 self.hand = None;
                 self.not_opened(faults);
             }
             News::Canary(Ok(took)) if took < OVERDUE => {
-                self.clocks.patience.reset();
-                self.clocks.allowance = self.clocks.patience.take();
+                self.clocks.canary_came_back();
                 self.clocks.due = Instant::now() + CANARY;
                 self.apply(Event::CanaryInTime, "a canary came back in time");
             }

@@ -9,8 +9,9 @@ use crossbeam_channel::TryRecvError;
 use tracing::warn;
 
 use super::{
+    clocks::{CANARY, OVERDUE, STUCK, STUCK_MOST},
     errands::Chore,
-    partition::{CANARY, OVERDUE, OVERDUE_TEXT, STOPPED, STUCK, STUCK_MOST, Supervisor},
+    partition::{OVERDUE_TEXT, STOPPED, Supervisor},
     start::Problem,
     state::{Event, State},
     status::Condition,
@@ -175,6 +176,7 @@ impl Supervisor {
             }
             Chore::Open if self.may_leak(1, ANCHOR_AND_WORKER) => {
                 self.give_up_steward();
+                self.clocks.opening_hung();
                 self.apply(Event::OpenFailed, &why);
             }
             Chore::Open => self.apply(Event::LeaksSpent, HANGS),
@@ -182,7 +184,7 @@ impl Supervisor {
                 self.agenda.give_up_present();
                 if self.may_leak(1, self.roster.sessions().saturating_add(1)) {
                     self.give_up_steward();
-                    self.clocks.allowance = self.clocks.patience.take();
+                    self.clocks.canary_hung();
                     self.attach(now);
                 }
             }
@@ -208,7 +210,7 @@ impl Supervisor {
         let Some(hand) = self.hand.as_mut().filter(|hand| hand.is_free()) else { return };
         if now >= self.clocks.due {
             self.clocks.due = now + CANARY;
-            hand.send(Errand::Canary, now, self.clocks.allowance);
+            hand.send(Errand::Canary, now, self.clocks.canary());
         } else if self.state == State::Up
             && let Some((task, allowed)) = self.agenda.next(now)
         {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::scene::{self, Scene, key};
 use crate::fixture::on_simulator;
-use crate::pkcs11::{job::Fault, partition::CANARY, status::Condition};
+use crate::pkcs11::{clocks::CANARY, job::Fault, status::Condition};
 
 #[test]
 fn a_session_that_broke_is_opened_anew_and_the_job_done() {

@@ -8,8 +8,8 @@ use std::{
 use super::scene::{self, Scene, encryption, key};
 use crate::fixture::on_simulator;
 use crate::pkcs11::{
+    clocks::STUCK,
     job::{Done, Fault},
-    partition::STUCK,
     status::{Condition, TokenTask, TokenTaskError},
 };
 
