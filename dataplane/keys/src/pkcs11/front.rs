@@ -9,15 +9,16 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam_channel::{Sender, TrySendError};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, futures::Notified, oneshot};
 
 use super::{
     job::{Fault, Job},
+    key::now,
     status::{Condition, PartitionStatus, TokenFacts, TokenTask, TokenTaskDone, TokenTaskError},
     traffic::Traffic,
 };
@@ -31,6 +32,10 @@ pub(crate) struct Front {
     /// Calls and faults, for metrics.
     pub(crate) traffic: Traffic,
     condition: ArcSwap<Condition>,
+    /// Since when it has been suspect, the last time that it was.
+    suspected: ArcSwapOption<Instant>,
+    /// Woken when a suspicion ends.
+    verdict: Notify,
     queue: ArcSwapOption<Sender<Job>>,
     facts: ArcSwapOption<TokenFacts>,
     generation: AtomicU64,
@@ -76,6 +81,8 @@ impl Front {
             group: group.into(),
             traffic: Traffic::register(name),
             condition: ArcSwap::from_pointee(Condition::Starting),
+            suspected: ArcSwapOption::empty(),
+            verdict: Notify::new(),
             queue: ArcSwapOption::empty(),
             facts: ArcSwapOption::empty(),
             generation: AtomicU64::new(0),
@@ -114,6 +121,7 @@ impl Front {
             let suspect = Arc::new(Condition::Suspect);
             let was = self.condition.compare_and_swap(&before, suspect);
             if Arc::ptr_eq(&was, &before) {
+                self.suspected.store(Some(Arc::new(now())));
                 // A supervisor that is gone has nothing to do.
                 let _ = self.orders.send(Order::Overdue);
             }
@@ -142,8 +150,25 @@ impl Front {
 
     /// For the supervisor alone.
     pub(crate) fn set_condition(&self, condition: Condition) {
-        self.condition.store(Arc::new(condition));
+        let suspect = condition == Condition::Suspect;
+        let before = self.condition.swap(Arc::new(condition));
+        if suspect && *before != Condition::Suspect {
+            self.suspected.store(Some(Arc::new(now())));
+        } else if !suspect {
+            self.verdict.notify_waiters();
+        }
         self.nudge();
+    }
+
+    /// Since when it is suspect; none where it isn't.
+    pub(crate) fn suspected(&self) -> Option<Instant> {
+        let since = self.suspected.load().as_deref().copied();
+        since.filter(|_| **self.condition.load() == Condition::Suspect)
+    }
+
+    /// Waits for the end of a suspicion.
+    pub(crate) fn verdict(&self) -> Notified<'_> {
+        self.verdict.notified()
     }
 
     /// Where jobs go from now on. None closes the queue: whoever works it off sees its end.

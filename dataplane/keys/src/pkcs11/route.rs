@@ -89,7 +89,7 @@ impl<'k> Race<'k> {
         }
         let half = begun + deadline.saturating_duration_since(begun) / 2;
         let mut until = half;
-        self.attempts = [Some(self.submit()?), None];
+        self.attempts = [Some(self.begin(half).await?), None];
         loop {
             match timeout_at(until.into(), answered(&mut self.attempts)).await {
                 Ok((attempt, outcome)) => match self.judge(&attempt, outcome) {
@@ -103,6 +103,37 @@ impl<'k> Race<'k> {
                 }
                 Err(_) => return Err(self.over()),
             }
+        }
+    }
+
+    /// The first attempt.
+    async fn begin(&self, until: Instant) -> Result<Attempt, KeyFault> {
+        match self.submit() {
+            Err(KeyFault::Late) => self.begin_after_verdict(until).await,
+            begun => begun,
+        }
+    }
+
+    /// The first attempt, where whoever could serve is suspect. A canary is under way that clears such a member within [`VERDICT`], or
+    /// doesn't: the request waits for that, since on a busy machine healthy calls may be late too.
+    async fn begin_after_verdict(&self, until: Instant) -> Result<Attempt, KeyFault> {
+        loop {
+            let mut verdicts: Vec<_> = self.key.holders.iter().map(|holder| Box::pin(holder.front.verdict())).collect();
+            // Listening before asking, so that none is missed.
+            verdicts.iter_mut().for_each(|verdict| _ = verdict.as_mut().enable());
+            let fault = match self.submit() {
+                Ok(attempt) => return Ok(attempt),
+                Err(fault) => fault,
+            };
+            let latest = self.key.holders.iter().filter_map(|holder| holder.front.suspected()).max();
+            let due = latest.map(|since| (since + VERDICT).min(until)).filter(|due| fault == KeyFault::Late && now() < *due);
+            let Some(due) = due else { return Err(fault) };
+            let ended = std::future::poll_fn(|context| {
+                let ended = verdicts.iter_mut().any(|verdict| verdict.as_mut().poll(context).is_ready());
+                if ended { Poll::Ready(()) } else { Poll::Pending }
+            });
+            // Either way it is asked again.
+            _ = timeout_at(due.into(), ended).await;
         }
     }
 
@@ -314,6 +345,9 @@ const SELF_CHECKS: u32 = 2;
 /// A call of a session that lasts this long is overdue: nearly half of the 200 ms that a request has (design §5), so that one which
 /// was begun at once is found at half-time.
 const OVERDUE: Duration = Duration::from_millis(80);
+
+/// What a canary that clears a partition takes at most: half of a deadline (design §5).
+const VERDICT: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

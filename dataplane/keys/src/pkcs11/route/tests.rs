@@ -54,6 +54,31 @@ async fn a_request_waits_in_one_queue_and_gets_what_the_token_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_all_are_suspect_a_request_waits_for_the_first_verdict_and_no_longer() {
+    let stage = Stage::of(2);
+    let key = stage.proved_key();
+    stage.tokens[0].front.set_condition(Condition::Suspect);
+    advance(VERDICT / 2).await;
+    stage.tokens[1].front.overdue();
+    let mut request = pin!(encrypt(&key));
+    waits(request.as_mut()).await;
+    // Cleared: it is begun there.
+    stage.tokens[1].front.set_condition(Condition::Up);
+    waits(request.as_mut()).await;
+    stage.tokens[1].answer(encrypted(3));
+    assert_eq!(request.await, sealed(3));
+
+    // Not cleared in time: refused, and from then on at once.
+    stage.tokens[1].front.overdue();
+    let mut request = pin!(encrypt(&key));
+    waits(request.as_mut()).await;
+    advance(VERDICT).await;
+    assert_eq!(request.await, Err(KeyFault::Late));
+    assert_eq!(soon(pin!(encrypt(&key))).await, Err(KeyFault::Late));
+    assert!(stage.tokens.iter().all(Token::is_idle));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fault_is_tried_once_more_elsewhere() {
     for second in [encrypted(2), token_fault(), Err(Fault::Session)] {
         let stage = Stage::of(3);
