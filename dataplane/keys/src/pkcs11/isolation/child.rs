@@ -232,7 +232,7 @@ impl Reply {
     fn give(mut self, outcome: Outcome) {
         self.is_given = true;
         // It may have moved after the job was queued; a session of the next one works only after that.
-        let outcome = if self.is_outdated() { outcome.and(Err(Fault::Token(ANEW.into()))) } else { outcome };
+        let outcome = if self.is_outdated() { Err(Fault::Token(ANEW.into())) } else { outcome };
         let _ = self.says.send(ToParent::Outcome(self.id, outcome));
     }
 
@@ -332,3 +332,35 @@ const FAREWELL: Duration = Duration::from_millis(1500);
 
 /// Keys of a list in one frame.
 const PIECE: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkcs11::job::Done;
+
+    const ID: JobId = JobId { place: 1, turn: 1 };
+
+    /// What the parent is told of a job of generation 1, if `end` ends it while the partition is in generation `now`.
+    fn told(now: u64, end: impl FnOnce(Reply)) -> Outcome {
+        let (says, said) = unbounded();
+        let front = Front::new("p", "p", unbounded().0);
+        front.set_generation(now);
+        end(Reply { id: ID, generation: 1, front, says, is_given: false });
+        let Ok(ToParent::Outcome(ID, outcome)) = said.try_recv() else { panic!("nothing was said of the job") };
+        assert!(said.try_recv().is_err(), "it was answered twice");
+        outcome
+    }
+
+    #[test]
+    fn what_a_session_of_another_generation_did_is_not_told() {
+        assert!(matches!(told(1, |reply| reply.give(Ok(Done::Checked))), Ok(Done::Checked)));
+        for outcome in [Ok(Done::Checked), Err(Fault::Input)] {
+            assert_eq!(told(2, |reply| reply.give(outcome)).unwrap_err(), Fault::Token(ANEW.into()));
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_dropped_is_answered() {
+        assert!(matches!(told(1, drop), Err(Fault::Token(_))));
+    }
+}

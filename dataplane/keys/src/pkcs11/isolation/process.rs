@@ -5,7 +5,13 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream, unix::process::CommandExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            net::UnixStream,
+            process::{CommandExt as _, ExitStatusExt as _},
+        },
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -42,13 +48,24 @@ impl Process {
     }
 
     /// How it ended, if nothing of it is left. Never waits.
-    pub(super) fn ended(&mut self) -> Option<String> {
+    pub(super) fn ended(&mut self) -> Option<End> {
         match self.0.try_wait() {
-            Ok(status) => status.map(|status| status.to_string()),
+            Ok(status) => status.map(|status| match status.signal() {
+                Some(KILL) => End::Killed,
+                Some(_) | None => End::Itself(status.to_string()),
+            }),
             // Somebody else collected it.
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(End::Itself(error.to_string())),
         }
     }
+}
+
+/// How a process ended.
+pub(super) enum End {
+    /// By the signal that ends it here, too.
+    Killed,
+    /// By a crash, or an exit that nobody asked for.
+    Itself(String),
 }
 
 impl Drop for Process {
@@ -57,3 +74,6 @@ impl Drop for Process {
         self.ended();
     }
 }
+
+/// `SIGKILL`.
+const KILL: i32 = rustix::process::Signal::KILL.as_raw();

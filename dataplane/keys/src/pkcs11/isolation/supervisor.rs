@@ -26,7 +26,7 @@ use super::{
     dispatcher::{Control, Dispatcher, Lane},
     frame::{Opening, Report, ToChild, ToParent},
     life::{self, Trouble},
-    process::Process,
+    process::{End, Process},
     reader::Reader,
     slots::Slots,
     tasks::{Reply, Tasks},
@@ -344,11 +344,12 @@ impl Supervisor {
     fn collect(&mut self) {
         let name = &self.front.name;
         self.dying.retain_mut(|process| match process.ended() {
-            Some(status) => {
-                info!(partition = %name, pid = process.id(), status, "the partition's process has ended");
+            None => true,
+            Some(End::Killed) => false,
+            Some(End::Itself(status)) => {
+                warn!(partition = %name, pid = process.id(), status, "the partition's process ended by itself");
                 false
             }
-            None => true,
         });
     }
 
