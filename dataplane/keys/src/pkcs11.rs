@@ -47,6 +47,7 @@ pub mod status;
 mod steward;
 mod token;
 mod traffic;
+mod turns;
 mod vendor;
 mod watch;
 mod worker;

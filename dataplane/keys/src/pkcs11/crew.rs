@@ -12,18 +12,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{front::Front, gate::Gate};
+use super::{
+    front::Front,
+    gate::Gate,
+    turns::{Turn, Turns},
+};
 
 /// Where one worker sits: what it shares with its supervisor.
 pub(crate) struct Seat {
     pub(crate) number: u64,
     pub(crate) gate: Arc<Gate>,
+    /// To be held while it takes jobs.
+    pub(crate) turn: Turn,
     job: AtomicU8,
 }
 
 /// All seats of a generation. Seats of different generations have different numbers.
 pub(crate) struct Roster {
     wanted: u32,
+    turns: Arc<Turns>,
     /// How long opening a session may take.
     opening: Duration,
     members: Vec<Member>,
@@ -54,8 +61,8 @@ enum Seen {
 }
 
 impl Seat {
-    fn new(number: u64) -> Arc<Self> {
-        Arc::new(Self { number, gate: Gate::open(), job: AtomicU8::new(NONE) })
+    fn new(number: u64, turns: &Arc<Turns>) -> Arc<Self> {
+        Arc::new(Self { number, gate: Gate::open(), turn: Turn::new(Arc::clone(turns)), job: AtomicU8::new(NONE) })
     }
 
     /// The worker begins a job, which counts as in use from here on. False: it was given up and must not.
@@ -79,6 +86,7 @@ impl Seat {
 
     /// The supervisor counts on this seat no more.
     fn write_off(&self, front: &Front) {
+        self.turn.pass_on();
         if self.job.swap(WRITTEN_OFF, Ordering::AcqRel) == ONE {
             front.in_use().fetch_sub(1, Ordering::Relaxed);
         }
@@ -91,14 +99,15 @@ impl Seat {
 
 impl Roster {
     /// For this many workers.
-    pub(crate) const fn new(wanted: u32, opening: Duration) -> Self {
-        Self { wanted, opening, members: Vec::new(), next: 0 }
+    pub(crate) fn new(wanted: u32, opening: Duration) -> Self {
+        Self { wanted, turns: Turns::of(wanted), opening, members: Vec::new(), next: 0 }
     }
 
-    /// For the workers of the next generation. Those of the last one have retired or were given up.
-    pub(crate) fn renew(&mut self, wanted: u32) {
+    /// For the workers of the next generation, of which so many serve at once. Those of the last one have retired or were given up.
+    pub(crate) fn renew(&mut self, wanted: u32, at_once: u32) {
         self.members.clear();
         self.wanted = wanted;
+        self.turns = Turns::of(at_once);
     }
 
     /// How many it is for.
@@ -113,7 +122,7 @@ impl Roster {
             return None;
         }
         self.next += 1;
-        let seat = Seat::new(self.next);
+        let seat = Seat::new(self.next, &self.turns);
         self.members.push(Member { seat: Arc::clone(&seat), seated: false, seen: Seen::Opening, since: now, told: false });
         Some(seat)
     }
@@ -157,6 +166,8 @@ impl Roster {
             }
             if matches!(seen, Seen::Call(_)) && !member.told && member.has_been_at_it(now, overdue) {
                 member.told = true;
+                // Somebody who stands by takes its place meanwhile.
+                member.seat.turn.pass_on();
                 news = true;
             }
         }
@@ -195,6 +206,8 @@ impl Roster {
     /// No worker begins another call, but for the one that ends its session.
     pub(crate) fn close(&self) {
         self.members.iter().for_each(|member| member.seat.gate.close());
+        // Those who stand by go home too.
+        self.turns.add(count(self.members.iter()));
     }
 
     /// Workers that may still enter the module.
@@ -315,7 +328,7 @@ mod tests {
         let now = Instant::now();
         let (mut roster, seats) = seated(2, now);
         roster.give_up_all(&front());
-        roster.renew(3);
+        roster.renew(3, 3);
         let seat = roster.hire(now).unwrap();
         assert!(seats.iter().all(|earlier| earlier.number != seat.number));
         assert!(!roster.left(seats[0].number), "a late word of an earlier generation");

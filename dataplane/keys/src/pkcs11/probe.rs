@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::constant_time;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{
     fault::CallError,
@@ -43,6 +44,30 @@ impl Canary {
         self.decrypt(session)?;
         Ok(encrypted.duration_since(start).max(encrypted.elapsed()))
     }
+
+    /// Whether the token computes on the thread that calls it, rather than somewhere else while that waits: then at least half of a
+    /// canary's time is CPU time of this thread. Asked while nobody else uses the token.
+    pub(crate) fn computes_here(&self, session: &Session) -> Result<bool, CallError> {
+        for _ in 0..TRIES {
+            let (began, computed) = (Instant::now(), computing_time());
+            self.run(session)?;
+            let (took, computed) = (began.elapsed(), computing_time().saturating_sub(computed));
+            if computed * 2 >= took {
+                return Ok(true);
+            }
+            // So slow that no interruption explains it.
+            if took > SLOW && computed * 10 < took {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// CPU time of this thread so far.
+fn computing_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Encrypts the text that proofs are made of, bound to what it is a proof of.
@@ -66,6 +91,10 @@ pub(super) fn opening<'a>(sealed: &'a RawSealed, aad: &'a [u8]) -> Opening<'a> {
 pub(super) fn equal(left: &[u8], right: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(left, right).is_ok()
 }
+
+/// Of several, since one may have been interrupted.
+const TRIES: usize = 3;
+const SLOW: Duration = Duration::from_millis(1);
 
 /// What health checks and canaries encrypt.
 pub(super) const TEXT: &[u8] = b"holdfast canary: nobody's data";

@@ -16,6 +16,7 @@ use super::{
     state::{Event, State},
     status::{TokenTaskDone, TokenTaskError},
     steward::{News, Opened, TaskFault},
+    turns::computing_at_once,
     worker::{Crew, Report},
 };
 
@@ -90,14 +91,14 @@ impl Supervisor {
         if !matches!(self.state, State::Opening | State::Exhausted) {
             return;
         }
-        let Opened { token, facts, canary } = opened;
+        let Opened { token, facts, canary, computes_here } = opened;
         let generation = self.front.generation() + 1;
         self.front.set_generation(generation);
         self.front.set_facts(facts);
         self.limit = token.max_sessions();
         let most = self.limit.map_or(u32::MAX, |limit| limit.saturating_sub(1).max(1));
         let wanted = self.settings.sessions.map_or(SESSIONS.min(most), u32::from);
-        self.roster.renew(wanted);
+        self.roster.renew(wanted, if computes_here { computing_at_once().min(wanted) } else { wanted });
         self.clocks.refill = Instant::now();
         let crew = Crew { generation, token, canary, front: Arc::clone(&self.front), reports: self.reports.clone() };
         let room = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_mul(QUEUED);

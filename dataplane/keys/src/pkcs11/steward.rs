@@ -52,6 +52,8 @@ pub(crate) struct Opened {
     pub(crate) token: Arc<Token>,
     pub(crate) facts: TokenFacts,
     pub(crate) canary: Arc<Canary>,
+    /// The token computes on the thread that calls it.
+    pub(crate) computes_here: bool,
 }
 
 /// Why a key task was not done.
@@ -95,7 +97,8 @@ impl Steward {
         let health = preflight::check_health_key(settings, &anchor).map_err(|fault| vec![fault])?;
         let unreachable = |error: CallError| vec![Pkcs11Fault::new(&settings.name, Problem::Unreachable { why: error.to_string() })];
         let canary = Arc::new(Canary::plant(&anchor, health.handle).map_err(unreachable)?);
-        let opened = Opened { token: Arc::new(token), facts, canary: Arc::clone(&canary) };
+        let computes_here = canary.computes_here(&anchor).map_err(unreachable)?;
+        let opened = Opened { token: Arc::new(token), facts, canary: Arc::clone(&canary), computes_here };
         Ok((anchor, canary, opened))
     }
 

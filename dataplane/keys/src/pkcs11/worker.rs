@@ -55,7 +55,9 @@ pub(crate) fn work(crew: &Arc<Crew>, seat: &Arc<Seat>, jobs: &Receiver<Job>) {
         }
     };
     crew.tell(Report::Seated(seat.number));
-    for job in jobs {
+    loop {
+        seat.turn.hold();
+        let Ok(job) = jobs.recv() else { return };
         end.why = serve(&mut desk, job);
         // A closed gate is no reason to go: what is left in the queue must be answered.
         if end.why.is_some() || seat.gate.look().is_over() {
@@ -109,6 +111,7 @@ struct End<'a> {
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.seat.finish(&self.crew.front);
+        self.seat.turn.pass_on();
         self.seat.gate.retire();
         // Of one that was given up nobody wants to hear.
         if self.seat.gate.look().phase == Phase::Retired {
