@@ -119,9 +119,10 @@ impl Front {
         if before.is_up() {
             // Only from up: whatever the supervisor said meanwhile stands.
             let suspect = Arc::new(Condition::Suspect);
+            // First since when: whoever sees it suspect must not see an earlier time.
+            self.suspected.store(Some(Arc::new(now())));
             let was = self.condition.compare_and_swap(&before, suspect);
             if Arc::ptr_eq(&was, &before) {
-                self.suspected.store(Some(Arc::new(now())));
                 // A supervisor that is gone has nothing to do.
                 let _ = self.orders.send(Order::Overdue);
             }
@@ -151,10 +152,11 @@ impl Front {
     /// For the supervisor alone.
     pub(crate) fn set_condition(&self, condition: Condition) {
         let suspect = condition == Condition::Suspect;
-        let before = self.condition.swap(Arc::new(condition));
-        if suspect && *before != Condition::Suspect {
+        if suspect && **self.condition.load() != Condition::Suspect {
             self.suspected.store(Some(Arc::new(now())));
-        } else if !suspect {
+        }
+        self.condition.store(Arc::new(condition));
+        if !suspect {
             self.verdict.notify_waiters();
         }
         self.nudge();

@@ -121,7 +121,7 @@ impl GroupKey {
             // Where nobody waits, the cache has it.
             let _ = done.send(());
         });
-        let task = Task { work: Work::Check, ticket: Ticket::new(deadline), answer };
+        let task = Task { work: Arc::new(Work::Check), ticket: Ticket::new(deadline), answer };
         self.post(&posting, task).ok().map(|_| wait)
     }
 

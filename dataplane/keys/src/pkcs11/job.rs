@@ -25,8 +25,8 @@ pub(crate) struct Job {
     pub(crate) key: Arc<MemberKey>,
     /// Must decrypt first to what it was made of: the member has not proved this key in its present generation.
     pub(crate) proof: Option<Arc<Proof>>,
-    /// What to do.
-    pub(crate) work: Work,
+    /// What to do. Shared with other attempts at the same, on other members.
+    pub(crate) work: Arc<Work>,
     /// Shared with whoever waits.
     pub(crate) ticket: Arc<Ticket>,
     /// Where the outcome goes.
@@ -221,6 +221,23 @@ impl fmt::Debug for Done {
 /// The clock that deadlines are on: tokio's, which a test can stop. On threads without a runtime it is the system's.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Work crosses to another process as if it were not shared.
+pub(crate) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::Work;
+
+    pub(crate) fn serialize<S: Serializer>(work: &Arc<Work>, serializer: S) -> Result<S::Ok, S::Error> {
+        work.as_ref().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Work>, D::Error> {
+        Work::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// `KeyUsage` is of a crate without serde.

@@ -90,7 +90,7 @@ pub struct TokenSealed {
 
 /// What a member is to do, and where the outcome goes.
 pub(super) struct Task {
-    pub(super) work: Work,
+    pub(super) work: Arc<Work>,
     pub(super) ticket: Arc<Ticket>,
     pub(super) answer: Answer,
 }
@@ -108,12 +108,12 @@ pub(super) struct Posting {
     reference: Option<Arc<Reference>>,
 }
 
-/// A member does not take a task. The work comes back.
+/// A member does not take a task.
 pub(super) enum NotPosted {
     /// Its queue is full.
-    Full(Work),
+    Full,
     /// It is not up.
-    NotServing(Work),
+    NotServing,
 }
 
 struct Usage {
@@ -214,11 +214,11 @@ impl GroupKey {
     /// Gives a member a task.
     pub(super) fn post(&self, posting: &Posting, task: Task) -> Result<(), NotPosted> {
         let Task { work, ticket, answer } = task;
-        let Some(holder) = self.holders.get(posting.at) else { return Err(NotPosted::NotServing(work)) };
+        let Some(holder) = self.holders.get(posting.at) else { return Err(NotPosted::NotServing) };
         let job = Job { key: Arc::clone(&holder.key), proof: posting.proof.clone(), work, ticket, answer };
         holder.front.submit(job).map_err(|refused| match refused {
-            Refused::Full(job) => NotPosted::Full(job.work),
-            Refused::NotUp(job) => NotPosted::NotServing(job.work),
+            Refused::Full(_) => NotPosted::Full,
+            Refused::NotUp(_) => NotPosted::NotServing,
         })
     }
 

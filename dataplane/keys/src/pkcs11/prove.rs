@@ -49,7 +49,7 @@ impl GroupKey {
         for at in 0..self.holders.len() {
             let Some(posting) = self.posting(at, None) else { continue };
             let until = now() + deadline.saturating_duration_since(now()) / 2;
-            let fault = match Attempt::post(self, posting, Work::MakeProof, until) {
+            let fault = match Attempt::post(self, posting, Arc::new(Work::MakeProof), until) {
                 Ok(mut attempt) => match attempt.outcome(until).await {
                     Ok(outcome) => match self.made(&attempt.posted, outcome) {
                         Ok(reference) => return Ok(reference),
@@ -58,8 +58,8 @@ impl GroupKey {
                     Err(true) => KeyFault::Late,
                     Err(false) => KeyFault::NotStarted,
                 },
-                Err(NotPosted::Full(_)) => KeyFault::Full,
-                Err(NotPosted::NotServing(_)) => continue,
+                Err(NotPosted::Full) => KeyFault::Full,
+                Err(NotPosted::NotServing) => continue,
             };
             failed = failed.into_iter().chain([fault]).max_by_key(|fault| gravity(*fault));
         }
@@ -172,7 +172,7 @@ impl GroupKey {
             let _ = sender.send(outcome);
         });
         let posted = self.posting(at, reference)?;
-        self.post(&posted, Task { work, ticket: Arc::clone(&ticket), answer }).ok()?;
+        self.post(&posted, Task { work: Arc::new(work), ticket: Arc::clone(&ticket), answer }).ok()?;
         let outcome = outcome.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             ticket.give_up();
             Err(Fault::Token("it did not answer in time".into()))

@@ -26,13 +26,14 @@ use crate::KeyFault;
 pub(super) struct Race<'k> {
     key: &'k GroupKey,
     reference: Option<Arc<Reference>>,
-    work: Work,
+    /// One for all attempts.
+    work: Arc<Work>,
     attempts: [Option<Attempt>; 2],
     /// Members that need not be asked again.
     tried: Vec<usize>,
     /// The gravest of what members failed with.
     failed: Option<KeyFault>,
-    /// A member had the work and failed or is slow, and another one was asked.
+    /// A member has begun the work and failed or is slow, and another one was asked: that was the second time, there is no third.
     again: bool,
     /// How often members that failed may have done the work.
     wasted: u32,
@@ -77,7 +78,17 @@ enum Retry {
 
 impl<'k> Race<'k> {
     pub(super) fn new(key: &'k GroupKey, reference: Option<Arc<Reference>>, work: Work) -> Self {
-        Self { key, reference, work, attempts: [None, None], tried: Vec::new(), failed: None, again: false, wasted: 0, deadline: now() }
+        Self {
+            key,
+            reference,
+            work: Arc::new(work),
+            attempts: [None, None],
+            tried: Vec::new(),
+            failed: None,
+            again: false,
+            wasted: 0,
+            deadline: now(),
+        }
     }
 
     /// Runs to its end. Half of the time is for the first member.
@@ -95,7 +106,7 @@ impl<'k> Race<'k> {
                 Ok((attempt, outcome)) => match self.judge(&attempt, outcome) {
                     Verdict::Won(won) => return Ok(won),
                     Verdict::Lost(fault) => return Err(fault),
-                    Verdict::Failed(fault, retry) => self.go_on(attempt.posted.at, fault, retry)?,
+                    Verdict::Failed(fault, retry) => self.go_on(attempt.posted.at, fault, retry).await?,
                 },
                 Err(_) if until < deadline => {
                     until = deadline;
@@ -106,7 +117,8 @@ impl<'k> Race<'k> {
         }
     }
 
-    /// The first attempt.
+    /// Asks the best member there is. Where whoever could serve is suspect, a canary is under way that clears such a member within
+    /// [`VERDICT`], or doesn't: the request waits for that, since on a busy machine healthy calls may be late too.
     async fn begin(&self, until: Instant) -> Result<Attempt, KeyFault> {
         match self.submit() {
             Err(KeyFault::Late) => self.begin_after_verdict(until).await,
@@ -114,8 +126,6 @@ impl<'k> Race<'k> {
         }
     }
 
-    /// The first attempt, where whoever could serve is suspect. A canary is under way that clears such a member within [`VERDICT`], or
-    /// doesn't: the request waits for that, since on a busy machine healthy calls may be late too.
     async fn begin_after_verdict(&self, until: Instant) -> Result<Attempt, KeyFault> {
         loop {
             let mut verdicts: Vec<_> = self.key.holders.iter().map(|holder| Box::pin(holder.front.verdict())).collect();
@@ -125,9 +135,16 @@ impl<'k> Race<'k> {
                 Ok(attempt) => return Ok(attempt),
                 Err(fault) => fault,
             };
-            let latest = self.key.holders.iter().filter_map(|holder| holder.front.suspected()).max();
-            let due = latest.map(|since| (since + VERDICT).min(until)).filter(|due| fault == KeyFault::Late && now() < *due);
-            let Some(due) = due else { return Err(fault) };
+            if fault != KeyFault::Late || now() >= until {
+                return Err(fault);
+            }
+            let untried = self.key.holders.iter().enumerate().filter(|(at, _)| !self.tried.contains(at));
+            // None is suspect any more: the verdict came just now.
+            let Some(latest) = untried.filter_map(|(_, holder)| holder.front.suspected()).max() else { continue };
+            let due = (latest + VERDICT).min(until);
+            if now() >= due {
+                return Err(fault);
+            }
             let ended = std::future::poll_fn(|context| {
                 let ended = verdicts.iter_mut().any(|verdict| verdict.as_mut().poll(context).is_ready());
                 if ended { Poll::Ready(()) } else { Poll::Pending }
@@ -138,7 +155,7 @@ impl<'k> Race<'k> {
     }
 
     /// After a fault: asks another member where it may. Err: nobody is left that could answer.
-    fn go_on(&mut self, at: usize, fault: KeyFault, retry: Retry) -> Result<(), KeyFault> {
+    async fn go_on(&mut self, at: usize, fault: KeyFault, retry: Retry) -> Result<(), KeyFault> {
         self.fail(fault);
         self.wasted += match (retry, fault) {
             (Retry::No | Retry::Passed, _) => 0,
@@ -153,8 +170,9 @@ impl<'k> Race<'k> {
             Retry::Once => {
                 self.again = true;
                 self.key.group.count(Again::Fault);
-                let elsewhere = self.submit().map_err(|fault| self.fail(fault));
-                elsewhere.or_else(|()| self.post(at, self.work.clone()).map_err(|_| ())).ok()
+                // Nothing is under way: it was the only attempt, or a second one would have been counted.
+                let elsewhere = self.begin(self.deadline).await.map_err(|fault| self.fail(fault));
+                elsewhere.or_else(|()| self.post(at).map_err(|_| ())).ok()
             }
         };
         if let Some(attempt) = next {
@@ -176,10 +194,12 @@ impl<'k> Race<'k> {
         self.tried.push(at);
         // Where nobody else takes it, a place in this queue is still better than none.
         if let Ok(second) = self.submit() {
-            self.again = true;
             self.key.group.count(if started { Again::Slow } else { Again::Waiting });
-            // Not begun here in time: it is taken back, and runs there only.
-            self.attempts[0].take_if(|first| first.ticket.give_up());
+            // Not begun here in time: it is taken back and runs there. Should it fail there, here is as good as any other place.
+            match self.attempts[0].take_if(|first| first.ticket.give_up()) {
+                Some(_) => self.tried.retain(|tried| *tried != at),
+                None => self.again = true,
+            }
             self.attempts[1] = Some(second);
         }
     }
@@ -216,6 +236,8 @@ impl<'k> Race<'k> {
                 Verdict::Won(Won { done, at: posted.at, generation: posted.generation, wasted })
             }
             Ok(_) => Verdict::Failed(KeyFault::Token, Retry::Once),
+            // By a key that was not proved since the member was connected anew.
+            Err(Fault::Input) if !self.key.is_sound(posted) => Verdict::Failed(KeyFault::Token, Retry::Once),
             Err(Fault::Input) if self.may_be_wrong_key(posted.at) => Verdict::Lost(KeyFault::Token),
             Err(Fault::Input) => Verdict::Lost(KeyFault::Input),
             Err(Fault::Usage) => Verdict::Failed(KeyFault::Key, Retry::Passed),
@@ -237,21 +259,24 @@ impl<'k> Race<'k> {
 
     /// Asks the best member that was not asked yet, or the next best where its queue is full.
     fn submit(&self) -> Result<Attempt, KeyFault> {
-        let mut work = self.work.clone();
         let mut refused = Vec::new();
         let mut full = false;
-        while let Some(at) = self.best(&refused) {
-            work = match self.post(at, work) {
-                Ok(attempt) => return Ok(attempt),
-                Err(NotPosted::Full(work)) => {
-                    full = true;
-                    work
+        loop {
+            let Some(at) = self.best(&refused) else {
+                let fault = if full { KeyFault::Full } else { self.key.nobody(self.reference.as_ref(), &self.tried) };
+                // One may have come up since it was looked at: then that is no answer.
+                if self.best(&refused).is_none() {
+                    return Err(fault);
                 }
-                Err(NotPosted::NotServing(work)) => work,
+                continue;
             };
+            match self.post(at) {
+                Ok(attempt) => return Ok(attempt),
+                Err(NotPosted::Full) => full = true,
+                Err(NotPosted::NotServing) => {}
+            }
             refused.push(at);
         }
-        Err(if full { KeyFault::Full } else { self.key.nobody(self.reference.as_ref(), &self.tried) })
     }
 
     /// Among those that serve, the one with the least to do; each in turn where they have the same. Of a key that can't be proved the
@@ -269,17 +294,15 @@ impl<'k> Race<'k> {
         turns.min_by_key(|at| self.key.holders.get(*at).map(|holder| (holder.is_lacking(now), holder.front.load())))
     }
 
-    fn post(&self, at: usize, work: Work) -> Result<Attempt, NotPosted> {
-        match self.key.posting(at, self.reference.as_ref()) {
-            Some(posting) => Attempt::post(self.key, posting, work, self.deadline),
-            None => Err(NotPosted::NotServing(work)),
-        }
+    fn post(&self, at: usize) -> Result<Attempt, NotPosted> {
+        let posting = self.key.posting(at, self.reference.as_ref()).ok_or(NotPosted::NotServing)?;
+        Attempt::post(self.key, posting, Arc::clone(&self.work), self.deadline)
     }
 }
 
 impl Attempt {
     /// Gives a member work that is waited for until a deadline.
-    pub(super) fn post(key: &GroupKey, posted: Posting, work: Work, deadline: Instant) -> Result<Self, NotPosted> {
+    pub(super) fn post(key: &GroupKey, posted: Posting, work: Arc<Work>, deadline: Instant) -> Result<Self, NotPosted> {
         let ticket = Ticket::new(deadline);
         let (answer, outcome) = oneshot::channel();
         let answer = Answer::new(move |outcome| {

@@ -168,7 +168,7 @@ pub(crate) fn token_fault() -> Outcome {
 }
 
 pub(crate) fn is_encryption(job: &Job) -> bool {
-    matches!(&job.work, Work::Encrypt(what) if what.aad == b"aad" && what.plaintext.as_slice() == b"text")
+    matches!(&*job.work, Work::Encrypt(what) if what.aad == b"aad" && what.plaintext.as_slice() == b"text")
 }
 
 fn settings(name: &str) -> PartitionSettings {

@@ -22,7 +22,7 @@ async fn checked(stage: &Stage, key: &GroupKey, outcomes: &[Outcome]) -> Vec<Hea
     waits(request.as_mut()).await;
     for (token, outcome) in stage.tokens.iter().zip(outcomes) {
         let job = token.begin();
-        assert!(matches!(job.work, Work::Check));
+        assert!(matches!(*job.work, Work::Check));
         job.answer.give(outcome.clone());
     }
     states(&request.await)

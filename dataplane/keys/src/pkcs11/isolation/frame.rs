@@ -8,6 +8,7 @@ use std::{
     io::{self, Read, Write},
     ops::Range,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use zeroize::Zeroize as _;
 use crate::pkcs11::{
     Pkcs11Fault,
     handles::KeyName,
-    job::{Outcome, Proof, Work},
+    job::{Outcome, Proof, Work, shared},
     settings::PartitionSettings,
     status::{Condition, KeyAttributes, TokenFacts, TokenTask, TokenTaskDone, TokenTaskError},
 };
@@ -54,7 +55,8 @@ pub(super) struct Do {
     pub(super) generation: u64,
     pub(super) key: KeyName,
     pub(super) proof: Option<Proof>,
-    pub(super) work: Work,
+    #[serde(with = "shared")]
+    pub(super) work: Arc<Work>,
     /// Until whoever waits stops waiting: the clocks of two processes are not compared.
     pub(super) left: Duration,
 }
@@ -279,7 +281,7 @@ mod tests {
             generation: 2,
             key: KeyName { cka_id: vec![1, 2].into(), label: "a key".into() },
             proof: None,
-            work: Work::Encrypt(Encrypt { aad: vec![7; 3], plaintext: plaintext.to_vec().into(), integrity: None }),
+            work: Arc::new(Work::Encrypt(Encrypt { aad: vec![7; 3], plaintext: plaintext.to_vec().into(), integrity: None })),
             left: Duration::from_millis(150),
         }))
     }
@@ -304,7 +306,7 @@ mod tests {
             let (mut inbox, mut from) = (Inbox::new(), Pieces(&bytes, piece));
             for length in lengths {
                 let ToChild::Do(job) = inbox.next(&mut from).unwrap() else { panic!("another frame") };
-                let Work::Encrypt(work) = job.work else { panic!("other work") };
+                let Work::Encrypt(work) = &*job.work else { panic!("other work") };
                 assert_eq!(*work.plaintext, vec![0xA5; length]);
                 assert_eq!((job.id, job.key.label.as_str()), (JobId { place: 3, turn: 9 }, "a key"));
             }

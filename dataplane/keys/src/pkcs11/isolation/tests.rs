@@ -485,7 +485,7 @@ fn job(label: &str, work: Work) -> (Job, Receiver<Outcome>) {
     let ticket = Ticket::new(Instant::now() + Duration::from_millis(200));
     // A test that ended does not wait any more.
     let answer = Answer::new(move |outcome| drop(give.send(outcome)));
-    (Job { key, proof: None, work, ticket, answer }, outcome)
+    (Job { key, proof: None, work: Arc::new(work), ticket, answer }, outcome)
 }
 
 fn encryption(plaintext: &[u8]) -> Work {

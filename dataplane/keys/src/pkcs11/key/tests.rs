@@ -13,7 +13,7 @@ async fn asked(stage: &Stage, key: &GroupKey, usage: KeyUsage) {
     let mut request = pin!(key.usage(soon()));
     waits(request.as_mut()).await;
     let job = stage.tokens[stage.asked()].begin();
-    assert!(matches!(job.work, Work::Describe));
+    assert!(matches!(*job.work, Work::Describe));
     job.answer.give(Ok(Done::Described(usage)));
     assert_eq!(request.await, Ok(usage));
 }

@@ -22,7 +22,7 @@ async fn the_first_member_makes_the_proof_and_the_others_verify_it_once_in_each_
     waits(request.as_mut()).await;
     assert!(second.is_idle());
     let making = first.begin();
-    assert!(matches!(making.work, Work::MakeProof) && making.proof.is_none());
+    assert!(matches!(*making.work, Work::MakeProof) && making.proof.is_none());
     making.answer.give(Ok(Done::Proof(proof(5))));
     waits(request.as_mut()).await;
     first.answer(encrypted(1));
@@ -156,7 +156,7 @@ async fn a_first_member_that_can_not_make_the_proof_leaves_it_to_the_next() {
         }
         waits(request.as_mut()).await;
         let making = stage.tokens[1].begin();
-        assert!(matches!(making.work, Work::MakeProof));
+        assert!(matches!(*making.work, Work::MakeProof));
         stage.tokens[0].front.set_condition(Condition::Suspect);
         making.answer.give(Ok(Done::Proof(proof(2))));
         waits(request.as_mut()).await;
@@ -223,7 +223,7 @@ async fn a_key_that_can_not_be_proved_is_served_by_the_first_member_that_is_up()
     advance(Duration::from_secs(10)).await;
     let mut request = pin!(decrypt(&key));
     waits(request.as_mut()).await;
-    assert!(matches!(first.begin().work, Work::MakeProof));
+    assert!(matches!(*first.begin().work, Work::MakeProof));
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ fn a_proof_that_every_member_failed_is_replaced_where_they_agree() {
     });
     let [first, second] = stage.tokens.as_slice() else { unreachable!() };
     let making = first.wait();
-    assert!(matches!(making.work, Work::MakeProof));
+    assert!(matches!(*making.work, Work::MakeProof));
     making.answer.give(Ok(Done::Proof(proof(2))));
     assert_eq!(give(second.wait(), described()), Some(proof(2)));
     settling.join().unwrap();

@@ -183,6 +183,52 @@ async fn work_that_no_session_began_is_taken_back_and_does_not_make_suspect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn work_that_was_taken_back_comes_back_when_it_fails_elsewhere() {
+    let stage = Stage::of(2);
+    let key = stage.proved_key();
+    for (fault, wasted) in [(token_fault(), 1), (Err(Fault::Missing("none".into())), 0)] {
+        stage.tokens[1].front.in_use().store(1, Ordering::Relaxed);
+        let mut request = pin!(encrypt(&key));
+        waits(request.as_mut()).await;
+        advance(HALF).await;
+        waits(request.as_mut()).await;
+        assert!(!stage.tokens[0].take().ticket.start());
+        stage.tokens[1].answer(fault);
+        waits(request.as_mut()).await;
+        stage.tokens[0].answer(encrypted(1));
+        assert_eq!(request.await, after(wasted, sealed(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_fault_the_others_verdict_is_waited_for() {
+    let stage = Stage::of(2);
+    let key = stage.proved_key();
+    let mut request = pin!(encrypt(&key));
+    waits(request.as_mut()).await;
+    stage.tokens[1].front.overdue();
+    stage.tokens[0].answer(token_fault());
+    waits(request.as_mut()).await;
+    assert!(stage.tokens.iter().all(Token::is_idle));
+    stage.tokens[1].front.set_condition(Condition::Up);
+    waits(request.as_mut()).await;
+    stage.tokens[1].answer(encrypted(2));
+    assert_eq!(request.await, after(1, sealed(2)));
+
+    // No verdict in time: once more in the same place.
+    let mut request = pin!(encrypt(&key));
+    waits(request.as_mut()).await;
+    let at = stage.asked();
+    stage.tokens[1 - at].front.overdue();
+    stage.tokens[at].answer(token_fault());
+    waits(request.as_mut()).await;
+    advance(VERDICT).await;
+    waits(request.as_mut()).await;
+    stage.tokens[at].answer(encrypted(3));
+    assert_eq!(request.await, after(1, sealed(3)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_has_only_just_begun_is_not_overdue() {
     let stage = Stage::of(1);
     let key = stage.key();
@@ -391,6 +437,20 @@ async fn an_answer_of_a_generation_that_proved_nothing_does_not_count() {
     waits(request.as_mut()).await;
     stage.tokens[1].answer(encrypted(2));
     assert_eq!(request.await, after(1, sealed(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ciphertext_that_a_key_without_proof_did_not_open_is_not_the_callers_fault() {
+    let stage = Stage::of(2);
+    let key = stage.proved_key();
+    let mut request = pin!(decrypt(&key));
+    waits(request.as_mut()).await;
+    let job = stage.tokens[0].begin();
+    stage.tokens[0].reconnect();
+    job.answer.give(Err(Fault::Input));
+    waits(request.as_mut()).await;
+    stage.tokens[1].answer(Ok(Done::Decrypted(b"text".to_vec().into())));
+    assert_eq!(request.await.unwrap().as_slice(), b"text");
 }
 
 #[tokio::test(start_paused = true)]

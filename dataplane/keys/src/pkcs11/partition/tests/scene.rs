@@ -122,30 +122,30 @@ impl<'a> Scene<'a> {
 
 impl Running {
     /// Hands a job in, as soon as the partition takes it: a busy machine makes it suspect now and then.
-    pub(super) fn submit(&self, key: &Arc<MemberKey>, mut work: Work, deadline: Duration) -> Asked {
+    pub(super) fn submit(&self, key: &Arc<MemberKey>, work: Work, deadline: Duration) -> Asked {
+        let work = Arc::new(work);
         loop {
             self.until(Condition::is_up);
-            match self.try_submit(key, (work, None), deadline) {
-                Ok(asked) => return asked,
-                Err(refused) => work = refused,
+            if let Some(asked) = self.try_submit(key, (Arc::clone(&work), None), deadline) {
+                return asked;
             }
         }
     }
 
     /// The same, with a proof that the key must pass first.
     pub(super) fn submit_with(&self, key: &Arc<MemberKey>, proof: Arc<Proof>, work: Work) -> Asked {
-        self.try_submit(key, (work, Some(proof)), LONG).unwrap_or_else(|_| panic!("the partition is not up"))
+        self.try_submit(key, (Arc::new(work), Some(proof)), LONG).expect("the partition is up")
     }
 
-    fn try_submit(&self, key: &Arc<MemberKey>, (work, proof): (Work, Option<Arc<Proof>>), deadline: Duration) -> Result<Asked, Work> {
+    fn try_submit(&self, key: &Arc<MemberKey>, (work, proof): (Arc<Work>, Option<Arc<Proof>>), deadline: Duration) -> Option<Asked> {
         let (sender, outcome) = mpsc::channel();
         let ticket = Ticket::new(Instant::now() + deadline);
         let answer = Answer::new(move |outcome| drop(sender.send(outcome)));
         let job = Job { key: Arc::clone(key), proof, work, ticket: Arc::clone(&ticket), answer };
         match self.front.submit(job) {
-            Ok(()) => Ok(Asked { ticket, outcome }),
+            Ok(()) => Some(Asked { ticket, outcome }),
             Err(Refused::Full(_)) => panic!("the queue is full"),
-            Err(Refused::NotUp(job)) => Err(job.work),
+            Err(Refused::NotUp(_)) => None,
         }
     }
 
@@ -170,7 +170,7 @@ impl Running {
 
     /// Decrypts if the partition takes it; none: it did not, or failed.
     pub(super) fn try_decrypt(&self, key: &Arc<MemberKey>, sealed: &Encrypted) -> Option<String> {
-        match self.try_submit(key, (decryption(sealed), None), LONG).ok()?.outcome() {
+        match self.try_submit(key, (Arc::new(decryption(sealed)), None), LONG)?.outcome() {
             Ok(Done::Decrypted(text)) => Some(String::from_utf8(text.to_vec()).unwrap()),
             Ok(_) => panic!("not what was asked"),
             Err(fault) => {
