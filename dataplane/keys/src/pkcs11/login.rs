@@ -7,7 +7,9 @@
 
 use std::{
     fmt::Write as _,
+    fs::{File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -72,6 +74,7 @@ impl Login {
     pub(crate) fn log_in(&self, session: &Session) -> Result<(), LoginError> {
         let pin = Pin::read(&self.source)?;
         let mac = self.memory.mac(&pin)?;
+        let alone = self.memory.lock()?;
         let record = self.memory.read()?;
         let new = match judge(&record, &mac) {
             Verdict::Refused(why) => return Err(LoginError::RefusedBefore(why)),
@@ -81,6 +84,7 @@ impl Login {
                 true
             }
         };
+        drop(alone);
         match session.login(&pin) {
             Ok(LoggedIn::Accepted) if new => self.keep(&Record { accepted: Some(mac), ..Record::default() }),
             Ok(LoggedIn::Accepted) => {}
@@ -173,13 +177,27 @@ fn is_refusal(call: CallError, new: bool) -> bool {
 struct Memory {
     path: PathBuf,
     key: PathBuf,
+    lock: PathBuf,
     id: Uuid,
 }
 
 impl Memory {
     fn of(state_dir: &Path, id: Uuid) -> Self {
         let directory = durable::directory(state_dir);
-        Self { path: directory.join(format!("pin-{id}.json")), key: directory.join("pin.key"), id }
+        Self {
+            path: directory.join(format!("pin-{id}.json")),
+            key: directory.join("pin.key"),
+            lock: directory.join(format!("pin-{id}.lock")),
+            id,
+        }
+    }
+
+    /// Until it drops, nobody else decides whether a PIN may be tried: two who start at once would both find that it was not. Not held
+    /// while the token is asked, which may take for ever.
+    fn lock(&self) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.lock)?;
+        file.lock()?;
+        Ok(file)
     }
 
     fn read(&self) -> io::Result<Record> {

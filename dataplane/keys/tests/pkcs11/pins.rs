@@ -53,6 +53,20 @@ fn a_wrong_pin_does_not_lock_a_token_however_often_a_node_starts() {
     });
 }
 
+#[test]
+fn a_wrong_pin_is_tried_once_by_those_who_start_at_once() {
+    on_simulator(SIMULATED, |tokens| {
+        let settings = tokens.partition("one");
+        set_pin(tokens, "wrong");
+        thread::scope(|scope| {
+            let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| open(tokens, &settings))).collect();
+            assert!(opening.into_iter().all(|opened| opened.join().unwrap().is_some()));
+        });
+        let told = tokens.control(r#"{"partition":"one","fault":"wrong-pin"}"#);
+        assert!(told.contains("\"attempts\":1"), "{told}");
+    });
+}
+
 /// Loads the module, which makes its control socket, and tries no PIN.
 fn load(tokens: &Tokens) {
     let mut settings = tokens.partition("one");
