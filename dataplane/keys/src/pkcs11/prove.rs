@@ -1,7 +1,7 @@
 //! How a key of a group gets its proof, and how that can be replaced. See `proof` for what a proof is.
 //!
 //! Holds: the reference of a key changes under its `proving` lock only. Requests wait for that lock at the very first use of a key;
-//! from then on, restarts included, the proof is there.
+//! from then on, restarts included, there is something to go by.
 
 use std::{
     sync::Arc,
@@ -27,19 +27,28 @@ struct Maker {
 }
 
 impl GroupKey {
-    /// What members are measured by; none where there is one member only. Made at first use.
+    /// What members are measured by; none where there is one member only. Made at first use. Of one that is to be looked at again one
+    /// request does that; the others go by it meanwhile.
     pub(super) async fn reference(&self, deadline: Instant) -> Result<Option<Arc<Reference>>, KeyFault> {
         if self.is_alone() {
             return Ok(None);
         }
-        if let Some(known) = self.known_reference() {
-            return Ok(Some(known));
-        }
-        let Ok(_turn) = timeout_at(deadline.into(), self.proving.lock()).await else { return Err(KeyFault::NotStarted) };
+        let known = self.reference.load_full();
+        let _turn = match &known {
+            Some(fresh) if !fresh.is_stale(now()) => return Ok(known),
+            Some(_) => match self.proving.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(known),
+            },
+            None => match timeout_at(deadline.into(), self.proving.lock()).await {
+                Ok(turn) => turn,
+                Err(_) => return Err(KeyFault::NotStarted),
+            },
+        };
         // Whoever had the lock before may have made it.
         match self.known_reference() {
-            Some(known) => Ok(Some(known)),
-            None => self.first_proof(deadline).await.map(Some),
+            Some(made) => Ok(Some(made)),
+            None => self.first_proof(deadline).await.map(Some).or_else(|fault| known.map(Some).ok_or(fault)),
         }
     }
 

@@ -223,7 +223,19 @@ async fn a_key_that_can_not_be_proved_is_served_by_the_first_member_that_is_up()
     advance(Duration::from_secs(10)).await;
     let mut request = pin!(decrypt(&key));
     waits(request.as_mut()).await;
-    assert!(matches!(*first.begin().work, Work::MakeProof));
+    let looking = first.begin();
+    assert!(matches!(*looking.work, Work::MakeProof));
+    // One request looks; others go by what was known.
+    let mut beside = pin!(decrypt(&key));
+    waits(beside.as_mut()).await;
+    first.answer(Err(Fault::Input));
+    assert_eq!(beside.await.unwrap_err(), KeyFault::Input);
+    // And so does it where it learns nothing.
+    looking.answer.give(Err(Fault::Session));
+    second.front.set_condition(Condition::Down("gone".into()));
+    waits(request.as_mut()).await;
+    first.answer(Err(Fault::Input));
+    assert_eq!(request.await.unwrap_err(), KeyFault::Input);
 }
 
 #[tokio::test(start_paused = true)]
