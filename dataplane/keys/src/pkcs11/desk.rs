@@ -4,7 +4,7 @@
 //! deadline allows; a failure is the caller's only if the token said so, or if it would not say and a canary on the same session passed;
 //! a handle is used in the generation that it was found in.
 
-use std::{sync::Arc, time::Instant};
+use std::{cell::Cell, sync::Arc, time::Instant};
 
 use aws_lc_rs::digest;
 use cryptoki_sys::{CKR_SESSION_CLOSED, CKR_SESSION_HANDLE_INVALID};
@@ -29,6 +29,8 @@ pub(super) struct Desk<'a> {
     /// None after it broke and could not be opened anew.
     session: Option<Session>,
     no_session: Option<CallError>,
+    /// How often the key has encrypted for the present job, or may have: over all attempts, since a key may do so only so often.
+    encryptions: Cell<u32>,
 }
 
 /// A job without its answer.
@@ -63,12 +65,13 @@ impl<'a> Desk<'a> {
     /// Opens the session.
     pub(super) fn open(crew: &'a Arc<Crew>, seat: &'a Arc<Seat>) -> Result<Self, CallError> {
         let session = crew.token.open(false, Arc::clone(&seat.gate))?;
-        Ok(Self { crew, seat, session: Some(session), no_session: None })
+        Ok(Self { crew, seat, session: Some(session), no_session: None, encryptions: Cell::new(0) })
     }
 
     /// Does a job, again where that may help.
     pub(super) fn perform(&mut self, task: &Task<'_>) -> Outcome {
         let mut spare = Spare { session: true, key: true };
+        self.encryptions.set(0);
         loop {
             let Some(session) = &self.session else { return Err(reconnecting()) };
             let error = match self.attempt(session, task) {
@@ -142,7 +145,8 @@ impl<'a> Desk<'a> {
     /// Encrypts, and where asked to, decrypts the result again before it is given out.
     fn encrypt(&self, session: &Session, found: Found, (work, deadline): (&Encrypt, Instant)) -> Result<Encrypted, Trouble> {
         allowed(found.usage.encrypt && (work.integrity.is_none() || found.usage.decrypt))?;
-        for tries in 1..=SELF_CHECKS {
+        for _ in 0..SELF_CHECKS {
+            self.encryptions.update(|so_far| so_far + 1);
             let sealed = session.encrypt(found.handle, &work.aad, &work.plaintext)?;
             let integrity = work.integrity.as_deref().map(|prefix| hash(prefix, &sealed));
             let good = integrity.is_none() || {
@@ -151,7 +155,7 @@ impl<'a> Desk<'a> {
             };
             if good {
                 let RawSealed { iv, ciphertext, tag } = sealed;
-                return Ok(Encrypted { iv: iv.to_vec(), ciphertext, tag, integrity, tries });
+                return Ok(Encrypted { iv: iv.to_vec(), ciphertext, tag, integrity, tries: self.encryptions.get() });
             }
             if Instant::now() >= deadline {
                 break;

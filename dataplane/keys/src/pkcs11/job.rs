@@ -97,7 +97,7 @@ pub(crate) struct Encrypted {
     pub(crate) tag: [u8; TAG_LENGTH],
     /// What [`Encrypt::integrity`] asked for.
     pub(crate) integrity: Option<[u8; 32]>,
-    /// 1, or 2 where the first try failed its own check.
+    /// How often the key has encrypted for this, or may have: 1, and one more for each try that failed, its own check or otherwise.
     pub(crate) tries: u32,
 }
 
