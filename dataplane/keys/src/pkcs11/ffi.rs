@@ -4,7 +4,11 @@
 //! uses it last has come back, or for ever. Called by `session` alone, between the two steps of a gate. Everything slower goes through
 //! `cryptoki`, whose `encrypt` makes three calls (it asks for the length first) and can't pass a null IV.
 
-use std::{mem, path::Path, ptr};
+use std::{
+    mem,
+    path::Path,
+    ptr::{self, NonNull},
+};
 
 use cryptoki_sys::{
     CK_BYTE, CK_FUNCTION_LIST, CK_GCM_PARAMS, CK_MECHANISM, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_ULONG, CKM_AES_GCM, CKR_OK,
@@ -46,7 +50,8 @@ pub(super) enum NotAModule {
 pub(super) struct Operation {
     session: CK_SESSION_HANDLE,
     key: CK_OBJECT_HANDLE,
-    memory: Box<Memory>,
+    /// A leaked box, which `drop` takes back. Not the box itself: whatever moves a box may take it that nobody else points into it.
+    memory: NonNull<Memory>,
 }
 
 /// The IV of an operation, as `CK_GCM_PARAMS` has it.
@@ -58,7 +63,7 @@ pub(super) enum IvField<'a> {
     Null,
 }
 
-/// What the pointers of an operation point at. On the heap, so that moving an [`Operation`] moves none of it.
+/// What the pointers of an operation point at.
 struct Memory {
     mechanism: CK_MECHANISM,
     parameters: CK_GCM_PARAMS,
@@ -119,40 +124,62 @@ impl Functions {
 impl Operation {
     /// On a session, under a key, with a 128-bit tag. An IV longer than 16 bytes is cut: callers have none.
     pub(super) fn new(session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE, iv: IvField<'_>, aad: &[u8]) -> Self {
-        let mut memory = Box::new(Memory {
-            mechanism: CK_MECHANISM { mechanism: CKM_AES_GCM, pParameter: ptr::null_mut(), ulParameterLen: 0 },
-            parameters: CK_GCM_PARAMS::default(),
+        let mut made = Memory {
+            mechanism: CK_MECHANISM {
+                mechanism: CKM_AES_GCM,
+                pParameter: ptr::null_mut(),
+                ulParameterLen: ulong(size_of::<CK_GCM_PARAMS>()),
+            },
+            parameters: CK_GCM_PARAMS { ulTagBits: ulong(8 * TAG_LENGTH), ..CK_GCM_PARAMS::default() },
             iv: [0; MOST_IV],
             iv_length: 0,
             aad: aad.to_vec(),
-        });
-        let at = &mut *memory;
-        if let IvField::Bytes(bytes) = iv {
-            at.iv.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            at.iv_length = bytes.len().min(MOST_IV);
-            at.parameters.pIv = at.iv.as_mut_ptr();
-            at.parameters.ulIvLen = ulong(at.iv_length);
-            at.parameters.ulIvBits = ulong(8 * at.iv_length);
-        }
+        };
         // Some modules take a pointer with the length 0 amiss.
-        if !at.aad.is_empty() {
-            at.parameters.pAAD = at.aad.as_mut_ptr();
-            at.parameters.ulAADLen = ulong(at.aad.len());
+        if !made.aad.is_empty() {
+            made.parameters.pAAD = made.aad.as_mut_ptr();
+            made.parameters.ulAADLen = ulong(made.aad.len());
         }
-        at.parameters.ulTagBits = ulong(8 * TAG_LENGTH);
-        at.mechanism.pParameter = (&raw mut at.parameters).cast();
-        at.mechanism.ulParameterLen = ulong(size_of::<CK_GCM_PARAMS>());
+        if let IvField::Bytes(bytes) = iv {
+            made.iv.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            made.iv_length = bytes.len().min(MOST_IV);
+            made.parameters.ulIvLen = ulong(made.iv_length);
+            made.parameters.ulIvBits = ulong(8 * made.iv_length);
+        }
+        let memory = NonNull::from(Box::leak(Box::new(made)));
+        let place = memory.as_ptr();
+        // SAFETY: `place` is the box that was just leaked: whole, on the heap, and known to nobody else.
+        unsafe {
+            if matches!(iv, IvField::Bytes(_)) {
+                (*place).parameters.pIv = (&raw mut (*place).iv).cast();
+            }
+            (*place).mechanism.pParameter = (&raw mut (*place).parameters).cast();
+        }
         Self { session, key, memory }
     }
 
     /// The IV now: what was given, or what the token wrote over it.
     pub(super) fn iv(&self) -> &[u8] {
-        self.memory.iv.get(..self.memory.iv_length).unwrap_or_default()
+        let memory = self.memory();
+        memory.iv.get(..memory.iv_length).unwrap_or_default()
     }
 
     /// The second call will not be made: the module may keep its pointers, so what they point at stays.
     pub(super) fn leak(self) {
         mem::forget(self);
+    }
+
+    fn memory(&self) -> &Memory {
+        // SAFETY: the box that `new` leaked lives until `drop`. Its module writes to it in calls alone, which borrow the operation mutably.
+        unsafe { self.memory.as_ref() }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        // SAFETY: `new` leaked this box, and nobody else takes it back. No call is under way, since those borrow the operation; one that
+        // the module may come back to keeps it by `leak`.
+        drop(unsafe { Box::from_raw(self.memory.as_ptr()) });
     }
 }
 
@@ -161,7 +188,7 @@ fn init(function: Init, operation: &mut Operation) -> CK_RV {
     // keeps loaded. The mechanism and everything that it points at is owned by `operation`, on the heap, with the lengths beside the
     // pointers; it outlives this call, and the second one too, since `session` drops it after that or leaks it. Handles are plain
     // numbers that the module checks.
-    unsafe { function(operation.session, &raw mut operation.memory.mechanism, operation.key) }
+    unsafe { function(operation.session, &raw mut (*operation.memory.as_ptr()).mechanism, operation.key) }
 }
 
 fn update(function: Update, operation: &mut Operation, input: &[u8], output: &mut [u8]) -> (CK_RV, usize) {
@@ -195,15 +222,16 @@ mod tests {
     #[test]
     fn parameters_point_at_what_was_given() {
         let operation = Operation::new(1, 2, IvField::Bytes(&[7; 12]), b"aad");
-        let memory = &*operation.memory;
+        let memory = operation.memory();
         assert_eq!((memory.parameters.ulIvLen, memory.parameters.ulIvBits, memory.parameters.ulAADLen), (12, 96, 3));
         assert_eq!(memory.parameters.ulTagBits, 128);
         assert_eq!(memory.parameters.pIv.cast_const(), memory.iv.as_ptr());
         assert_eq!(memory.parameters.pAAD.cast_const(), memory.aad.as_ptr());
+        assert_eq!(memory.mechanism.pParameter.cast_const(), (&raw const memory.parameters).cast());
         assert_eq!(operation.iv(), [7; 12]);
 
         let empty = Operation::new(1, 2, IvField::Null, b"");
-        assert!(empty.memory.parameters.pIv.is_null() && empty.memory.parameters.pAAD.is_null());
+        assert!(empty.memory().parameters.pIv.is_null() && empty.memory().parameters.pAAD.is_null());
         assert!(empty.iv().is_empty());
     }
 }
