@@ -3,11 +3,16 @@
 //! Holds: each call passes the session's gate, so that nothing is called on a session after it was closed or given up; one that was given
 //! up is leaked, with all that its module may still use. One thread at a time uses a session (it is `Send`, not `Sync`).
 
-use std::{marker::PhantomData, mem, sync::Arc};
+use std::{
+    marker::PhantomData,
+    mem::{self, ManuallyDrop},
+    sync::Arc,
+};
 
 use aws_lc_rs::{error::Unspecified, rand};
 use cryptoki::{
     error::Error,
+    object::{Attribute, ObjectHandle},
     session::{SessionState, UserType},
     types::RawAuthPin,
 };
@@ -134,7 +139,28 @@ impl Session {
         if plaintext.len() == what.ciphertext.len() { Ok(plaintext) } else { Err(CallError::nonsense(DECRYPT.finish_name)) }
     }
 
-    /// A call through `cryptoki`. Where that makes several C calls, they count as one for the gate.
+    /// The objects that a template matches, `most` of them. Each C call passes the gate by itself: a search is a state of the session, and
+    /// one that goes on after the session was given up could be that of another session with the same handle.
+    pub(super) fn find_objects(&self, template: &[Attribute], most: usize) -> Result<Vec<ObjectHandle>, CallError> {
+        let inner = self.inner.as_ref().ok_or(CallError::closed())?;
+        let failed = |error: Error| CallError::of("C_FindObjects", &error);
+        // Its drop ends the search, by a call.
+        let mut search = self.call(|| inner.iter_objects(template).map(ManuallyDrop::new))?.map_err(failed)?;
+        let mut found = Ok(Vec::new());
+        while let Ok(all) = &mut found
+            && all.len() < most
+        {
+            match self.call(|| search.next())? {
+                Some(Ok(handle)) => all.push(handle),
+                Some(Err(error)) => found = Err(failed(error)),
+                None => break,
+            }
+        }
+        self.call(|| drop(ManuallyDrop::into_inner(search)))?;
+        found
+    }
+
+    /// A call through `cryptoki`. Where that makes several C calls, they count as one for the gate: they must not leave a state behind.
     pub(super) fn slow<T>(
         &self,
         function: &'static str,
