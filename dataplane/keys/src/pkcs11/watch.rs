@@ -169,8 +169,9 @@ impl Supervisor {
         busy.allowed = None;
         let why = Problem::Timeout(allowed.unwrap_or_default()).to_string();
         match chore {
-            // It is in `C_Initialize` or looks for the token. A second thread would only hang beside it.
-            Chore::Open if gate.call == 0 => {
+            // It is in `C_Initialize` or looks for the token. A second thread would only hang beside it. One that has ended without a word
+            // panicked there.
+            Chore::Open if gate.call == 0 && !gate.is_over() => {
                 self.tell(Condition::Down(why), "");
                 self.decide();
             }
