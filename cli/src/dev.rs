@@ -65,12 +65,18 @@ pub(crate) struct DevArgs {
     log_format: Format,
 }
 
+impl DevArgs {
+    const fn log(&self) -> LogSettings {
+        LogSettings { format: self.log_format, level: Some("warn") }
+    }
+}
+
 /// A number of requests per second, or no limit.
 #[derive(Clone, Copy, Debug)]
 struct Quota(Option<NonZeroU32>);
 
 pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
-    logging::install(&LogSettings { format: args.log_format, level: Some("warn") });
+    logging::install(&args.log());
     // The control plane has threads of its own: hashing a password must not hold up a request of AWS KMS.
     let control_runtime = runtime()?;
     let data_runtime = runtime()?;
@@ -122,14 +128,14 @@ impl Start {
         Partitions::new(&self.args.partition, &self.dir.node().join("state"))
     }
 
-    fn data_plane(&self, sync: SocketAddr) -> Result<Settings, Failure> {
+    fn data_plane(&self, sync: SocketAddr) -> Settings {
         let node = self.dir.node();
         let certificate = CertificateFiles { chain: node.join("xks.crt"), key: node.join("xks.key") };
         let mut settings = Settings::new(node.join("state"));
         settings.listeners = vec![ListenerSettings::new(self.args.xks_listen, vec![certificate])];
         settings.ops = Some(self.args.ops_listen);
         settings.key_seals = vec![KeySeal::File(node.join("key-seal"))];
-        settings.pkcs11 = self.partitions().settings()?;
+        settings.pkcs11 = self.partitions().settings(&self.args.log());
         settings.audit_dir = Some(node.join("audit"));
         settings.sync = Some(SyncSettings {
             endpoint: self.sync_endpoint(sync),
@@ -138,13 +144,13 @@ impl Start {
             key: node.join("node.key"),
             ca: node.join("ca.crt"),
         });
-        Ok(settings)
+        settings
     }
 
     /// Serves until a signal, then drains.
     async fn serve(&self, first: Option<InitReport>, groups: &[DemoGroup], control: &ControlPlane) -> Result<(), Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
-        let data = DataPlane::start(self.data_plane(control.sync_addr())?).await.map_err(Failure::from_error)?;
+        let data = DataPlane::start(self.data_plane(control.sync_addr())).await.map_err(Failure::from_error)?;
         let handed_out = tokio::select! {
             handed_out = self.hand_out(first, groups, Planes { control, data: &data }) => handed_out,
             () = signals.next() => {

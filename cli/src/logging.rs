@@ -14,6 +14,16 @@ pub(crate) enum Format {
     Json,
 }
 
+impl Format {
+    /// The word on a command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// How much is logged, and how.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogSettings {

@@ -48,9 +48,10 @@ enum PartitionCommand {
 
 /// Where partitions are described.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("described").required(true).args(["config", "partition"]))]
 struct Source {
     /// The data plane's configuration file
-    #[arg(long, value_name = "FILE", required_unless_present = "partition", conflicts_with = "partition")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A partition instead of a configuration file
     #[arg(long, value_name = "SPEC", long_help = format!("A partition instead of a configuration file; repeatable: {FORM}"))]
@@ -233,7 +234,8 @@ fn open(partition: &PartitionSettings, state_dir: &Path) -> Result<TokenAdmin, F
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
+    // Numbers may have a sign, bytes may not.
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
         return None;
     }
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()

@@ -57,6 +57,16 @@ impl FromStr for PartitionSpec {
 }
 
 impl PartitionSpec {
+    /// The same, under the name that tells it from others.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        let mut named = self.clone();
+        if !self.has_name {
+            named.text = format!("{},name={name}", self.text);
+            (named.settings.name, named.has_name) = (name.into(), true);
+        }
+        named
+    }
+
     /// The token's label.
     pub(crate) fn token_label(&self) -> &str {
         match &self.settings.token {
@@ -138,6 +148,9 @@ mod tests {
         let settings = told_apart(&specs.map(|text| spec(text).unwrap()));
         let names: Vec<_> = settings.iter().map(|one| (one.name.as_str(), one.group.as_str())).collect();
         assert_eq!(names, [("T", "T"), ("T-2", "T-2"), ("U", "T")]);
+        // Told to another process, it is still that one.
+        let second = spec(&spec(specs[1]).unwrap().named("T-2").text).unwrap();
+        assert_eq!((second.settings.name.as_str(), second.settings.module), ("T-2", settings[1].module.clone()));
     }
 
     #[test]

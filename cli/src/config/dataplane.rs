@@ -1,6 +1,7 @@
 //! `dataplane.toml` → the data plane's settings.
 
 use std::{
+    iter,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -66,7 +67,7 @@ fn config(root: &Section<'_>) -> Option<DataPlaneConfig> {
     settings.key_seals = key_seals?;
     settings.pkcs11.partitions = partitions?;
     settings.pkcs11.state_dir.clone_from(&settings.state_dir);
-    settings.pkcs11.keyhost = keyhost();
+    settings.pkcs11.keyhost = keyhost(&log);
     settings.audit_dir = audit_dir;
     settings.drain_delay = Duration::from_secs(drain_delay);
     settings.max_connections = size(max_connections, MAX_CONNECTIONS);
@@ -95,9 +96,11 @@ fn partition_seal(section: &Section<'_>) -> Option<KeySeal> {
     Some(KeySeal::OnPartition { file: file?, group: group?, label: label? })
 }
 
-/// How partitions with a process of their own are run: by this very program.
-pub(crate) fn keyhost() -> Vec<PathBuf> {
-    std::env::current_exe().map_or_else(|_| Vec::new(), |program| vec![program, "keyhost".into()])
+/// How partitions with a process of their own are run: by this very program, which logs as this one does.
+pub(crate) fn keyhost(log: &LogSettings) -> Vec<PathBuf> {
+    let Ok(program) = std::env::current_exe() else { return Vec::new() };
+    let words = ["keyhost", "--log-format", log.format.as_str()].into_iter().chain(log.level.map(|_| "--log-level")).chain(log.level);
+    iter::once(program).chain(words.map(PathBuf::from)).collect()
 }
 
 fn listener(section: &Section<'_>) -> Option<ListenerSettings> {
@@ -178,9 +181,11 @@ mod tests {
 
     #[test]
     fn every_setting_is_documented() {
-        let odd = "odd = 1\n[[xks]]\nodd = 1\n[[xks.certificate]]\nodd = 1\n[ops]\nodd = 1\n[sync]\nodd = 1\n[keys]\nodd = 1\n[limits]\nodd = 1\n[audit]\nodd = 1\n[log]\nodd = 1\n";
+        let odd = "odd = 1\n[[xks]]\nodd = 1\n[[xks.certificate]]\nodd = 1\n[ops]\nodd = 1\n[sync]\nodd = 1\n[keys]\nodd = 1\n[limits]\nodd = 1\n[audit]\nodd = 1\n[log]\nodd = 1\n[[module]]\nodd = 1\n[[partition]]\nodd = 1\n[[group]]\nodd = 1\n[[keys.partition_seal]]\nodd = 1\n";
         let known = super::super::known_settings(odd, |file| read(file).unwrap_err());
-        assert!(known.len() > 20, "{known:?}");
+        for setting in ["listen", "token_serial", "health_key", "label", "level"] {
+            assert!(known.iter().any(|name| name == setting), "{setting} is not in {known:?}");
+        }
         for name in known {
             let forms = [format!("`{name}`"), format!("[{name}]"), format!(".{name}]")];
             assert!(forms.iter().any(|form| DOCUMENTED.contains(form)), "{name} is not documented");

@@ -40,7 +40,7 @@ impl Start {
             (Some(InitReport { admin_password, demo: Some(demo), .. }), _) => (Xks::from(demo), admin_password.expose().to_owned()),
             (_, Some(Handout { xks, api: Some(api), .. })) => (xks, api.password),
             (_, _) => {
-                notes.push("dev.json was gone: the demo key store has a new credential, and admin a new password.".to_owned());
+                notes.push("dev.json was not there: demo key stores have new credentials, and admin a new password.".to_owned());
                 let demo = control.demo_credential().await.map_err(Failure::from_error)?;
                 let password = control.reset_admin_password().await.map_err(Failure::from_error)?;
                 (Xks::from(demo), password.expose().to_owned())
@@ -82,16 +82,19 @@ impl Start {
     /// The demo of a group: made where there is none, `known` where its secret is.
     async fn partition_demo(&self, control: &ControlPlane, group: (&DemoGroup, &str), known: Option<Xks>) -> Result<Xks, Failure> {
         let (group, region) = group;
-        // While a token is away its keys' names are not all known, and nothing can be made on it.
-        let all_there = group.unreachable.is_empty();
-        let made = match (&group.keys, &known) {
-            (Some(keys), _) if all_there || known.is_none() => {
-                let options = DemoOptions { region: region.into(), quota: self.args.xks_quota.0 };
-                control.make_partition_demo(new_demo(&group.name, keys)?, options, PATIENCE).await.map_err(Failure::from_error)?
+        if !group.unreachable.is_empty() {
+            // While a token is away its keys' names are not all known: a demo that is there is taken as it is.
+            let there = match known.clone() {
+                Some(known) => Some(known),
+                None => control.partition_demo_credential(&group.name).await.ok().map(Xks::from),
+            };
+            if let Some(there) = there {
+                return Ok(there);
             }
-            (_, Some(_)) => None,
-            (_, None) => return Err(Failure::new(group.unreachable.join("\n"))),
-        };
+        }
+        let Some(keys) = &group.keys else { return Err(Failure::new(group.unreachable.join("\n"))) };
+        let options = DemoOptions { region: region.into(), quota: self.args.xks_quota.0 };
+        let made = control.make_partition_demo(new_demo(&group.name, keys)?, options, PATIENCE).await.map_err(Failure::from_error)?;
         let xks = match (made, known) {
             (Some(made), _) => Xks::from(made),
             (None, Some(known)) => return Ok(known),

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use holdfast_keys::pkcs11::settings::{PartitionSettings, Pkcs11Settings};
 
 use crate::{
+    config,
     failure::Failure,
+    logging::LogSettings,
     partition::{Ensured, EnsuredKey},
     partition_spec::{PartitionSpec, told_apart},
 };
@@ -45,9 +47,9 @@ impl<'a> Partitions<'a> {
     }
 
     /// For the data plane.
-    pub(super) fn settings(&self) -> Result<Pkcs11Settings, Failure> {
-        let keyhost = vec![std::env::current_exe().map_err(Failure::from_error)?, "keyhost".into()];
-        Ok(Pkcs11Settings { partitions: self.settings.clone(), state_dir: self.state_dir.clone(), keyhost })
+    pub(super) fn settings(&self, log: &LogSettings) -> Pkcs11Settings {
+        let keyhost = config::dataplane::keyhost(log);
+        Pkcs11Settings { partitions: self.settings.clone(), state_dir: self.state_dir.clone(), keyhost }
     }
 
     /// Finds the keys, or makes them, one token after another.
@@ -65,7 +67,7 @@ impl<'a> Partitions<'a> {
             let mut group = Gathered::default();
             for (spec, settings) in &members {
                 let labels = [settings.health_key.as_str(), DEMO_KEY];
-                let ensured = Ensured::ask(spec, &self.state_dir, members.len() == 1, &labels)?;
+                let ensured = Ensured::ask(&spec.named(&settings.name), &self.state_dir, members.len() == 1, &labels)?;
                 group.add(settings, &labels, ensured);
             }
             faults.append(&mut group.faults);

@@ -15,7 +15,7 @@ use holdfast_keys::pkcs11::{Groups, settings::Pkcs11Settings};
 use holdfast_proto::seal::Seal;
 
 use super::{Described, Source};
-use crate::{failure::Failure, output, runtime};
+use crate::{config, failure::Failure, logging::LogSettings, output, runtime};
 
 /// Encrypts a key seal under a key of a partition group
 #[derive(Args, Debug)]
@@ -49,7 +49,7 @@ pub(super) fn run(args: SealArgs) -> Result<ExitCode, Failure> {
     if partitions.is_empty() {
         return Err(Failure::new(format!("no partition is of group {:?}", args.group)));
     }
-    let keyhost = crate::config::dataplane::keyhost();
+    let keyhost = config::dataplane::keyhost(&LogSettings { level: Some("warn"), ..LogSettings::default() });
     let groups = Groups::start(Pkcs11Settings { partitions, state_dir, keyhost }).map_err(|faults| Failure::from_errors(&faults))?;
     let key = SealingKey { group: args.group, label: args.label };
     let sealed = runtime()?.block_on(seal_on_partition(&groups, key, &seal, Instant::now() + PATIENCE));

@@ -100,15 +100,23 @@ impl Listener {
     }
 }
 
-/// Binds an address.
+/// Takes an address, but no connections: who connects before [`open`] is refused, not left to wait.
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restart must not wait for the connections of the last run to be forgotten.
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
+    Ok(socket)
+}
+
+/// Takes connections from now on.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn open(socket: TcpSocket) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
@@ -120,3 +128,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const BACKLOG: u32 = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_refuses_connections_until_it_is_opened() {
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        assert_eq!(TcpStream::connect(addr).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let listener = open(socket).unwrap();
+        TcpStream::connect(addr).await.unwrap();
+        bind(addr).unwrap_err();
+        drop(listener);
+    }
+}

@@ -16,7 +16,7 @@ use std::{
 use holdfast_keys::pkcs11::{Groups, Pkcs11Fault, settings::Pkcs11Settings};
 use holdfast_proto::seal::{BadSealText, Seal, SealRing};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     task::{JoinError, spawn_blocking},
 };
 use zeroize::Zeroizing;
@@ -170,20 +170,29 @@ impl Checked {
         let Files { seals, tls } = Files::look_at(settings, &mut wrong);
         // Before the tokens, which keep theirs in it too.
         let state = kept(StateDir::open(settings.state_dir.clone()).map_err(StartError::State), &mut wrong);
-        let mut listeners = Vec::new();
+        let mut sockets = Vec::new();
         for (asked, tls) in settings.listeners.iter().zip(tls) {
-            listeners.extend(tls.zip(kept(bind(asked.addr), &mut wrong)));
+            sockets.extend(tls.zip(kept(bind(asked.addr), &mut wrong)));
         }
         let ops = settings.ops.and_then(|addr| kept(bind(addr), &mut wrong));
         let audit = Audit::start(settings.audit_dir.as_deref(), Arc::clone(&metrics)).map_err(StartError::Audit);
         let audit = kept(audit, &mut wrong);
         let groups = start_groups(pkcs11(settings), &mut wrong).await;
         let seals = ring(seals, groups.as_deref(), &mut wrong).await;
+        // Last: tokens may have taken their time, and nobody is to wait for one that listens and doesn't answer.
+        let mut listeners = Vec::new();
+        let mut ops_listener = None;
+        if wrong.is_empty() {
+            for (tls, socket) in sockets {
+                listeners.extend(kept(open(socket), &mut wrong).map(|listener| (tls, listener)));
+            }
+            ops_listener = ops.and_then(|socket| kept(open(socket), &mut wrong));
+        }
         match (exporter, seals, state, audit, groups) {
             (Some(exporter), Some(seals), Some(state), Some(audit), Some(groups)) if wrong.is_empty() => {
                 let seals = Arc::new(seals);
                 let cache = Cache::new(state, Arc::clone(&seals));
-                Ok(Self { cache, seals, groups, listeners, ops, audit, exporter, metrics })
+                Ok(Self { cache, seals, groups, listeners, ops: ops_listener, audit, exporter, metrics })
             }
             _ => Err(StartErrors(wrong)),
         }
@@ -311,8 +320,13 @@ async fn start_groups(settings: Pkcs11Settings, wrong: &mut Vec<StartError>) -> 
     }
 }
 
-fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    listen::bind(addr).map_err(|cause| StartError::Listen { addr, cause })
+fn bind(addr: SocketAddr) -> Result<(SocketAddr, TcpSocket), StartError> {
+    let socket = listen::bind(addr).map_err(|cause| StartError::Listen { addr, cause })?;
+    Ok((addr, socket))
+}
+
+fn open((addr, socket): (SocketAddr, TcpSocket)) -> Result<TcpListener, StartError> {
+    listen::open(socket).map_err(|cause| StartError::Listen { addr, cause })
 }
 
 fn kept<T>(tried: Result<T, StartError>, wrong: &mut Vec<StartError>) -> Option<T> {

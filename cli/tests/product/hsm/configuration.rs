@@ -96,6 +96,29 @@ fn a_token_that_is_away_fails_the_check_and_does_not_keep_a_data_plane_from_star
 }
 
 #[test]
+fn a_partitions_own_process_logs_as_the_data_plane_does() {
+    let hsm = Simulator::new(&["apart"], "");
+    let site = Site::new();
+    let (_control, config) = site.with_one_node();
+    let text = format!(
+        "\n[[module]]\nname = \"sim\"\npath = {:?}\n[[partition]]\nname = \"apart\"\nmodule = \"sim\"\ntoken_label = \"apart\"\npin_file = {:?}\nisolation = \"process\"\n",
+        hsm.module(),
+        hsm.pin()
+    );
+    let whole = fs::read_to_string(&config).unwrap();
+    assert!(whole.contains("format = \"json\""), "{whole}");
+    fs::write(&config, whole + &text).unwrap();
+    let (name, value) = hsm.environment();
+    let mut data = Holdfast::start_with(&["dataplane".as_ref(), "--config".as_ref(), config.as_os_str()], &[(name, value.as_str())]);
+    data.wait_for("the partition is up");
+    data.wait_for_listener("xks");
+    let (status, seen) = data.stop();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    let odd: Vec<_> = seen.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_err()).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
+#[test]
 fn a_key_seal_may_lie_under_a_tokens_key() {
     let hsm = softhsm::SoftHsm::with_tokens(&["safe"]);
     for label in ["holdfast-health", "seal"] {

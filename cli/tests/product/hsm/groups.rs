@@ -1,5 +1,7 @@
 //! Groups whose members differ, or lack a key.
 
+use std::fs;
+
 use super::{rig::Dev, softhsm::SoftHsm};
 use crate::{
     client::{ask, dev_arguments},
@@ -31,6 +33,24 @@ fn of_two_tokens_with_equal_labels_and_different_material_the_second_is_excluded
     });
     let (_, seen) = dev.process.stop();
     assert!(seen.lines().any(|line| line.contains("second") && line.contains("holdfast-demo")), "{seen}");
+}
+
+#[test]
+fn a_lost_handout_is_written_anew_while_the_token_is_away() {
+    let hsm = SoftHsm::with_tokens(&["away"]);
+    let dev = Dev::start(hsm.environment(), vec![hsm.spec("away", "")]);
+    let before = dev.group("away");
+    let (here, gone) = (hsm.path().join("tokens"), hsm.path().join("gone"));
+    let dev = dev.restart_after(|data| {
+        fs::remove_file(data.join("dev.json")).unwrap();
+        fs::rename(&here, &gone).unwrap();
+        fs::create_dir(&here).unwrap();
+    });
+    let after = dev.group("away");
+    assert_eq!((&after["xks"]["prefix"], &after["xks"]["key_id"]), (&before["xks"]["prefix"], &before["xks"]["key_id"]));
+    assert_ne!(after["xks"]["access_key_id"], before["xks"]["access_key_id"]);
+    let notes = dev.process.seen.lines().filter(|line| line.contains("dev.json was not there") || line.contains("when it comes back"));
+    assert_eq!(notes.count(), 2, "{}", dev.process.seen);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -32,9 +33,15 @@ impl Dev {
 
     /// Ends and starts once more on the same directory.
     pub(crate) fn restart(self) -> Self {
+        self.restart_after(|_| {})
+    }
+
+    /// Ends, and starts once more when `change` was done to its directory.
+    pub(crate) fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
         let Self { process, folder, environment, specs } = self;
         let (status, seen) = process.stop();
         assert_eq!(status.code(), Some(0), "{seen}");
+        change(folder.path());
         let process = Self::process(&folder, &environment, &specs);
         Self { process, folder, environment, specs }
     }

@@ -101,7 +101,7 @@ impl Core {
             return Ok(true);
         }
         Err(CoreError::State(format!(
-            "the key store {} is on other keys of {} than {} and {}: was the token made anew?",
+            "the key store {} is on other keys of {} than {} and {}: if the token was made anew, start with another group name or data directory",
             key_store.name, demo.group, demo.health, demo.key
         )))
     }
