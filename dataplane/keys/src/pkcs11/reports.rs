@@ -113,11 +113,10 @@ impl Supervisor {
         let event = if refused { Event::PinRefused } else { Event::OpenFailed };
         if faults.iter().any(Pkcs11Fault::is_configuration)
             && let Some(verdict) = self.verdict.take()
+            // Heard: start-up ends here, and nobody is going to use this partition.
+            && verdict.send(Err(faults)).is_ok()
         {
-            // Start-up ends here: nobody is going to use this partition.
-            let _ = verdict.send(Err(faults));
-            self.apply(Event::Stop, &why);
-            return;
+            return self.apply(Event::Stop, &why);
         }
         self.apply(event, &why);
     }
