@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write as _,
+    num::NonZeroU32,
     os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::ExitCode,
@@ -11,7 +12,10 @@ use std::{
 
 use clap::Args;
 use holdfast_dataplane::seals::{SealingKey, seal_on_partition};
-use holdfast_keys::pkcs11::{Groups, settings::Pkcs11Settings};
+use holdfast_keys::pkcs11::{
+    Groups,
+    settings::{PartitionSettings, Pkcs11Settings},
+};
 use holdfast_proto::seal::Seal;
 
 use super::{Described, Source};
@@ -44,8 +48,9 @@ pub(super) fn run(args: SealArgs) -> Result<ExitCode, Failure> {
     let text = fs::read_to_string(&args.key_seal).map(zeroize::Zeroizing::new);
     let text = text.map_err(|cause| Failure::file("read", &args.key_seal, &cause))?;
     let seal = Seal::from_text(&text).map_err(Failure::from_error)?;
-    // Only its members: the others need not be in order.
-    let partitions: Vec<_> = partitions.into_iter().filter(|partition| partition.group == args.group).collect();
+    // Only its members: the others need not be in order. One session each, since a data plane may be using the rest.
+    let members = partitions.into_iter().filter(|partition| partition.group == args.group);
+    let partitions: Vec<_> = members.map(|partition| PartitionSettings { sessions: Some(NonZeroU32::MIN), ..partition }).collect();
     if partitions.is_empty() {
         return Err(Failure::new(format!("no partition is of group {:?}", args.group)));
     }

@@ -8,12 +8,16 @@ use std::{
     fs::File,
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use holdfast_keys::pkcs11::{Groups, Pkcs11Fault, settings::Pkcs11Settings};
+use holdfast_keys::pkcs11::{
+    Groups, Pkcs11Fault,
+    settings::{PartitionSettings, Pkcs11Settings},
+};
 use holdfast_proto::seal::{BadSealText, Seal, SealRing};
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -210,7 +214,10 @@ pub(crate) async fn check(settings: &Settings) -> Result<(), StartErrors> {
     wrong.extend(faults.into_iter().flatten().map(StartError::Pkcs11));
     // A seal on a partition is known to open only once it did.
     if reachable && seals.iter().any(|seal| matches!(seal, SealFile::OnPartition { .. })) {
-        let groups = start_groups(pkcs11, &mut wrong).await;
+        // A running data plane may be using the other sessions.
+        let one_session = |partition| PartitionSettings { sessions: Some(NonZeroU32::MIN), ..partition };
+        let partitions = pkcs11.partitions.into_iter().map(one_session).collect();
+        let groups = start_groups(Pkcs11Settings { partitions, ..pkcs11 }, &mut wrong).await;
         ring(seals, groups.as_deref(), &mut wrong).await;
     }
     if wrong.is_empty() { Ok(()) } else { Err(StartErrors(wrong)) }

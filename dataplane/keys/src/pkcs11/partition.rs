@@ -153,7 +153,7 @@ impl Supervisor {
     fn ordered(&mut self, order: Order) {
         match order {
             Order::Overdue => self.apply(Event::Overdue, OVERDUE_TEXT),
-            Order::Stop => self.apply(Event::Stop, "stopping"),
+            Order::Stop => self.apply(Event::Stop, STOPPING),
             Order::Task(task, reply) => match self.state {
                 State::Staffing | State::Up | State::Suspect => {
                     self.agenda.add(task, reply, Instant::now() + self.settings.timeouts.task);
@@ -345,7 +345,9 @@ impl Supervisor {
             let (partition, generation, sessions) = (&*self.front.name, self.front.generation(), self.roster.sessions());
             match &condition {
                 Condition::Up | Condition::Starting => info!(partition, generation, sessions, reason = why, "the partition is up"),
-                Condition::Down(reason) if reason == STOPPED => info!(partition, generation, reason, "the partition is stopped"),
+                Condition::Down(reason) if [STOPPING, STOPPED].contains(&reason.as_str()) => {
+                    info!(partition, generation, "the partition is {reason}");
+                }
                 Condition::Down(reason) | Condition::PinRefused(reason) => {
                     warn!(partition, generation, reason, "the partition is {}", condition.as_str());
                 }
@@ -380,6 +382,7 @@ const LEAKS: u32 = 2;
 const DECISION: Duration = Duration::from_millis(250);
 
 pub(super) const STOPPED: &str = "stopped";
+const STOPPING: &str = "stopping";
 pub(super) const OVERDUE_TEXT: &str = "a call takes longer than half of a request's deadline";
 
 #[cfg(test)]
