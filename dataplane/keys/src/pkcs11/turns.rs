@@ -1,8 +1,8 @@
 //! How many workers of a generation serve at once.
 //!
 //! A token across a network is served best by all sessions at once: their threads wait. One that computes on the caller's thread, as
-//! SoftHSM does, is served best by as many as there are cores: with more of them the threads only contend for its locks and for time,
-//! until calls take longer than half of a deadline though nothing is wrong. The others stand by, each with its session.
+//! SoftHSM does, is served best by a few for each core: with more of them the threads only contend for its locks and for time, until
+//! calls take longer than half of a deadline though nothing is wrong. The others stand by, each with its session.
 //!
 //! Always holds: a turn is held by one seat or lies in the channel; who loses it to the supervisor, since its call is overdue, waits for
 //! another before its next job.
@@ -71,11 +71,11 @@ impl Turn {
 /// How many serve best at once a token that computes on the caller's thread.
 pub(crate) fn computing_at_once() -> u32 {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores).unwrap_or(u32::MAX).max(LEAST)
+    u32::try_from(cores).unwrap_or(u32::MAX).saturating_mul(EACH)
 }
 
-/// One call that is descheduled must not hold up all others.
-const LEAST: u32 = 2;
+/// For each core: while one of them waits, for a lock or for a file, the other one computes.
+const EACH: u32 = 2;
 
 #[cfg(test)]
 mod tests {
