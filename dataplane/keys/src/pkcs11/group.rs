@@ -27,6 +27,7 @@ use super::{
     settings::PartitionSettings,
     status::{Condition, KeyAttributes, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
     traffic::{Again, SecondTries},
+    vendor::Vendor,
 };
 
 /// Partitions that hold the same keys.
@@ -53,6 +54,8 @@ pub(crate) struct Member {
     sessions: Option<u32>,
     most_sessions: MostSessions,
     task: Duration,
+    /// The configured row.
+    vendor: Option<&'static Vendor>,
 }
 
 #[derive(Default)]
@@ -136,9 +139,10 @@ impl Group {
     /// Generates an AES-256 key; one that has this `CKA_ID` already is the result.
     ///
     /// # Errors
-    /// [`TokenTaskError`]. In a group of more than one partition always: the others would not have the key.
+    /// [`TokenTaskError`]. In a group of more than one partition always, unless their tokens copy their keys to each other: the others
+    /// would not have the key.
     pub async fn generate(&self, cka_id: &[u8], label: &str, usage: KeyUsage) -> Result<KeyAttributes, TokenTaskError> {
-        if self.members.len() > 1 {
+        if self.members.len() > 1 && !self.members.iter().all(Member::replicates) {
             return Err(TokenTaskError::Refused(format!(
                 "group {} has {} partitions, and a key generated on one is not on the others: generate it on one with `holdfast \
                  partition generate`, copy it to the others with the vendor's tools, then name it by its label and CKA_ID",
@@ -163,6 +167,8 @@ impl Group {
         let (up, rest): (Vec<_>, Vec<_>) = self.members.iter().partition(|member| member.front.is_up());
         for member in up.into_iter().chain(rest) {
             match member.task(task.clone()).await {
+                // It may be making the key yet: a second one would make another.
+                Err(late @ TokenTaskError::Deadline { .. }) if matches!(task, TokenTask::Generate(_)) => return Err(late),
                 Err(error @ (TokenTaskError::Unavailable { .. } | TokenTaskError::Deadline { .. })) => last = error,
                 done => return done,
             }
@@ -238,7 +244,14 @@ impl Keys {
 impl Member {
     pub(crate) fn new(front: Arc<Front>, settings: &PartitionSettings) -> Self {
         let sessions = settings.sessions.map(Into::into);
-        Self { front, id: settings.id, sessions, most_sessions: MostSessions::default(), task: settings.timeouts.task }
+        let vendor = settings.vendor.as_deref().and_then(Vendor::named);
+        Self { front, id: settings.id, sessions, most_sessions: MostSessions::default(), task: settings.timeouts.task, vendor }
+    }
+
+    /// A key that is made on another token of its kind comes to this one by itself.
+    fn replicates(&self) -> bool {
+        let seen = || self.front.facts().map(|facts| Vendor::of(&facts.manufacturer));
+        self.vendor.or_else(seen).is_some_and(|vendor| vendor.replicates)
     }
 
     /// It has fewer sessions than it should.

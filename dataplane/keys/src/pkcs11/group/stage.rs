@@ -51,7 +51,17 @@ impl Stage {
 
     /// A new start with an old state directory.
     pub(crate) fn resumed(dir: TempDir, capacities: &[usize]) -> Self {
+        Self::begun(dir, capacities, None)
+    }
+
+    /// Of tokens of this vendor.
+    pub(crate) fn of_vendor(members: usize, vendor: &str) -> Self {
+        Self::begun(tempfile::tempdir().unwrap(), &vec![8; members], Some(vendor))
+    }
+
+    fn begun(dir: TempDir, capacities: &[usize], vendor: Option<&str>) -> Self {
         let tokens: Vec<Token> = capacities.iter().enumerate().map(|(at, capacity)| Token::new(at, *capacity)).collect();
+        let settings = |name: &str| PartitionSettings { vendor: vendor.map(str::to_owned), ..settings(name) };
         let members = tokens.iter().map(|token| Member::new(Arc::clone(&token.front), &settings(&token.front.name))).collect();
         let (nudge, nudges) = bounded(1);
         Self { group: Group::new("pair", members, dir.path(), nudge), dir, tokens, nudges }

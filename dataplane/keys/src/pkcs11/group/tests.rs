@@ -79,4 +79,14 @@ async fn a_key_is_generated_only_where_no_other_member_would_lack_it() {
     let Err(TokenTaskError::Refused(text)) = pair.group.generate(&[1], "key", usage).await else { unreachable!() };
     assert!(text.contains("group pair has 2 partitions") && text.contains("holdfast partition generate"), "{text}");
     assert!(pair.tokens.iter().all(|token| token.orders.is_empty()));
+
+    // Tokens that copy their keys to each other. One that is late may have made it: nobody else is asked.
+    let cluster = Stage::of_vendor(2, "cloudhsm");
+    let mut request = pin!(cluster.group.generate(&[1], "key", usage));
+    waits(request.as_mut()).await;
+    let (_, hung) = ordered(&cluster.tokens[0]);
+    advance(Duration::from_secs(10)).await;
+    assert!(matches!(request.await, Err(TokenTaskError::Deadline { .. })));
+    assert!(cluster.tokens[1].orders.is_empty());
+    drop(hung);
 }
