@@ -96,7 +96,9 @@ async fn goes_on(key: &GroupKey) {
         }
         assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     }
-    assert!(!failed.contains(&KeyFault::Input) && !failed.contains(&KeyFault::Missing) && failed.len() <= 2, "{failed:?}");
+    // One of the two works: what fails can only be late.
+    let late = failed.iter().all(|fault| matches!(fault, KeyFault::Late | KeyFault::NotStarted));
+    assert!(late && failed.len() <= 2, "{failed:?}");
 }
 
 #[test]
