@@ -127,7 +127,7 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let Described { partitions, state_dir } = args.source.read()?;
-    let listed: Vec<Listed> = partitions.iter().map(|partition| Listed::of(partition, &state_dir)).collect();
+    let listed = Listed::all(&partitions, &state_dir);
     output::line(&if args.json { show::json(&listed)? } else { show::partitions(&listed) });
     Ok(if listed.iter().all(Listed::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

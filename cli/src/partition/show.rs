@@ -1,6 +1,12 @@
 //! Partitions and their keys, for people and for programs.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Instant,
+};
 
 use holdfast_keys::pkcs11::{
     admin::TokenAdmin,
@@ -34,12 +40,20 @@ pub(super) struct Key {
 }
 
 impl Listed {
-    pub(super) fn of(partition: &PartitionSettings, state_dir: &Path) -> Self {
-        let (token, faults) = match TokenAdmin::open(partition, state_dir) {
-            Ok(admin) => (Some(admin.facts().clone()), Vec::new()),
-            Err(faults) => (None, faults.iter().map(|fault| chain(fault)).collect()),
-        };
-        Self { name: partition.name.clone(), group: partition.group.clone(), token, faults }
+    /// Logs in to all of them side by side. One that hangs is said to, and left to itself.
+    pub(super) fn all(partitions: &[PartitionSettings], state_dir: &Path) -> Vec<Self> {
+        let begun = Instant::now();
+        let asked: Vec<_> = partitions.iter().map(|partition| (partition, ask(partition.clone(), state_dir.to_owned()))).collect();
+        let listed = asked.into_iter().map(|(partition, answered)| {
+            let limit = partition.timeouts.open;
+            let (token, faults) = match answered.recv_timeout(limit.saturating_sub(begun.elapsed())) {
+                Ok(Ok(facts)) => (Some(facts), Vec::new()),
+                Ok(Err(faults)) => (None, faults),
+                Err(_) => (None, vec![format!("partition {:?}: the token did not answer within {} s", partition.name, limit.as_secs())]),
+            };
+            Self { name: partition.name.clone(), group: partition.group.clone(), token, faults }
+        });
+        listed.collect()
     }
 
     pub(super) fn is_well(&self) -> bool {
@@ -58,6 +72,17 @@ impl Key {
             attributes: key.attributes.iter().cloned().collect(),
         }
     }
+}
+
+fn ask(partition: PartitionSettings, state_dir: PathBuf) -> Receiver<Result<TokenFacts, Vec<String>>> {
+    let (answer, answered) = mpsc::channel();
+    thread::spawn(move || {
+        // Closed before it is told: the process may end then.
+        let facts = TokenAdmin::open(&partition, &state_dir).map(|admin| admin.facts().clone());
+        // Whoever asked may have given up.
+        let _ = answer.send(facts.map_err(|faults| faults.iter().map(|fault| chain(fault)).collect()));
+    });
+    answered
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Failure> {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use super::{simulator::Simulator, softhsm};
+use super::{rig::Dev, simulator::Simulator, softhsm};
 use crate::{
     process::{Ended, Holdfast, run_with},
     site::Site,
@@ -116,6 +116,31 @@ fn a_partitions_own_process_logs_as_the_data_plane_does() {
     assert_eq!(status.code(), Some(0), "{seen}");
     let odd: Vec<_> = seen.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_err()).collect();
     assert!(odd.is_empty(), "{odd:?}");
+}
+
+#[test]
+fn a_token_that_hangs_is_listed_as_that_beside_the_others() {
+    let hsm = Simulator::new(&["watch", "hung", "well"], "");
+    // Holds the simulator's control socket.
+    let _watch = Dev::start(hsm.environment(), vec![hsm.spec("watch", "")]);
+    let site = Site::new();
+    let (_control, config) = site.with_one_node();
+    let mut text = fs::read_to_string(&config).unwrap() + &format!("\n[[module]]\nname = \"sim\"\npath = {:?}\n", hsm.module());
+    for name in ["hung", "well"] {
+        text += &format!("[[partition]]\nname = {name:?}\nmodule = \"sim\"\ntoken_label = {name:?}\npin_file = {:?}\n", hsm.pin());
+        text += "open_timeout_seconds = 2\n";
+    }
+    fs::write(&config, text).unwrap();
+    let (name, value) = hsm.environment();
+    let config = config.display().to_string();
+    let list = || run_with(&["partition", "list", "--config", &config], &[(name, &value)]);
+    assert_eq!(list().status.code(), Some(0));
+    // Known to be in a slot of its own, the other is found without a word to the one that hangs.
+    hsm.fault("hung", json!({ "fault": "hang" }));
+    let ended = list();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stdout.contains("partition \"hung\": the token did not answer within 2 s"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("serial-well") && !ended.stdout.contains("partition \"well\""), "{}", ended.stdout);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub(crate) fn connect(settings: &PartitionSettings, state_dir: &Path, gate: Arc<
             return Err(faults);
         }
     };
-    let token = match Token::find(&module, &settings.token) {
+    let token = match Token::find(&module, &settings.token, known.as_ref()) {
         Ok(token) => token.with_vendor(settings.vendor.as_deref().and_then(Vendor::named)),
         Err(error) => {
             faults.push(fault(token_problem(settings, error, known.is_some())));
@@ -90,7 +90,7 @@ pub(crate) fn connect(settings: &PartitionSettings, state_dir: &Path, gate: Arc<
         Ok(missing) => faults.push(fault(Problem::NoMechanism { mechanisms: missing.into_iter().map(str::to_owned).collect() })),
         Err(error) => faults.push(fault(Problem::Unreachable { why: error.to_string() })),
     }
-    if let Err(cause) = seen::keep(settings, state_dir, &facts) {
+    if let Err(cause) = seen::keep(settings, state_dir, &facts, token.slot()) {
         faults.push(fault(Problem::StateDir { path: state_dir.to_owned(), why: cause.to_string() }));
     }
     // Known to fail: told without a word to the token.

@@ -22,6 +22,9 @@ use super::{
 pub(crate) struct Seen {
     token: TokenSelector,
     pub(crate) facts: TokenFacts,
+    /// Where it was.
+    #[serde(default)]
+    pub(crate) slot: Option<u64>,
 }
 
 /// The token of this partition, if it was ever seen by its present selector. A file that can't be read is as good as none.
@@ -31,8 +34,8 @@ pub(crate) fn read(settings: &PartitionSettings, state_dir: &Path) -> Option<See
 }
 
 /// Keeps that the token was seen. Writes only what is new.
-pub(crate) fn keep(settings: &PartitionSettings, state_dir: &Path, facts: &TokenFacts) -> io::Result<()> {
-    let seen = Seen { token: settings.token.clone(), facts: facts.clone() };
+pub(crate) fn keep(settings: &PartitionSettings, state_dir: &Path, facts: &TokenFacts, slot: u64) -> io::Result<()> {
+    let seen = Seen { token: settings.token.clone(), facts: facts.clone(), slot: Some(slot) };
     if read(settings, state_dir).as_ref() == Some(&seen) {
         return Ok(());
     }
@@ -87,7 +90,7 @@ mod tests {
             serial: text("1"),
         };
         assert_eq!(id(&found, state.path()), None);
-        keep(&found, state.path(), &facts).unwrap();
+        keep(&found, state.path(), &facts, 1).unwrap();
         assert_eq!(read(&found, state.path()).unwrap().facts, facts);
         assert_eq!(id(&found, state.path()), Some(facts.id));
         let other = PartitionSettings { token: TokenSelector::Slot(2), ..found };

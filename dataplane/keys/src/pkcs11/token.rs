@@ -1,6 +1,7 @@
 //! One token of a module: found by its selector, and what it says of itself.
 //!
-//! Holds: nothing here waits or tries again; a token is looked for anew at each connection, since its slot may have changed.
+//! Holds: nothing here waits or tries again; a token is looked for anew at each connection, since its slot may have changed, but first
+//! where it was: another token of the module, which may hang, is not asked as long as this one is still there.
 
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use cryptoki::{
 };
 use uuid::Uuid;
 
-use super::{fault::CallError, gate::Gate, module::Module, session::Session, settings::TokenSelector, status::TokenFacts, vendor::Vendor};
+use super::{
+    fault::CallError, gate::Gate, module::Module, seen::Seen, session::Session, settings::TokenSelector, status::TokenFacts, vendor::Vendor,
+};
 
 /// A token that was found.
 pub(crate) struct Token {
@@ -35,10 +38,26 @@ pub(crate) enum TokenError {
 }
 
 impl Token {
-    /// Looks through the module's tokens.
-    pub(crate) fn find(module: &Arc<Module>, selector: &TokenSelector) -> Result<Self, TokenError> {
+    /// Looks where the token was, then through all of the module's tokens.
+    pub(crate) fn find(module: &Arc<Module>, selector: &TokenSelector, seen: Option<&Seen>) -> Result<Self, TokenError> {
         let slow = module.slow();
         let slots = slow.get_slots_with_token().map_err(|error| CallError::of("C_GetSlotList", &error))?;
+        let found =
+            |slot: Slot, info: TokenInfo| Self { module: Arc::clone(module), slot, vendor: Vendor::of(info.manufacturer_id()), info };
+        let selected = |slot: Slot, info: &TokenInfo| match selector {
+            TokenSelector::Label(label) => info.label() == label,
+            TokenSelector::Serial(serial) => info.serial_number() == serial,
+            TokenSelector::Slot(id) => slot.id() == *id,
+        };
+        if let Some(seen) = seen
+            && let Some(slot) = slots.iter().copied().find(|slot| Some(slot.id()) == seen.slot)
+            && let Ok(info) = slow.get_token_info(slot)
+            && info.token_initialized()
+            && selected(slot, &info)
+            && (info.manufacturer_id(), info.serial_number()) == (&*seen.facts.manufacturer, &*seen.facts.serial)
+        {
+            return Ok(found(slot, info));
+        }
         let mut all = Vec::new();
         let mut failed = None;
         for slot in slots {
@@ -50,15 +69,9 @@ impl Token {
             }
         }
         let existing = || all.iter().map(|(slot, info)| describe(*slot, info)).collect();
-        let mut matching = all.iter().filter(|(slot, info)| match selector {
-            TokenSelector::Label(label) => info.label() == label,
-            TokenSelector::Serial(serial) => info.serial_number() == serial,
-            TokenSelector::Slot(id) => slot.id() == *id,
-        });
+        let mut matching = all.iter().filter(|(slot, info)| selected(*slot, info));
         match (matching.next(), matching.next(), failed) {
-            (Some((slot, info)), None, _) => {
-                Ok(Self { module: Arc::clone(module), slot: *slot, vendor: Vendor::of(info.manufacturer_id()), info: info.clone() })
-            }
+            (Some((slot, info)), None, _) => Ok(found(*slot, info.clone())),
             (Some(_), Some(_), _) => Err(TokenError::Many(existing())),
             (None, _, Some(call)) => Err(call.into()),
             (None, _, None) => Err(TokenError::None(existing())),
@@ -78,6 +91,11 @@ impl Token {
             false => slow.open_ro_session(self.slot),
         };
         Session::open(&self.module, self.vendor.iv, gate, open)
+    }
+
+    /// The number of its slot, which may be another after a restart of the host.
+    pub(crate) const fn slot(&self) -> u64 {
+        self.slot.id()
     }
 
     /// How its maker's tokens behave.
