@@ -94,7 +94,7 @@ impl Token {
     }
 
     /// The number of its slot, which may be another after a restart of the host.
-    pub(crate) const fn slot(&self) -> u64 {
+    pub(crate) fn slot(&self) -> u64 {
         self.slot.id()
     }
 
