@@ -17,7 +17,10 @@ mod partition;
 mod partition_spec;
 mod signals;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -43,7 +46,7 @@ enum Command {
     Keyhost(keyhost::KeyhostArgs),
 }
 
-fn main() -> ExitCode {
+fn main() -> ! {
     let outcome = match Cli::parse().command {
         Command::Dev(args) => dev::run(args),
         Command::Controlplane(args) => controlplane::run(args),
@@ -53,13 +56,17 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(args),
         Command::Keyhost(args) => keyhost::run(&args),
     };
-    match outcome {
-        Ok(code) => code,
+    let is_well = match outcome {
+        Ok(code) => code == ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
-            ExitCode::FAILURE
+            false
         }
-    }
+    };
+    // All that is buffered still; who doesn't listen any more misses nothing.
+    let _ = io::stdout().flush();
+    // Past the exit handlers: those of a PKCS#11 module may wait for, or pull the ground from under, a thread that hangs in it.
+    signal_hook::low_level::exit(i32::from(!is_well))
 }
 
 /// The runtime that a plane runs on: a worker for each core.

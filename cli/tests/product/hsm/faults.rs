@@ -107,6 +107,19 @@ fn with_one_partition_each_fault_is_told_at_once_and_is_over_when_it_is_over() {
     }
 }
 
+#[test]
+fn a_module_that_hangs_does_not_keep_the_program_from_ending() {
+    let _alone = alone();
+    let hsm = Simulator::new(&["only"], "latency_ms = 1");
+    let dev = Dev::start(hsm.environment(), vec![hsm.spec("only", "")]);
+    let load = Load::start(&dev, "only");
+    hsm.fault("only", json!({ "fault": "hang" }));
+    dev.until("the hang is seen", |dev| dev.metric("holdfast_partition_up", "only") == 0.0);
+    load.stop();
+    let (status, seen) = dev.process.stop();
+    assert_eq!(status.code(), Some(0), "{seen}");
+}
+
 /// A load beside what a test does.
 struct Load {
     stop: tokio_util::sync::CancellationToken,
