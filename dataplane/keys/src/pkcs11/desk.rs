@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::{
     crew::Seat,
     fault::{CallError, Class},
-    handles::{Found, MemberKey},
+    handles::{Copied, Found, MemberKey},
     job::{Decrypt, Done, Encrypt, Encrypted, Fault, Outcome, Proof, Work},
-    objects::FindError,
+    objects::{FindError, FoundKey},
     probe,
     proof::bound_to,
     session::{RawSealed, Session},
@@ -113,11 +113,25 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Looks the key up and keeps its handle for all workers of this generation.
+    /// Looks the key up and keeps its handle, or that of its copy, for all workers of this generation.
     fn find(&self, session: &Session, key: &MemberKey) -> Result<Found, Trouble> {
-        match session.find(&key.name) {
+        let before = key.last(self.crew.generation);
+        let there = session.find(&key.name);
+        let same = |copied: &Copied| there.as_ref().is_ok_and(|there| there.handle == copied.original);
+        let (kept, ended) = match before.and_then(|before| before.copied) {
+            // Its usage is looked at on the token: a copy that may do more is not asked for more.
+            Some(copied) if same(&copied) && before.map(|before| before.usage) == there.as_ref().ok().map(|there| there.usage) => {
+                (Some(copied), None)
+            }
+            ended => (None, ended),
+        };
+        if let Some(ended) = ended {
+            key.forget();
+            session.end_copy(ended.copy);
+        }
+        match there {
             Ok(there) => {
-                let found = Found { handle: there.handle, generation: self.crew.generation, usage: there.usage };
+                let found = self.handle(session, there, kept)?;
                 key.keep(found);
                 Ok(found)
             }
@@ -128,6 +142,18 @@ impl<'a> Desk<'a> {
                 Err(Trouble::Fault(Fault::Missing(format!("{}: {error}", key.name))))
             }
         }
+    }
+
+    /// What a key that is there is used by.
+    fn handle(&self, session: &Session, there: FoundKey, kept: Option<Copied>) -> Result<Found, Trouble> {
+        let copy = match kept {
+            Some(kept) => Some(kept.copy),
+            None if self.crew.token.vendor().session_copies => session.copy(there.handle)?,
+            None => None,
+        };
+        let copied = copy.map(|copy| Copied { original: there.handle, copy, seen: Instant::now() });
+        let handle = copy.unwrap_or(there.handle).handle();
+        Ok(Found { handle, copied, generation: self.crew.generation, usage: there.usage })
     }
 
     /// The member has the key that made the proof, or must not serve it.

@@ -15,7 +15,7 @@ use cryptoki_sys::CKR_OBJECT_HANDLE_INVALID;
 use holdfast_proto::records::KeyUsage;
 
 use super::{
-    fault::CallError,
+    fault::{CallError, Class},
     handles::KeyName,
     session::Session,
     status::{KeyAttributes, NewKey},
@@ -24,8 +24,8 @@ use super::{
 /// A key that can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FoundKey {
-    /// `CK_OBJECT_HANDLE`: of this process, while it has a session open.
-    pub(crate) handle: u64,
+    /// Of this process, while it has a session open.
+    pub(crate) handle: ObjectHandle,
     /// `CKA_ENCRYPT` and `CKA_DECRYPT`.
     pub(crate) usage: KeyUsage,
 }
@@ -60,7 +60,23 @@ impl Session {
         if key.key_type != AES || key.bits != Some(BITS) {
             return Err(FindError::NotAes256(kind(&key)));
         }
-        Ok(FoundKey { handle: handle.handle(), usage: key.usage() })
+        Ok(FoundKey { handle, usage: key.usage() })
+    }
+
+    /// A copy of a key that lives as long as this session, for all sessions of this process. None: the token makes none.
+    pub(crate) fn copy(&self, key: ObjectHandle) -> Result<Option<ObjectHandle>, CallError> {
+        match self.slow("C_CopyObject", |session| session.copy_object(key, &[Attribute::Token(false)])) {
+            Ok(copy) => Ok(Some(copy)),
+            // As `CKR_ACTION_PROHIBITED`, of a key that says that it may not be copied.
+            Err(error) if error.class == Class::Unsure => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a copy before its session does. Who still uses it finds out by its handle.
+    pub(crate) fn end_copy(&self, copy: ObjectHandle) {
+        // One that is gone already is as good.
+        let _ = self.slow("C_DestroyObject", |session| session.destroy_object(copy));
     }
 
     /// Describes the one key of this name, whatever its kind.

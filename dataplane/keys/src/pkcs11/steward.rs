@@ -96,7 +96,7 @@ impl Steward {
         let Connected { token, anchor, facts, .. } = preflight::connect(settings, state_dir, Arc::clone(&self.gate))?;
         let health = preflight::check_health_key(settings, &anchor).map_err(|fault| vec![fault])?;
         let unreachable = |error: CallError| vec![Pkcs11Fault::new(&settings.name, Problem::Unreachable { why: error.to_string() })];
-        let canary = Arc::new(Canary::plant(&anchor, health.handle).map_err(unreachable)?);
+        let canary = Arc::new(Canary::plant(&anchor, health.handle.handle()).map_err(unreachable)?);
         let computes_here = canary.computes_here(&anchor).map_err(unreachable)?;
         let opened = Opened { token: Arc::new(token), facts, canary: Arc::clone(&canary), computes_here };
         Ok((anchor, canary, opened))

@@ -16,6 +16,8 @@ pub(crate) struct Vendor {
     pub(crate) read_write_only: bool,
     /// A key made on one token of a group comes to the others by itself.
     pub(crate) replicates: bool,
+    /// A token's key is used by a copy of it that lives in a session: the token reads its own from a file at each use.
+    pub(crate) session_copies: bool,
     /// Tests here run against it.
     pub(crate) tested: bool,
 }
@@ -51,13 +53,21 @@ impl Vendor {
 }
 
 /// As PKCS#11 v2.40 has it.
-const DEFAULT: Vendor =
-    Vendor { name: "default", manufacturer: None, iv: IvRule::Caller, read_write_only: false, replicates: false, tested: false };
+const DEFAULT: Vendor = Vendor {
+    name: "default",
+    manufacturer: None,
+    iv: IvRule::Caller,
+    read_write_only: false,
+    replicates: false,
+    session_copies: false,
+    tested: false,
+};
 
 static TABLE: [Vendor; 10] = [
     DEFAULT,
-    // SoftHSM 2.6.
-    Vendor { name: "softhsm", manufacturer: Some("SoftHSM project"), tested: true, ..DEFAULT },
+    // SoftHSM 2.6. At each use of a token's key it locks and reads files, which costs twice as much as AES-GCM itself (measured); a
+    // session's key lies in the same process's memory. Object handles are never given out twice in one process.
+    Vendor { name: "softhsm", manufacturer: Some("SoftHSM project"), session_copies: true, tested: true, ..DEFAULT },
     // Kryoptic: the manufacturer is in its source; the caller gives the IV.
     Vendor { name: "kryoptic", manufacturer: Some("Kryoptic Project"), ..DEFAULT },
     // The simulator of this repository, one row for each IV rule; the names in brackets are for its configuration.

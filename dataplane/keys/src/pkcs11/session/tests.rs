@@ -73,7 +73,7 @@ fn what_softhsm_encrypts_it_decrypts_with_an_iv_of_ours() {
     on_softhsm(&["one"], |tokens| {
         let Connected { anchor, .. } = connected(tokens);
         anchor.generate(&NewKey { cka_id: [1].into(), label: "key".into(), encrypt: true, decrypt: true }).unwrap();
-        let key = anchor.find(&by_label("key")).unwrap().handle;
+        let key = anchor.find(&by_label("key")).unwrap().handle.handle();
         round_trips(&anchor, key);
         let sealed = anchor.encrypt(key, b"aad", b"text").unwrap();
         assert_eq!(sealed.iv.len(), IV_LENGTH);
@@ -89,11 +89,36 @@ fn what_softhsm_encrypts_it_decrypts_with_an_iv_of_ours() {
 }
 
 #[test]
+fn a_copy_serves_all_sessions_as_the_tokens_key_does_and_ends_with_its_own() {
+    on_softhsm(&["one"], |tokens| {
+        let Connected { token, anchor, .. } = connected(tokens);
+        assert!(token.vendor().session_copies);
+        anchor.generate(&NewKey { cka_id: [1].into(), label: "key".into(), encrypt: true, decrypt: true }).unwrap();
+        let original = anchor.find(&by_label("key")).unwrap().handle;
+        let [maker, other] = [(); 2].map(|()| token.open(false, Gate::open()).unwrap());
+        let copy = maker.copy(original).unwrap().unwrap();
+        assert_ne!(copy, original);
+        let sealed = other.encrypt(copy.handle(), b"aad", b"text").unwrap();
+        assert_eq!(*anchor.decrypt(original.handle(), opening(&sealed, b"aad")).unwrap(), b"text");
+        round_trips(&maker, copy.handle());
+        // No copy is a key of the token.
+        assert_eq!(other.find(&by_label("key")).unwrap().handle, original);
+        assert_eq!(other.list().unwrap().len(), 1);
+
+        let second = other.copy(original).unwrap().unwrap();
+        other.end_copy(second);
+        assert_eq!(other.encrypt(second.handle(), b"", b"text").err().unwrap().class, Class::Key);
+        drop(maker);
+        assert_eq!(other.encrypt(copy.handle(), b"", b"text").err().unwrap().class, Class::Key);
+    });
+}
+
+#[test]
 fn a_callers_iv_is_what_the_ciphertext_has() {
     on_simulator(&simulated("caller", ""), |tokens| {
         let Connected { token, anchor, .. } = connected(tokens);
         assert_eq!(token.vendor().name, "holdfast-sim");
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         round_trips(&anchor, key);
         opens_elsewhere(&anchor.encrypt(key, b"aad", b"text").unwrap(), b"aad", b"text");
     });
@@ -104,7 +129,7 @@ fn an_iv_that_the_token_writes_to_the_buffer_is_what_the_ciphertext_has() {
     on_simulator(&simulated("token", "manufacturer = \"Holdfast Simulator (fills IV)\""), |tokens| {
         let Connected { token, anchor, .. } = connected(tokens);
         assert_eq!(token.vendor().name, "holdfast-sim-fills");
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         round_trips(&anchor, key);
         opens_elsewhere(&anchor.encrypt(key, b"aad", b"text").unwrap(), b"aad", b"text");
     });
@@ -119,7 +144,7 @@ fn an_iv_of_12_bytes_that_the_token_appends_is_what_the_ciphertext_has() {
     on_simulator(&appended(12), |tokens| {
         let Connected { token, anchor, .. } = connected(tokens);
         assert_eq!(token.vendor().name, "holdfast-sim-appends");
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         round_trips(&anchor, key);
         opens_elsewhere(&anchor.encrypt(key, b"aad", b"text").unwrap(), b"aad", b"text");
     });
@@ -129,7 +154,7 @@ fn an_iv_of_12_bytes_that_the_token_appends_is_what_the_ciphertext_has() {
 fn an_iv_of_16_bytes_that_the_token_appends_is_what_the_ciphertext_has() {
     on_simulator(&appended(16), |tokens| {
         let Connected { anchor, .. } = connected(tokens);
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         round_trips(&anchor, key);
         assert_eq!(anchor.encrypt(key, b"", b"text").unwrap().iv.len(), Iv::MOST);
     });
@@ -140,7 +165,7 @@ fn misjudged(tokens: &Tokens, row: &str) -> Class {
     let mut settings = tokens.partition("one");
     settings.vendor = Some(row.into());
     let Connected { anchor, .. } = connect(&settings, &tokens.state_dir(), Gate::open()).unwrap();
-    let key = anchor.find(&by_label("both")).unwrap().handle;
+    let key = anchor.find(&by_label("both")).unwrap().handle.handle();
     anchor.encrypt(key, b"", b"text").err().unwrap().class
 }
 
@@ -164,13 +189,13 @@ fn a_key_does_only_what_its_usage_allows() {
         let Connected { anchor, .. } = connected(tokens);
         let encrypts = anchor.find(&by_label("encrypts")).unwrap();
         assert_eq!(encrypts.usage, KeyUsage { encrypt: true, decrypt: false });
-        let sealed = anchor.encrypt(encrypts.handle, b"", b"text").unwrap();
-        assert_eq!(anchor.decrypt(encrypts.handle, opening(&sealed, b"")).unwrap_err().class, Class::Usage);
+        let sealed = anchor.encrypt(encrypts.handle.handle(), b"", b"text").unwrap();
+        assert_eq!(anchor.decrypt(encrypts.handle.handle(), opening(&sealed, b"")).unwrap_err().class, Class::Usage);
         let decrypts = anchor.find(&by_label("decrypts")).unwrap();
         assert_eq!(decrypts.usage, KeyUsage { encrypt: false, decrypt: true });
-        assert_eq!(anchor.encrypt(decrypts.handle, b"", b"text").err().unwrap().class, Class::Usage);
+        assert_eq!(anchor.encrypt(decrypts.handle.handle(), b"", b"text").err().unwrap().class, Class::Usage);
         // This token names a bad tag as such.
-        assert_eq!(anchor.decrypt(decrypts.handle, opening(&sealed, b"")).unwrap_err().class, Class::Input);
+        assert_eq!(anchor.decrypt(decrypts.handle.handle(), opening(&sealed, b"")).unwrap_err().class, Class::Input);
     });
 }
 
@@ -178,7 +203,7 @@ fn a_key_does_only_what_its_usage_allows() {
 fn each_fault_of_a_call_has_its_class() {
     on_simulator(&simulated("caller", ""), |tokens| {
         let Connected { anchor, .. } = connected(tokens);
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         let sealed = anchor.encrypt(key, b"", b"text").unwrap();
         for (name, rv, class) in [
             ("CKR_DEVICE_ERROR", CKR_DEVICE_ERROR, Class::Token),
@@ -230,7 +255,7 @@ fn a_dropped_session_is_closed_and_a_leaked_one_never() {
 fn a_closed_gate_lets_nothing_through_but_the_end_of_the_session() {
     on_simulator(&simulated("caller", "sessions = 2"), |tokens| {
         let Connected { token, anchor, .. } = connected(tokens);
-        let key = anchor.find(&by_label("both")).unwrap().handle;
+        let key = anchor.find(&by_label("both")).unwrap().handle.handle();
         let gate = Gate::open();
         let session = token.open(false, Arc::clone(&gate)).unwrap();
         let sealed = session.encrypt(key, b"", b"text").unwrap();

@@ -8,8 +8,11 @@ use holdfast_proto::records::KeyUsage;
 use super::scene::{self, Scene, decryption, encryption, key};
 use crate::fixture::{PIN, on_simulator, on_softhsm};
 use crate::pkcs11::{
+    fault::Class,
+    gate::Gate,
     handles::KeyName,
     job::{Done, Fault, Work},
+    preflight::{Connected, connect},
     settings::TokenSelector,
     start::Problem,
     status::{Condition, NewKey, TokenTask, TokenTaskDone, TokenTaskError},
@@ -30,6 +33,26 @@ fn a_partition_does_every_kind_of_work() {
         assert_eq!(status.facts.unwrap().label, "a");
         assert!(matches!(running.encrypt(&key("none"), "x"), Err(Fault::Missing(why)) if why.contains("none")));
         running.until(Condition::is_up);
+    });
+}
+
+#[test]
+fn a_key_that_was_deleted_does_not_live_on_in_its_copy() {
+    on_softhsm(&["a"], |tokens| {
+        let scene = Scene::softhsm(tokens);
+        let running = scene.up();
+        let k = key("k");
+        running.works(&k);
+        let copied = k.found(1).unwrap().copied.unwrap();
+        let Connected { token, .. } = connect(&tokens.partition("a"), &tokens.state_dir(), Gate::open()).unwrap();
+        let session = token.open(true, Gate::open()).unwrap();
+        assert_eq!(session.find(&k.name).unwrap().handle, copied.original);
+        // Ends any object by its handle.
+        session.end_copy(copied.original);
+        assert!(matches!(running.ask(&k, Work::Describe), Err(Fault::Missing(_))));
+        assert_eq!(k.found(1), None);
+        assert!(matches!(running.encrypt(&k, "x"), Err(Fault::Missing(_))));
+        assert_eq!(session.encrypt(copied.copy.handle(), b"", b"x").err().unwrap().class, Class::Key, "the copy is gone");
     });
 }
 
