@@ -98,7 +98,8 @@ fn partition_seal(section: &Section<'_>) -> Option<KeySeal> {
 
 /// How partitions with a process of their own are run: by this very program, which logs as this one does.
 pub(crate) fn keyhost(log: &LogSettings) -> Vec<PathBuf> {
-    let Ok(program) = std::env::current_exe() else { return Vec::new() };
+    // The program that runs, not the one that an upgrade may have put in its place: both ends must be of one version.
+    let program = PathBuf::from("/proc/self/exe");
     let words = ["keyhost", "--log-format", log.format.as_str()].into_iter().chain(log.level.map(|_| "--log-level")).chain(log.level);
     iter::once(program).chain(words.map(PathBuf::from)).collect()
 }

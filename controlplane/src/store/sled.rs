@@ -8,6 +8,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use holdfast_proto::ids::Revision;
@@ -176,9 +178,21 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Opens sled under our own lock. sled's, too, can then only be held by what is left of a store that this process closed just now: its
+/// threads let go of it a moment after the store was dropped.
 fn open_tree(dir: &Path) -> io::Result<sled::Tree> {
-    let db = sled::Config::new().path(dir.join(TREE_DIR)).cache_capacity(CACHE_BYTES).open()?;
-    Ok(sled::Tree::clone(&db))
+    let config = sled::Config::new().path(dir.join(TREE_DIR)).cache_capacity(CACHE_BYTES);
+    let end = Instant::now() + LETTING_GO;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(sled::Tree::clone(&db)),
+            // sled tells of its lock in words alone.
+            Err(error) if Instant::now() < end && error.to_string().contains("could not acquire lock") => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn decode(value: &IVec) -> Result<Entry, ReadError> {
@@ -213,6 +227,9 @@ const MIGRATIONS: [Migration; FORMAT as usize - 1] = [];
 // Keys that begin with zero are the store's own.
 const FORMAT_KEY: &[u8] = &[0, 0];
 const REVISION_KEY: &[u8] = &[0, 1];
+
+/// Far longer than sled's threads take to end.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 const TREE_DIR: &str = "store";
 const LOCK_FILE: &str = "lock";
