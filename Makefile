@@ -1,7 +1,7 @@
 # `make test` does everything that a change must pass on a machine with Rust and a C compiler;
 # what else it needs it installs from Debian, by name.
 
-.PHONY: test bench bench-hsm bench-programs packages
+.PHONY: test bench bench-hsm bench-programs packages test-kryoptic
 
 test: packages
 	cargo build --workspace --bins
@@ -19,6 +19,10 @@ bench-hsm: bench-programs
 bench-programs: packages
 	cargo build --release --workspace --bins
 	cargo build --release -p holdfast-sim-hsm
+
+# Optional: needs packages that nothing else does, and minutes to build.
+test-kryoptic:
+	@.ci/test-kryoptic
 
 packages:
 	@.ci/packages

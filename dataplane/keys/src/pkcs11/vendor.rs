@@ -68,8 +68,8 @@ static TABLE: [Vendor; 10] = [
     // SoftHSM 2.6. At each use of a token's key it locks and reads files, which costs twice as much as AES-GCM itself (measured); a
     // session's key lies in the same process's memory. Object handles are never given out twice in one process.
     Vendor { name: "softhsm", manufacturer: Some("SoftHSM project"), session_copies: true, tested: true, ..DEFAULT },
-    // Kryoptic: the manufacturer is in its source; the caller gives the IV.
-    Vendor { name: "kryoptic", manufacturer: Some("Kryoptic Project"), ..DEFAULT },
+    // Kryoptic 1.5: `make test-kryoptic`.
+    Vendor { name: "kryoptic", manufacturer: Some("Kryoptic Project"), tested: true, ..DEFAULT },
     // The simulator of this repository, one row for each IV rule; the names in brackets are for its configuration.
     Vendor { name: "holdfast-sim", manufacturer: Some("Holdfast Simulator"), tested: true, ..DEFAULT },
     Vendor {
