@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use holdfast_keys::pkcs11::{
     admin::{TokenAdmin, forget_refused_pin},
     settings::PartitionSettings,
@@ -162,7 +163,9 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         )));
     }
     let id = match &args.id {
-        Some(hex) => unhex(hex)
+        Some(hex) => HEXLOWER_PERMISSIVE
+            .decode(hex.as_bytes())
+            .ok()
             .filter(|id| !id.is_empty())
             .ok_or_else(|| Failure::new(format!("--id {hex}: must be hexadecimal digits, two a byte")))?,
         None => Uuid::new_v4().as_bytes().to_vec(),
@@ -231,12 +234,4 @@ impl Described {
 /// All faults, a line each.
 fn open(partition: &PartitionSettings, state_dir: &Path) -> Result<TokenAdmin, Failure> {
     TokenAdmin::open(partition, state_dir).map_err(|faults| Failure::from_errors(&faults))
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    // Numbers may have a sign, bytes may not.
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
 }

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use data_encoding::HEXLOWER;
 use holdfast_keys::pkcs11::{
     admin::TokenAdmin,
     settings::PartitionSettings,
@@ -66,7 +67,7 @@ impl Key {
         Self {
             partition: partition.into(),
             label: key.label.clone(),
-            id: hex(&key.cka_id),
+            id: HEXLOWER.encode(&key.cka_id),
             key_type: key.key_type.clone(),
             bits: key.bits,
             attributes: key.attributes.iter().cloned().collect(),
@@ -134,12 +135,4 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use holdfast_keys::{
     KeyFault, TAG_LENGTH,
     pkcs11::{GroupKey, Groups, ToDecrypt, ToEncrypt},
@@ -107,8 +108,8 @@ impl SealOnPartition {
     /// The text of the file. No secret: it opens only where the partition is.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let (SealingKey { group, label }, hex) = (&self.key, hex);
-        let [iv, tag, ciphertext] = [&self.iv[..], &self.tag, &self.ciphertext].map(hex);
+        let SealingKey { group, label } = &self.key;
+        let [iv, tag, ciphertext] = [&self.iv[..], &self.tag, &self.ciphertext].map(|bytes| HEXLOWER.encode(bytes));
         format!("{HEADER}\ngroup {group}\nlabel {label}\niv {iv}\ntag {tag}\nciphertext {ciphertext}\n")
     }
 
@@ -138,17 +139,8 @@ impl SealingKey {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn unhex(digits: &str) -> Result<Vec<u8>, BadSealOnPartition> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(BadSealOnPartition);
-    }
-    let byte = |pair: &[u8; 2]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    pairs.iter().map(byte).collect::<Option<_>>().ok_or(BadSealOnPartition)
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| BadSealOnPartition)
 }
 
 const HEADER: &str = "holdfast key seal on a partition 1";

@@ -18,6 +18,7 @@ use crate::{
     crypt::{Answer, GcmParams, Room},
     function::Function,
     module::{self, entered, entered_slot, of_session},
+    partition::Partition,
     rv::{Rv, fail, rv},
     table::FUNCTIONS,
 };
@@ -310,13 +311,8 @@ pub(crate) unsafe extern "C" fn encrypt(
     out: *mut CK_BYTE,
     out_len: *mut CK_ULONG,
 ) -> CK_RV {
-    guard(|| {
-        // SAFETY: the caller's pointers, as this file says.
-        let (data, room) = unsafe { (items(data, len)?, room(out, out_len)?) };
-        let answer = of_session(session)?.encrypt(session, data, room)?;
-        // SAFETY: as above; the input is not in use any more, so that it may be the same buffer.
-        unsafe { reply(answer, out, out_len) }
-    })
+    // SAFETY: the caller's pointers, as this file says.
+    unsafe { operate(Partition::encrypt, session, (data, len), (out, out_len)) }
 }
 
 pub(crate) unsafe extern "C" fn decrypt(
@@ -326,13 +322,8 @@ pub(crate) unsafe extern "C" fn decrypt(
     out: *mut CK_BYTE,
     out_len: *mut CK_ULONG,
 ) -> CK_RV {
-    guard(|| {
-        // SAFETY: the caller's pointers, as this file says.
-        let (data, room) = unsafe { (items(data, len)?, room(out, out_len)?) };
-        let answer = of_session(session)?.decrypt(session, data, room)?;
-        // SAFETY: as above; the input is not in use any more, so that it may be the same buffer.
-        unsafe { reply(answer, out, out_len) }
-    })
+    // SAFETY: the caller's pointers, as this file says.
+    unsafe { operate(Partition::decrypt, session, (data, len), (out, out_len)) }
 }
 
 pub(crate) unsafe extern "C" fn generate_random(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, len: CK_ULONG) -> CK_RV {
@@ -430,6 +421,25 @@ unsafe fn room(out: *mut CK_BYTE, len: *const CK_ULONG) -> Result<Room, Rv> {
     // SAFETY: the caller's word.
     let len = unsafe { len.as_ref() }.ok_or(rv(CKR_ARGUMENTS_BAD))?;
     Ok(if out.is_null() { Room::Asks } else { Room::Bytes(usize::try_from(*len).unwrap_or(usize::MAX)) })
+}
+
+/// The second call of an encryption or decryption.
+///
+/// # Safety
+/// The input is readable, `len` writable, and `out` as long as it said.
+unsafe fn operate(
+    operation: fn(&Partition, CK_SESSION_HANDLE, &[u8], Room) -> Result<Answer, Rv>,
+    session: CK_SESSION_HANDLE,
+    (data, data_len): (*const CK_BYTE, CK_ULONG),
+    (out, len): (*mut CK_BYTE, *mut CK_ULONG),
+) -> CK_RV {
+    guard(|| {
+        // SAFETY: the caller's word.
+        let (data, room) = unsafe { (items(data, data_len)?, room(out, len)?) };
+        let answer = operation(of_session(session)?, session, data, room)?;
+        // SAFETY: the caller's word; the input is not in use any more, so that it may be the same buffer.
+        unsafe { reply(answer, out, len) }
+    })
 }
 
 /// Gives the caller an answer, or its length.

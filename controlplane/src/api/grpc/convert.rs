@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use holdfast_proto::{
     admin as wire,
     ids::{AccessKeyId, ExternalKeyId, Revision, StoreId, UriPath},
@@ -184,15 +185,8 @@ const fn legacy_format(format: Option<LegacyFormat>) -> &'static str {
 }
 
 fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {
-    let cka_id = bytes(&key.cka_id).ok_or_else(|| invalid(field, "cka_id must be hexadecimal"))?;
+    let cka_id = HEXLOWER_PERMISSIVE.decode(key.cka_id.as_bytes()).map_err(|_| invalid(field, "cka_id must be hexadecimal"))?;
     ExistingKey::new(&cka_id, &key.label).map_err(|e| invalid(field, e))
-}
-
-/// Of an even number of hexadecimal digits.
-fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = hexadecimal.chars().map(|digit| u8::try_from(digit.to_digit(16)?).ok()).collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 /// What AWS KMS takes as a secret access key (CreateCustomKeyStore API: 43–64 of `[A-Za-z0-9/+=]`).

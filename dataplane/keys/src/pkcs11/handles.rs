@@ -96,8 +96,9 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// How long a copy is used before the token's key is looked at again: as long as a usage is told to AWS KMS.
-const SEEN_FOR: Duration = Duration::from_secs(10);
+/// How long what is known of a token's key is used before that is looked at again: a copy, and the usage that AWS KMS is told (design §5:
+/// true to the token).
+pub(super) const SEEN_FOR: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

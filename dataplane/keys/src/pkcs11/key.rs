@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::{
     front::{Front, Refused},
     group::Group,
-    handles::{KeyName, MemberKey},
+    handles::{KeyName, MemberKey, SEEN_FOR},
     health::Checks,
     job::{Answer, Decrypt, Done, Encrypt, Encrypted, Fault, Job, Outcome, Proof, Ticket, Work},
     reference::{Reference, Trust},
@@ -178,7 +178,7 @@ impl GroupKey {
     pub async fn usage(&self, deadline: Instant) -> Result<KeyUsage, KeyFault> {
         let is_fresh = |known: &Usage| {
             let holder = self.holders.get(known.at);
-            now().saturating_duration_since(known.read) < USAGE_FOR && holder.is_some_and(|of| of.front.generation() == known.generation)
+            now().saturating_duration_since(known.read) < SEEN_FOR && holder.is_some_and(|of| of.front.generation() == known.generation)
         };
         if let Some(known) = self.usage.load().as_deref().filter(|known| is_fresh(known)) {
             return Ok(known.usage);
@@ -339,9 +339,6 @@ impl fmt::Debug for GroupKey {
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
-
-/// For how long a key's usage is kept (design §5: true to the token).
-const USAGE_FOR: Duration = Duration::from_secs(10);
 
 /// For how long a member that did not have a key is asked after the others.
 const LACKING_FOR: Duration = Duration::from_secs(5);

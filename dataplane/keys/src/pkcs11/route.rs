@@ -15,6 +15,7 @@ use std::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
+    clocks,
     job::{Answer, Done, Fault, Outcome, Ticket, Work},
     key::{GroupKey, NotPosted, Posting, Task, now},
     reference::Reference,
@@ -369,8 +370,8 @@ const SELF_CHECKS: u32 = 2;
 /// was begun at once is found at half-time.
 const OVERDUE: Duration = Duration::from_millis(80);
 
-/// What a canary that clears a partition takes at most: half of a deadline (design §5).
-const VERDICT: Duration = Duration::from_millis(100);
+/// What a canary that clears a partition takes at most.
+const VERDICT: Duration = clocks::OVERDUE;
 
 #[cfg(test)]
 mod tests;

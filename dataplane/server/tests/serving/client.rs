@@ -236,6 +236,28 @@ pub(crate) fn decrypt(encrypted: &Answer, aad: &[u8]) -> Value {
     })
 }
 
+/// Decryptions of what was encrypted with the AAD `aad`, each with something changed.
+pub(crate) fn altered(encrypted: &Answer) -> Vec<Value> {
+    let good = decrypt(encrypted, b"aad");
+    let mut altered = vec![decrypt(encrypted, b"other")];
+    for (member, value) in [
+        ("ciphertext", "AAAAAA=="),
+        ("initializationVector", "AAAAAAAAAAAAAAAA"),
+        ("initializationVector", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ("authenticationTag", "AAAAAAAAAAAAAAAAAAAAAA=="),
+        ("ciphertextMetadata", "AQAAAAAAAAAA"),
+        ("ciphertextMetadata", "AA=="),
+    ] {
+        let mut one = good.clone();
+        one[member] = value.into();
+        altered.push(one);
+    }
+    let mut absent = good.clone();
+    absent.as_object_mut().unwrap().remove("ciphertextMetadata");
+    altered.push(absent);
+    altered
+}
+
 /// GET on the ops port, on a connection of its own.
 pub(crate) async fn ops(addr: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
