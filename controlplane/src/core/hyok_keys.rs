@@ -18,7 +18,10 @@ use crate::{
     access::{Manage, Permit, Read, Use},
     store::{
         View,
-        entry::{Entry, EntryChange, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, LegacyEntry, SourceKeyEntry, Stamps, VirtualKeyEntry},
+        entry::{
+            Entry, EntryChange, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, LegacyEntry, SourceKeyEntry, Stamps,
+            VirtualKeyEntry,
+        },
     },
 };
 
@@ -136,6 +139,7 @@ pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made,
     let (made, source) = made;
     let stamps = Stamps::new(made.now_ns);
     let place = KeyPlaceEntry { key: made.id, store: new.store };
+    let index = ExternalIdEntry { store: new.store, external_id: external_id.clone(), key: made.id };
     let versions = with_version(&[], NewVersion { source: source.id, tag: made.tag, now_ns: made.now_ns });
     let key = HyokKeyEntry {
         id: made.id,
@@ -148,7 +152,7 @@ pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made,
         stamps,
     };
     let virtual_key = VirtualKeyEntry { id: made.virtual_key, silent: true, backs: Some(place), versions, stamps };
-    vec![Entry::HyokKey(key), Entry::KeyPlace(place), Entry::VirtualKey(virtual_key), Entry::SourceKey(source)]
+    vec![Entry::HyokKey(key), Entry::KeyPlace(place), Entry::ExternalId(index), Entry::VirtualKey(virtual_key), Entry::SourceKey(source)]
 }
 
 /// The key with its store and versions, or that there is none.
@@ -164,7 +168,7 @@ fn with_virtual_key(view: &View, key_store: KeyStoreEntry, key: HyokKeyEntry) ->
 }
 
 fn unique(view: &View, store: StoreId, external_id: &ExternalKeyId) -> Result<(), CoreError> {
-    if view.hyok_keys(store)?.iter().any(|key| key.external_id == *external_id) {
+    if view.key_of_external_id(store, external_id)?.is_some() {
         return Err(CoreError::Exists { what: "external key id", name: external_id.to_string() });
     }
     Ok(())

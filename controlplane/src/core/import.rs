@@ -153,6 +153,6 @@ fn source(blob: LocalBlob, stamps: Stamps) -> Entry {
     Entry::SourceKey(SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps })
 }
 
-/// Four entries each.
+/// Five entries each.
 const KEYS_AT_ONCE: usize = 1_000;
 const MAX_CREDENTIALS: u8 = 20;

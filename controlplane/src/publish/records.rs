@@ -104,6 +104,7 @@ impl<'a> Reader<'a> {
             }
             // These reach a key store through one of the above only.
             EntryName::KeyPlace(_)
+            | EntryName::ExternalId(..)
             | EntryName::VirtualKey(_)
             | EntryName::SourceKey(_)
             | EntryName::Node(_)

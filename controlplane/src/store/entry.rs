@@ -29,6 +29,8 @@ pub enum EntryName {
     HyokKey(StoreId, KeyId),
     /// Which key store a HYOK key is in.
     KeyPlace(KeyId),
+    /// Which HYOK key of a key store has an external id.
+    ExternalId(StoreId, ExternalKeyId),
     /// A virtual key.
     VirtualKey(Uuid),
     /// A source key.
@@ -56,6 +58,8 @@ pub enum Entry {
     HyokKey(HyokKeyEntry),
     /// See [`KeyPlaceEntry`].
     KeyPlace(KeyPlaceEntry),
+    /// See [`ExternalIdEntry`].
+    ExternalId(ExternalIdEntry),
     /// See [`VirtualKeyEntry`].
     VirtualKey(VirtualKeyEntry),
     /// See [`SourceKeyEntry`].
@@ -207,6 +211,20 @@ pub struct KeyPlaceEntry {
     /// Its key store.
     #[serde(with = "StoreIdDef")]
     pub store: StoreId,
+}
+
+/// Which HYOK key of a key store has an external id: comes and goes with the HYOK key's entry, in the same commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalIdEntry {
+    /// The key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// What AWS calls the key.
+    #[serde(with = "checked")]
+    pub external_id: ExternalKeyId,
+    /// The HYOK key.
+    #[serde(with = "KeyIdDef")]
+    pub key: KeyId,
 }
 
 /// A virtual key: a stable id over numbered versions.
@@ -372,6 +390,7 @@ impl EntryName {
         match self {
             Self::KeyStore(store) | Self::Credential(store, _) | Self::HyokKey(store, _) => Some(*store),
             Self::KeyPlace(_)
+            | Self::ExternalId(..)
             | Self::VirtualKey(_)
             | Self::SourceKey(_)
             | Self::Node(_)
@@ -392,6 +411,7 @@ impl Entry {
             Self::Credential(e) => EntryName::Credential(e.store, e.id),
             Self::HyokKey(e) => EntryName::HyokKey(e.store, e.id),
             Self::KeyPlace(e) => EntryName::KeyPlace(e.key),
+            Self::ExternalId(e) => EntryName::ExternalId(e.store, e.external_id.clone()),
             Self::VirtualKey(e) => EntryName::VirtualKey(e.id),
             Self::SourceKey(e) => EntryName::SourceKey(e.id),
             Self::Node(e) => EntryName::Node(e.name.clone()),

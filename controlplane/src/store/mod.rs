@@ -125,6 +125,7 @@ impl EntryName {
             Self::Credential(store, id) => (CREDENTIAL, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
             Self::HyokKey(store, id) => (HYOK_KEY, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
             Self::KeyPlace(id) => (KEY_PLACE, [id.0.as_bytes(), &[], &[]]),
+            Self::ExternalId(store, id) => (EXTERNAL_ID, [store.0.as_bytes(), id.as_str().as_bytes(), &[]]),
             Self::VirtualKey(id) => (VIRTUAL_KEY, [id.as_bytes(), &[], &[]]),
             Self::SourceKey(id) => (SOURCE_KEY, [id.as_bytes(), &[], &[]]),
             Self::Node(name) => (NODE, [name.as_str().as_bytes(), &[], &[]]),
@@ -167,6 +168,7 @@ const USER: u8 = 8;
 const DEMO: u8 = 9;
 const NODE_SEEN: u8 = 10;
 const COUNT: u8 = 11;
+const EXTERNAL_ID: u8 = 12;
 
 #[cfg(test)]
 mod tests;

@@ -85,6 +85,7 @@ fn one_of_each() -> Vec<Entry> {
         Entry::Credential(credential(1, 2)),
         hyok_key(1, 6),
         Entry::KeyPlace(place),
+        Entry::ExternalId(ExternalIdEntry { store: store_id(1), external_id: ExternalKeyId::try_from("key-6").unwrap(), key: key_id(6) }),
         Entry::VirtualKey(VirtualKeyEntry {
             id: Uuid::from_u128(7),
             silent: true,

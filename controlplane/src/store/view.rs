@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_proto::ids::{CredentialId, KeyId, Revision, StoreId};
+use holdfast_proto::ids::{CredentialId, ExternalKeyId, KeyId, Revision, StoreId};
 use tokio::sync::OwnedRwLockReadGuard;
 use uuid::Uuid;
 
@@ -95,6 +95,17 @@ impl View {
     pub fn find_hyok_key(&self, id: KeyId) -> Result<Option<HyokKeyEntry>, ReadError> {
         match self.store.read(&EntryName::KeyPlace(id))? {
             Some(Entry::KeyPlace(place)) => self.hyok_key(place.store, id),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The HYOK key of a key store that has an external id.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn key_of_external_id(&self, store: StoreId, external_id: &ExternalKeyId) -> Result<Option<KeyId>, ReadError> {
+        match self.store.read(&EntryName::ExternalId(store, external_id.clone()))? {
+            Some(Entry::ExternalId(index)) => Ok(Some(index.key)),
             Some(_) | None => Ok(None),
         }
     }
