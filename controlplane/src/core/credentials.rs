@@ -17,7 +17,7 @@ use crate::{
     store::{
         View,
         entry::{CredentialEntry, Entry, EntryChange, EntryName, Stamps},
-        seal::ControlSeal,
+        seal::{ControlSeal, SecretOf},
     },
 };
 
@@ -106,7 +106,7 @@ pub(super) fn sealed(seal: &ControlSeal, store: StoreId, new: NewCredential<'_>)
         id,
         store,
         access_key_id: new.access_key_id,
-        secret: seal.seal(id, new.secret)?,
+        secret: seal.seal(SecretOf::Credential(id), new.secret)?,
         generation: 1,
         stamps: new.stamps,
     })

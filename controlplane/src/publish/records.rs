@@ -111,7 +111,19 @@ impl<'a> Reader<'a> {
             | EntryName::User(_)
             | EntryName::Demo
             | EntryName::NodeSeen(_)
-            | EntryName::Count(..) => Ok(()),
+            | EntryName::Count(..)
+            | EntryName::CredentialUsed(..)
+            | EntryName::ApiToken(_)
+            | EntryName::RefreshToken(_)
+            | EntryName::SigningKey(_)
+            | EntryName::TokenUsed(_)
+            | EntryName::AwsConnection(_)
+            | EntryName::KmsContainer(_)
+            | EntryName::PolicyTemplate(_)
+            | EntryName::JobConfig(_)
+            | EntryName::HsmServer(_)
+            | EntryName::HsmConnection(_)
+            | EntryName::Partition(_) => Ok(()),
         }
     }
 
@@ -181,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     fn credential(&mut self, entry: &CredentialEntry) {
-        let secret = match self.seal.open(entry) {
+        let secret = match self.seal.open_credential(entry) {
             Ok(secret) => secret,
             Err(cause) => return self.defect(EntryName::Credential(entry.store, entry.id), Defect::Secret(cause)),
         };

@@ -76,6 +76,28 @@ pub enum Within {
     Counts,
     /// The encryption counts of one key.
     CountsOf(KeyId),
+    /// When the credentials of a key store were last used.
+    CredentialsUsed(StoreId),
+    /// All AWS connections.
+    AwsConnections,
+    /// All KMS containers.
+    KmsContainers,
+    /// All policy templates.
+    PolicyTemplates,
+    /// All job configurations.
+    JobConfigs,
+    /// All HSM servers.
+    HsmServers,
+    /// All HSM connections.
+    HsmConnections,
+    /// All added partitions.
+    Partitions,
+    /// All tool's tokens.
+    ApiTokens,
+    /// All refresh tokens.
+    RefreshTokens,
+    /// All signing keys.
+    SigningKeys,
 }
 
 /// Why nothing was written.
@@ -133,6 +155,18 @@ impl EntryName {
             Self::Demo => (DEMO, [&[], &[], &[]]),
             Self::NodeSeen(name) => (NODE_SEEN, [name.as_str().as_bytes(), &[], &[]]),
             Self::Count(key, version, node) => (COUNT, [key.0.as_bytes(), &version.to_be_bytes(), node.as_str().as_bytes()]),
+            Self::CredentialUsed(store, id) => (CREDENTIAL_USED, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
+            Self::ApiToken(id) => (API_TOKEN, [id.as_bytes(), &[], &[]]),
+            Self::RefreshToken(id) => (REFRESH_TOKEN, [id.as_bytes(), &[], &[]]),
+            Self::SigningKey(id) => (SIGNING_KEY, [id.as_bytes(), &[], &[]]),
+            Self::TokenUsed(id) => (TOKEN_USED, [id.as_bytes(), &[], &[]]),
+            Self::AwsConnection(id) => (AWS_CONNECTION, [id.as_bytes(), &[], &[]]),
+            Self::KmsContainer(id) => (KMS_CONTAINER, [id.as_bytes(), &[], &[]]),
+            Self::PolicyTemplate(id) => (POLICY_TEMPLATE, [id.as_bytes(), &[], &[]]),
+            Self::JobConfig(id) => (JOB_CONFIG, [id.as_bytes(), &[], &[]]),
+            Self::HsmServer(id) => (HSM_SERVER, [id.as_bytes(), &[], &[]]),
+            Self::HsmConnection(id) => (HSM_CONNECTION, [id.as_bytes(), &[], &[]]),
+            Self::Partition(id) => (PARTITION, [id.as_bytes(), &[], &[]]),
         };
         [&[kind], parts[0], parts[1], parts[2]].concat()
     }
@@ -152,6 +186,17 @@ impl Within {
             Self::NodesSeen => vec![NODE_SEEN],
             Self::Counts => vec![COUNT],
             Self::CountsOf(key) => [&[COUNT], key.0.as_bytes().as_slice()].concat(),
+            Self::CredentialsUsed(store) => [&[CREDENTIAL_USED], store.0.as_bytes().as_slice()].concat(),
+            Self::AwsConnections => vec![AWS_CONNECTION],
+            Self::KmsContainers => vec![KMS_CONTAINER],
+            Self::PolicyTemplates => vec![POLICY_TEMPLATE],
+            Self::JobConfigs => vec![JOB_CONFIG],
+            Self::HsmServers => vec![HSM_SERVER],
+            Self::HsmConnections => vec![HSM_CONNECTION],
+            Self::Partitions => vec![PARTITION],
+            Self::ApiTokens => vec![API_TOKEN],
+            Self::RefreshTokens => vec![REFRESH_TOKEN],
+            Self::SigningKeys => vec![SIGNING_KEY],
         }
     }
 }
@@ -169,6 +214,18 @@ const DEMO: u8 = 9;
 const NODE_SEEN: u8 = 10;
 const COUNT: u8 = 11;
 const EXTERNAL_ID: u8 = 12;
+const CREDENTIAL_USED: u8 = 13;
+const API_TOKEN: u8 = 14;
+const REFRESH_TOKEN: u8 = 15;
+const SIGNING_KEY: u8 = 16;
+const TOKEN_USED: u8 = 17;
+const AWS_CONNECTION: u8 = 18;
+const KMS_CONTAINER: u8 = 19;
+const POLICY_TEMPLATE: u8 = 20;
+const JOB_CONFIG: u8 = 21;
+const HSM_SERVER: u8 = 22;
+const HSM_CONNECTION: u8 = 23;
+const PARTITION: u8 = 24;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::{
     ReadError, Store, Within,
     entry::{
-        CountEntry, CredentialEntry, DemoEntry, Entry, EntryName, HyokKeyEntry, KeyStoreEntry, NodeEntry, NodeSeenEntry, SourceKeyEntry,
+        ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, EntryName, ExternalIdEntry,
+        HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
+        NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, RefreshTokenEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry,
         UserEntry, VirtualKeyEntry,
     },
 };
@@ -45,7 +47,7 @@ impl View {
     /// # Errors
     /// [`ReadError`], as for all reads here.
     pub fn key_stores(&self) -> Result<Vec<KeyStoreEntry>, ReadError> {
-        self.all(Within::KeyStores, key_store)
+        self.all(Within::KeyStores)
     }
 
     /// One key store.
@@ -53,7 +55,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn key_store(&self, id: StoreId) -> Result<Option<KeyStoreEntry>, ReadError> {
-        self.one(&EntryName::KeyStore(id), key_store)
+        self.one(&EntryName::KeyStore(id))
     }
 
     /// The credentials of a key store.
@@ -61,7 +63,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn credentials(&self, store: StoreId) -> Result<Vec<CredentialEntry>, ReadError> {
-        self.all(Within::Credentials(store), credential)
+        self.all(Within::Credentials(store))
     }
 
     /// One credential.
@@ -69,7 +71,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn credential(&self, store: StoreId, id: CredentialId) -> Result<Option<CredentialEntry>, ReadError> {
-        self.one(&EntryName::Credential(store, id), credential)
+        self.one(&EntryName::Credential(store, id))
     }
 
     /// The HYOK keys of a key store.
@@ -77,7 +79,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn hyok_keys(&self, store: StoreId) -> Result<Vec<HyokKeyEntry>, ReadError> {
-        self.all(Within::HyokKeys(store), hyok_key)
+        self.all(Within::HyokKeys(store))
     }
 
     /// One HYOK key of a key store.
@@ -85,7 +87,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn hyok_key(&self, store: StoreId, id: KeyId) -> Result<Option<HyokKeyEntry>, ReadError> {
-        self.one(&EntryName::HyokKey(store, id), hyok_key)
+        self.one(&EntryName::HyokKey(store, id))
     }
 
     /// A HYOK key, wherever it is.
@@ -93,9 +95,9 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn find_hyok_key(&self, id: KeyId) -> Result<Option<HyokKeyEntry>, ReadError> {
-        match self.store.read(&EntryName::KeyPlace(id))? {
-            Some(Entry::KeyPlace(place)) => self.hyok_key(place.store, id),
-            Some(_) | None => Ok(None),
+        match self.one::<KeyPlaceEntry>(&EntryName::KeyPlace(id))? {
+            Some(place) => self.hyok_key(place.store, id),
+            None => Ok(None),
         }
     }
 
@@ -104,10 +106,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn key_of_external_id(&self, store: StoreId, external_id: &ExternalKeyId) -> Result<Option<KeyId>, ReadError> {
-        match self.store.read(&EntryName::ExternalId(store, external_id.clone()))? {
-            Some(Entry::ExternalId(index)) => Ok(Some(index.key)),
-            Some(_) | None => Ok(None),
-        }
+        Ok(self.one::<ExternalIdEntry>(&EntryName::ExternalId(store, external_id.clone()))?.map(|index| index.key))
     }
 
     /// A virtual key.
@@ -115,7 +114,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn virtual_key(&self, id: Uuid) -> Result<Option<VirtualKeyEntry>, ReadError> {
-        self.one(&EntryName::VirtualKey(id), virtual_key)
+        self.one(&EntryName::VirtualKey(id))
     }
 
     /// All virtual keys.
@@ -123,7 +122,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn virtual_keys(&self) -> Result<Vec<VirtualKeyEntry>, ReadError> {
-        self.all(Within::VirtualKeys, virtual_key)
+        self.all(Within::VirtualKeys)
     }
 
     /// A source key.
@@ -131,7 +130,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn source_key(&self, id: Uuid) -> Result<Option<SourceKeyEntry>, ReadError> {
-        self.one(&EntryName::SourceKey(id), source_key)
+        self.one(&EntryName::SourceKey(id))
     }
 
     /// All source keys.
@@ -139,7 +138,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn source_keys(&self) -> Result<Vec<SourceKeyEntry>, ReadError> {
-        self.all(Within::SourceKeys, source_key)
+        self.all(Within::SourceKeys)
     }
 
     /// A node; its entry stays when it is forgotten.
@@ -147,7 +146,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn node(&self, name: &NodeName) -> Result<Option<NodeEntry>, ReadError> {
-        self.one(&EntryName::Node(name.clone()), node)
+        self.one(&EntryName::Node(name.clone()))
     }
 
     /// All nodes, forgotten ones too.
@@ -155,7 +154,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn nodes(&self) -> Result<Vec<NodeEntry>, ReadError> {
-        self.all(Within::Nodes, node)
+        self.all(Within::Nodes)
     }
 
     /// What nodes last told before the control plane was started.
@@ -163,7 +162,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn nodes_seen(&self) -> Result<Vec<NodeSeenEntry>, ReadError> {
-        self.all(Within::NodesSeen, node_seen)
+        self.all(Within::NodesSeen)
     }
 
     /// All encryption counts noted.
@@ -171,7 +170,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn counts(&self) -> Result<Vec<CountEntry>, ReadError> {
-        self.all(Within::Counts, count)
+        self.all(Within::Counts)
     }
 
     /// The encryption counts noted of one key.
@@ -179,7 +178,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn counts_of(&self, key: KeyId) -> Result<Vec<CountEntry>, ReadError> {
-        self.all(Within::CountsOf(key), count)
+        self.all(Within::CountsOf(key))
     }
 
     /// A user.
@@ -187,7 +186,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn user(&self, name: &UserName) -> Result<Option<UserEntry>, ReadError> {
-        self.one(&EntryName::User(name.clone()), user)
+        self.one(&EntryName::User(name.clone()))
     }
 
     /// All users.
@@ -195,7 +194,7 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn users(&self) -> Result<Vec<UserEntry>, ReadError> {
-        self.all(Within::Users, user)
+        self.all(Within::Users)
     }
 
     /// What `init --demo` promised, if it was given.
@@ -203,54 +202,190 @@ impl View {
     /// # Errors
     /// [`ReadError`].
     pub fn demo(&self) -> Result<Option<DemoEntry>, ReadError> {
-        self.one(&EntryName::Demo, demo)
+        self.one(&EntryName::Demo)
     }
 
-    fn one<T>(&self, name: &EntryName, pick: fn(Entry) -> Option<T>) -> Result<Option<T>, ReadError> {
-        Ok(self.store.read(name)?.and_then(pick))
+    /// All AWS connections.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_connections(&self) -> Result<Vec<AwsConnectionEntry>, ReadError> {
+        self.all(Within::AwsConnections)
     }
 
-    fn all<T>(&self, within: Within, pick: fn(Entry) -> Option<T>) -> Result<Vec<T>, ReadError> {
-        Ok(self.store.scan(within)?.into_iter().filter_map(pick).collect())
+    /// One AWS connection.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_connection(&self, id: Uuid) -> Result<Option<AwsConnectionEntry>, ReadError> {
+        self.one(&EntryName::AwsConnection(id))
     }
-}
 
-fn key_store(entry: Entry) -> Option<KeyStoreEntry> {
-    if let Entry::KeyStore(e) = entry { Some(e) } else { None }
-}
+    /// All KMS containers.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn kms_containers(&self) -> Result<Vec<KmsContainerEntry>, ReadError> {
+        self.all(Within::KmsContainers)
+    }
 
-fn credential(entry: Entry) -> Option<CredentialEntry> {
-    if let Entry::Credential(e) = entry { Some(e) } else { None }
-}
+    /// One KMS container.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn kms_container(&self, id: Uuid) -> Result<Option<KmsContainerEntry>, ReadError> {
+        self.one(&EntryName::KmsContainer(id))
+    }
 
-fn hyok_key(entry: Entry) -> Option<HyokKeyEntry> {
-    if let Entry::HyokKey(e) = entry { Some(e) } else { None }
-}
+    /// All policy templates.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn policy_templates(&self) -> Result<Vec<PolicyTemplateEntry>, ReadError> {
+        self.all(Within::PolicyTemplates)
+    }
 
-fn virtual_key(entry: Entry) -> Option<VirtualKeyEntry> {
-    if let Entry::VirtualKey(e) = entry { Some(e) } else { None }
-}
+    /// One policy template.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn policy_template(&self, id: Uuid) -> Result<Option<PolicyTemplateEntry>, ReadError> {
+        self.one(&EntryName::PolicyTemplate(id))
+    }
 
-fn source_key(entry: Entry) -> Option<SourceKeyEntry> {
-    if let Entry::SourceKey(e) = entry { Some(e) } else { None }
-}
+    /// All job configurations.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn job_configs(&self) -> Result<Vec<JobConfigEntry>, ReadError> {
+        self.all(Within::JobConfigs)
+    }
 
-fn node(entry: Entry) -> Option<NodeEntry> {
-    if let Entry::Node(e) = entry { Some(e) } else { None }
-}
+    /// One job configuration.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn job_config(&self, id: Uuid) -> Result<Option<JobConfigEntry>, ReadError> {
+        self.one(&EntryName::JobConfig(id))
+    }
 
-fn node_seen(entry: Entry) -> Option<NodeSeenEntry> {
-    if let Entry::NodeSeen(e) = entry { Some(e) } else { None }
-}
+    /// All HSM servers.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hsm_servers(&self) -> Result<Vec<HsmServerEntry>, ReadError> {
+        self.all(Within::HsmServers)
+    }
 
-fn count(entry: Entry) -> Option<CountEntry> {
-    if let Entry::Count(e) = entry { Some(e) } else { None }
-}
+    /// One HSM server.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hsm_server(&self, id: Uuid) -> Result<Option<HsmServerEntry>, ReadError> {
+        self.one(&EntryName::HsmServer(id))
+    }
 
-fn user(entry: Entry) -> Option<UserEntry> {
-    if let Entry::User(e) = entry { Some(e) } else { None }
-}
+    /// All HSM connections.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hsm_connections(&self) -> Result<Vec<HsmConnectionEntry>, ReadError> {
+        self.all(Within::HsmConnections)
+    }
 
-fn demo(entry: Entry) -> Option<DemoEntry> {
-    if let Entry::Demo(e) = entry { Some(*e) } else { None }
+    /// One HSM connection.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hsm_connection(&self, id: Uuid) -> Result<Option<HsmConnectionEntry>, ReadError> {
+        self.one(&EntryName::HsmConnection(id))
+    }
+
+    /// All added partitions.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn partitions(&self) -> Result<Vec<PartitionEntry>, ReadError> {
+        self.all(Within::Partitions)
+    }
+
+    /// One added partition.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn partition(&self, id: Uuid) -> Result<Option<PartitionEntry>, ReadError> {
+        self.one(&EntryName::Partition(id))
+    }
+
+    /// All tool's tokens.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn api_tokens(&self) -> Result<Vec<ApiTokenEntry>, ReadError> {
+        self.all(Within::ApiTokens)
+    }
+
+    /// One tool's token.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn api_token(&self, id: Uuid) -> Result<Option<ApiTokenEntry>, ReadError> {
+        self.one(&EntryName::ApiToken(id))
+    }
+
+    /// All refresh tokens.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn refresh_tokens(&self) -> Result<Vec<RefreshTokenEntry>, ReadError> {
+        self.all(Within::RefreshTokens)
+    }
+
+    /// One refresh token.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn refresh_token(&self, id: Uuid) -> Result<Option<RefreshTokenEntry>, ReadError> {
+        self.one(&EntryName::RefreshToken(id))
+    }
+
+    /// All signing keys.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn signing_keys(&self) -> Result<Vec<SigningKeyEntry>, ReadError> {
+        self.all(Within::SigningKeys)
+    }
+
+    /// One signing key.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn signing_key(&self, id: Uuid) -> Result<Option<SigningKeyEntry>, ReadError> {
+        self.one(&EntryName::SigningKey(id))
+    }
+
+    /// When the credentials of a key store were last used.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn credentials_used(&self, store: StoreId) -> Result<Vec<CredentialUsedEntry>, ReadError> {
+        self.all(Within::CredentialsUsed(store))
+    }
+
+    /// When a tool's token was last used.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn token_used(&self, token: Uuid) -> Result<Option<TokenUsedEntry>, ReadError> {
+        self.one(&EntryName::TokenUsed(token))
+    }
+
+    fn one<T: Pick>(&self, name: &EntryName) -> Result<Option<T>, ReadError> {
+        Ok(self.store.read(name)?.and_then(T::pick))
+    }
+
+    fn all<T: Pick>(&self, within: Within) -> Result<Vec<T>, ReadError> {
+        Ok(self.store.scan(within)?.into_iter().filter_map(T::pick).collect())
+    }
 }

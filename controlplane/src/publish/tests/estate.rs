@@ -23,7 +23,7 @@ use crate::{
             Tier, VersionEntry, VirtualKeyEntry,
         },
         memory::MemoryStore,
-        seal::ControlSeal,
+        seal::{ControlSeal, SecretOf},
     },
 };
 
@@ -123,7 +123,7 @@ impl Estate {
             id,
             store: store_id(store),
             access_key_id: AccessKeyId::try_from("A".repeat(20 + usize::try_from(n).unwrap()).as_str()).unwrap(),
-            secret: self.seal.seal(id, &Secret::new("s".repeat(43))).unwrap(),
+            secret: self.seal.seal(SecretOf::Credential(id), &Secret::new("s".repeat(43))).unwrap(),
             generation: 0,
             stamps: Stamps::default(),
         }))

@@ -1,0 +1,90 @@
+//! Users and what they sign in with.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{SealedSecret, Stamps};
+use crate::names::UserName;
+
+/// A user of the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEntry {
+    /// Stands in tokens.
+    pub id: Uuid,
+    /// Stands at login.
+    pub name: UserName,
+    /// PHC string (Argon2id, RFC 9106).
+    pub password_hash: String,
+    /// What the user may do.
+    pub roles: Vec<Role>,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// What a user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Key stores, credentials and keys.
+    KeyAdmin,
+    /// Block, unblock and rotate.
+    KeyUser,
+    /// Reads.
+    Auditor,
+}
+
+/// A token of a tool, which acts for the user who made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiTokenEntry {
+    /// The token's id.
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+    /// Whose it is.
+    pub owner: UserName,
+    /// What it may do; never more than its owner may.
+    pub roles: Vec<Role>,
+    /// SHA-256 over the token.
+    pub hash: [u8; 32],
+    /// From then on it is refused, milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// What renews a sign-in without the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshTokenEntry {
+    /// The token's id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub owner: UserName,
+    /// SHA-256 over the token.
+    pub hash: [u8; 32],
+    /// From then on it is refused, milliseconds since 1970.
+    pub expires_ms: u64,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// A key that signs sign-in tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningKeyEntry {
+    /// The key's id, as it stands in tokens.
+    pub id: Uuid,
+    /// PKCS#8, under the control seal.
+    pub secret: SealedSecret,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// When a tool's token was last used. A note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUsedEntry {
+    /// The token.
+    pub token: Uuid,
+    /// When, milliseconds since 1970.
+    pub used_ms: u64,
+}

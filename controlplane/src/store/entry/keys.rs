@@ -1,0 +1,250 @@
+//! Key stores, credentials, and the keys in and under them.
+
+use std::collections::BTreeMap;
+
+use holdfast_proto::{
+    ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, StoreId, UriPath},
+    records::{Legacy, LegacyFormat, SourceKey},
+    state::VersionState,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Stamps;
+use crate::store::encoding::{CredentialIdDef, KeyIdDef, LegacyFormatDef, SourceKeyDef, StoreIdDef, VersionStateDef, bytes, checked};
+
+/// A key store's header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyStoreEntry {
+    /// The key store.
+    #[serde(with = "StoreIdDef")]
+    pub id: StoreId,
+    /// What admins call it; unique.
+    pub name: String,
+    /// Unique.
+    #[serde(with = "checked")]
+    pub uri_path: UriPath,
+    /// The AWS region in its signatures' scope.
+    pub region: String,
+    /// Where its source keys live.
+    pub tier: Tier,
+    /// Refuses Encrypt and Decrypt.
+    pub blocked: bool,
+    /// Demands KMS's client certificate.
+    pub mtls_enabled: bool,
+    /// Audits successes as well.
+    pub success_audit: bool,
+    /// Requests per second and node.
+    pub quota: Option<u32>,
+    /// Requests in flight per node; none: the node's default.
+    pub in_flight: Option<u32>,
+    /// Past this age of a node's snapshot the store refuses; none: never.
+    pub max_snapshot_age_seconds: Option<u64>,
+    /// Live credentials at once, 2–20.
+    pub max_credentials: u8,
+    /// Counts credential rotations.
+    pub credential_version: u32,
+    /// The source key that encrypts and decrypts for health checks.
+    pub health_key: Uuid,
+    /// Free text pairs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// Where source keys live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Software, sealed under the key seal.
+    Local,
+    /// A group of PKCS#11 partitions.
+    Partition(String),
+}
+
+/// A SigV4 credential of a key store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialEntry {
+    /// The credential.
+    #[serde(with = "CredentialIdDef")]
+    pub id: CredentialId,
+    /// Its key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// Unique in its key store.
+    #[serde(with = "checked")]
+    pub access_key_id: AccessKeyId,
+    /// The secret half; [`crate::store::seal::ControlSeal`] opens it.
+    pub secret: SealedSecret,
+    /// Moves when the secret of this id changes.
+    pub generation: u64,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// A secret under the control seal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedSecret(#[serde(with = "bytes")] pub(in crate::store) Vec<u8>);
+
+/// A HYOK key: what AWS sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HyokKeyEntry {
+    /// The key.
+    #[serde(with = "KeyIdDef")]
+    pub id: KeyId,
+    /// Its key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// Unique in its key store.
+    #[serde(with = "checked")]
+    pub external_id: ExternalKeyId,
+    /// What admins call it.
+    pub name: String,
+    /// Refuses Encrypt and Decrypt.
+    pub blocked: bool,
+    /// The one virtual key behind it.
+    pub virtual_key: Uuid,
+    /// How ciphertexts of a replaced proxy open.
+    pub legacy: Option<LegacyEntry>,
+    /// When made and changed; changes with its virtual key's versions, too.
+    pub stamps: Stamps,
+}
+
+/// How ciphertexts of a replaced proxy open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyEntry {
+    /// The formula of the AAD.
+    #[serde(with = "LegacyFormatDef")]
+    pub format: LegacyFormat,
+    /// The version that opens them.
+    pub version: u32,
+}
+
+/// Which key store a HYOK key is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPlaceEntry {
+    /// The key.
+    #[serde(with = "KeyIdDef")]
+    pub key: KeyId,
+    /// Its key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+}
+
+/// Which HYOK key of a key store has an external id: comes and goes with the HYOK key's entry, in the same commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalIdEntry {
+    /// The key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// What AWS calls the key.
+    #[serde(with = "checked")]
+    pub external_id: ExternalKeyId,
+    /// The HYOK key.
+    #[serde(with = "KeyIdDef")]
+    pub key: KeyId,
+}
+
+/// A virtual key: a stable id over numbered versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualKeyEntry {
+    /// The virtual key.
+    pub id: Uuid,
+    /// Made for a HYOK key and never shown on its own.
+    pub silent: bool,
+    /// The HYOK key that it backs, if any.
+    pub backs: Option<KeyPlaceEntry>,
+    /// In the order of their numbers, from 0; at most one is active.
+    pub versions: Vec<VersionEntry>,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// One version of a virtual key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionEntry {
+    /// From 0.
+    pub number: u32,
+    /// Drawn when the version was made.
+    pub tag: [u8; 4],
+    /// What it may be used for.
+    #[serde(with = "VersionStateDef")]
+    pub state: VersionState,
+    /// The source key.
+    pub source: Uuid,
+    /// When it was made, nanoseconds since 1970.
+    pub created_ns: u64,
+}
+
+/// A source key: what really encrypts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceKeyEntry {
+    /// The source key.
+    pub id: Uuid,
+    /// What admins call it.
+    pub name: String,
+    /// Where it is, sealed if it is local.
+    #[serde(with = "SourceKeyDef")]
+    pub key: SourceKey,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// When a credential last signed a request that was authenticated. A note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialUsedEntry {
+    /// Its key store.
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// The credential.
+    #[serde(with = "CredentialIdDef")]
+    pub credential: CredentialId,
+    /// When, milliseconds since 1970.
+    pub used_ms: u64,
+}
+
+/// A demo key store that was promised when the directory was initialised, before any data plane could make its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoEntry {
+    /// The key store will have this id,
+    #[serde(with = "StoreIdDef")]
+    pub store: StoreId,
+    /// this path,
+    #[serde(with = "checked")]
+    pub uri_path: UriPath,
+    /// and this region.
+    pub region: String,
+    /// Its quota per node, if any.
+    pub quota: Option<u32>,
+    /// Its credential, ready.
+    pub credential: CredentialEntry,
+    /// The HYOK key will have this id
+    #[serde(with = "KeyIdDef")]
+    pub key: KeyId,
+    /// and this name to AWS.
+    #[serde(with = "checked")]
+    pub external_id: ExternalKeyId,
+    /// The virtual key's id.
+    pub virtual_key: Uuid,
+    /// Blob id of the health key: the id of the task that makes it.
+    pub health_blob: Uuid,
+    /// Blob id of the HYOK key's source key: the id of the task that makes it.
+    pub key_blob: Uuid,
+    /// The promise was kept.
+    pub fulfilled: bool,
+}
+
+impl VirtualKeyEntry {
+    /// The version that encrypts.
+    #[must_use]
+    pub fn active(&self) -> Option<&VersionEntry> {
+        self.versions.iter().find(|v| v.state == VersionState::Active)
+    }
+}
+
+impl From<LegacyEntry> for Legacy {
+    fn from(entry: LegacyEntry) -> Self {
+        Self { format: entry.format, version: entry.version }
+    }
+}
