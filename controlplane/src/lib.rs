@@ -5,7 +5,7 @@
 
 pub mod access;
 mod api;
-mod audit;
+pub mod audit;
 pub mod core;
 mod files;
 mod init;

@@ -206,7 +206,7 @@ impl ControlPlane {
 
     async fn assemble(settings: Settings, parts: Parts) -> Result<Self, StartFault> {
         let Parts { store, seal, server, api_tls, audit, sockets } = parts;
-        let writer = Arc::new(Writer::new(Arc::clone(&store)));
+        let writer = Arc::new(Writer::new(Arc::clone(&store), audit.clone()));
         let listen = |what, addr| move |cause| StartFault::Listen { what, addr, cause };
         let sync = tokio_listener(sockets.sync).map_err(listen("sync", settings.sync_listen))?;
         let publishing = PublishSettings {
@@ -215,6 +215,7 @@ impl ControlPlane {
             key: server.key.to_string(),
             client_ca: server.ca,
             rotate_at: settings.rotate_at,
+            audit: audit.clone(),
         };
         let access = Arc::new(Access::new(Arc::clone(&store))?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;

@@ -6,12 +6,17 @@ pub mod lockout;
 pub mod login;
 pub mod password;
 pub mod token;
+mod trail;
 
 use std::{fmt, marker::PhantomData};
 
 use uuid::Uuid;
 
-pub use self::login::{Access, LoginError};
+pub(crate) use self::trail::UnderWay;
+pub use self::{
+    login::{Access, LoginError},
+    trail::Trail,
+};
 use crate::{names::UserName, store::entry::Role};
 
 /// Someone whose token was verified.
@@ -20,12 +25,13 @@ pub struct Caller {
     id: Uuid,
     name: UserName,
     roles: Vec<Role>,
+    trail: Trail,
 }
 
-/// Proof that `Who` may use right `R`.
+/// Proof that [`Who`] may use right `R`, with the [`Trail`] that what is changed by it goes to.
 #[derive(Clone, Debug)]
 pub struct Permit<R> {
-    who: Who,
+    trail: Trail,
     right: PhantomData<R>,
 }
 
@@ -76,13 +82,19 @@ pub enum RightKind {
 pub struct Denied(RightKind);
 
 impl Caller {
+    /// Of one call, by a user who was made sure of.
+    fn new(id: Uuid, name: UserName, roles: Vec<Role>) -> Self {
+        let trail = Trail::new(Who::User(name.clone()));
+        Self { id, name, roles, trail }
+    }
+
     /// The proof for right `R`, if one of the caller's roles gives it.
     ///
     /// # Errors
     /// [`Denied`] otherwise.
     pub fn permit<R: Right>(&self) -> Result<Permit<R>, Denied> {
         if self.roles.iter().any(|role| grants(*role, R::KIND)) {
-            return Ok(Permit { who: Who::User(self.name.clone()), right: PhantomData });
+            return Ok(Permit { trail: self.trail.clone(), right: PhantomData });
         }
         Err(Denied(R::KIND))
     }
@@ -98,18 +110,30 @@ impl Caller {
     pub const fn id(&self) -> Uuid {
         self.id
     }
+
+    /// What this call has changed.
+    #[must_use]
+    pub const fn trail(&self) -> &Trail {
+        &self.trail
+    }
 }
 
 impl<R: Right> Permit<R> {
     /// Who holds it.
     #[must_use]
-    pub const fn who(&self) -> &Who {
-        &self.who
+    pub fn who(&self) -> &Who {
+        self.trail.who()
+    }
+
+    /// Where what is changed by it is recorded: hand it to [`Writer::change`](crate::core::Writer::change).
+    #[must_use]
+    pub const fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// For what the control plane does by itself.
-    pub(crate) const fn system(reason: &'static str) -> Self {
-        Self { who: Who::System(reason), right: PhantomData }
+    pub(crate) fn system(reason: &'static str) -> Self {
+        Self { trail: Trail::system(reason), right: PhantomData }
     }
 }
 
@@ -183,7 +207,7 @@ mod tests {
     #[test]
     fn a_caller_gets_a_permit_by_any_of_its_roles() {
         let name = UserName::try_from("eve").unwrap();
-        let caller = |roles: &[Role]| Caller { id: Uuid::nil(), name: name.clone(), roles: roles.into() };
+        let caller = |roles: &[Role]| Caller::new(Uuid::nil(), name.clone(), roles.into());
         assert!(caller(&[Role::Auditor, Role::KeyAdmin]).permit::<Manage>().is_ok());
         assert_eq!(caller(&[Role::Auditor]).permit::<Use>().unwrap_err(), Denied(RightKind::Use));
         assert!(caller(&[]).permit::<Read>().is_err());

@@ -133,7 +133,7 @@ impl Tokens {
         if now >= claims.exp {
             return Err(BadToken);
         }
-        Ok(Caller { id, name: claims.preferred_username, roles: claims.cust.groups })
+        Ok(Caller::new(id, claims.preferred_username, claims.cust.groups))
     }
 }
 

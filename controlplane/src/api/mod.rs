@@ -2,18 +2,23 @@
 //!
 //! Always holds: TLS 1.2 or 1.3 by rustls on aws-lc-rs; a body over 1 MiB is refused; each call is in the audit file with its outcome.
 
+mod call;
 mod error;
 mod grpc;
 mod rest;
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
-use self::error::Refusal;
 use crate::{access::Access, audit::Audit, core::Core};
 
 /// What the surfaces share.
@@ -49,22 +54,12 @@ pub(crate) fn tls(chain: &str, key: &str) -> Result<RustlsConfig, ApiError> {
 }
 
 /// Serves until `handle` ends it.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    tls: RustlsConfig,
-    handle: Handle<std::net::SocketAddr>,
-    api: Arc<Api>,
-) -> Result<(), ApiError> {
+pub(crate) async fn serve(listener: TcpListener, tls: RustlsConfig, handle: Handle<SocketAddr>, api: Arc<Api>) -> Result<(), ApiError> {
     let app = rest::router(Arc::clone(&api)).merge(grpc::router(api));
     let mut server = axum_server::from_tcp_rustls(listener, tls).map_err(ApiError::Socket)?.handle(handle);
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(KEEP_ALIVE));
-    server.serve(app.into_make_service()).await.map_err(ApiError::Socket)
-}
-
-/// What the audit file says of an outcome.
-fn outcome<T>(outcome: &Result<T, Refusal>) -> &'static str {
-    outcome.as_ref().map_or_else(Refusal::name, |_| "ok")
+    server.serve(app.into_make_service_with_connect_info::<SocketAddr>()).await.map_err(ApiError::Socket)
 }
 
 /// Longest body of a request.

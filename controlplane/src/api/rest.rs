@@ -1,11 +1,11 @@
 //! REST, in the forms that existing clients of this API know. Thin: parse, ask, answer.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
-    extract::State,
+    extract::{ConnectInfo, State},
     routing::{get, post},
 };
 use holdfast_proto::secret::Secret;
@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Api,
+    call::Origin,
     error::{Kind, Refusal},
 };
-use crate::audit::{ABANDONED, Record};
+use crate::audit::Via;
 
 /// All REST paths; the rest is refused in JSON.
 pub(super) fn router(api: Arc<Api>) -> Router {
@@ -59,11 +60,11 @@ struct Service {
 }
 
 /// Takes the body as bytes: clients send the content type twice, and an old token in `Authorization`, which says nothing here.
-async fn login(State(api): State<Arc<Api>>, body: Body) -> Result<Json<LoggedIn>, Refusal> {
+async fn login(State(api): State<Arc<Api>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, body: Body) -> Result<Json<LoggedIn>, Refusal> {
     let login: Login = json(body).await?;
     let name = login.username.unwrap_or_default();
-    let begun = api.audit.begin(Record { who: &name, via: "rest", operation: "login", target: "", outcome: ABANDONED });
-    let outcome = async {
+    let origin = Origin { via: Via::Rest, token: None, peer: Some(peer.ip()) };
+    let act = async {
         match login.grant_type.as_deref() {
             None | Some("" | "password") => {}
             Some(_) => return Err(Refusal::new(Kind::Invalid, "grant_type: must be password")),
@@ -73,9 +74,7 @@ async fn login(State(api): State<Arc<Api>>, body: Body) -> Result<Json<LoggedIn>
         }
         Ok(api.access.login(&name, Secret::new(login.password.unwrap_or_default())).await?)
     };
-    let outcome = outcome.await;
-    begun.end(super::outcome(&outcome));
-    let token = outcome?;
+    let token = api.open_call(origin, &name, "login", act).await?;
     Ok(Json(LoggedIn { jwt: token.jwt, duration: token.life.as_secs(), token_type: "Bearer", client_id: "" }))
 }
 

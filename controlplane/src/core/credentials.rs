@@ -42,7 +42,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] where the store is full, naming the oldest.
-    pub async fn create_credential(&self, _permit: &Permit<Manage>, store: StoreId) -> Result<Applied<CreatedCredential>, CoreError> {
+    pub async fn create_credential(&self, permit: &Permit<Manage>, store: StoreId) -> Result<Applied<CreatedCredential>, CoreError> {
         let (access_key_id, secret) = NewCredential::draw()?;
         let stamps = Stamps::new(now_ns());
         let credential = sealed(&self.seal, store, NewCredential { access_key_id, secret: &secret, stamps })?;
@@ -61,7 +61,7 @@ impl Core {
             let entries = [Entry::KeyStore(key_store), Entry::Credential(credential.clone())];
             Ok(Plan { changes: entries.map(EntryChange::Put).into(), answer: () })
         };
-        let ((), revision) = self.writer.change(plan).await?;
+        let ((), revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(CreatedCredential { credential, secret }, revision).await)
     }
 
@@ -79,7 +79,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for the last one (design §1: a key store has one at least).
-    pub async fn delete_credential(&self, _permit: &Permit<Manage>, store: StoreId, id: CredentialId) -> Result<Applied<()>, CoreError> {
+    pub async fn delete_credential(&self, permit: &Permit<Manage>, store: StoreId, id: CredentialId) -> Result<Applied<()>, CoreError> {
         let plan = |view: &View| {
             view.credential(store, id)?.ok_or(CoreError::NotFound("credential"))?;
             if view.credentials(store)?.len() < 2 {
@@ -88,7 +88,7 @@ impl Core {
             }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::Credential(store, id))], answer: () })
         };
-        let ((), revision) = self.writer.change(plan).await?;
+        let ((), revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied((), revision).await)
     }
 }

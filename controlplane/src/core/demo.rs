@@ -26,7 +26,7 @@ use super::{
     write::Plan,
 };
 use crate::{
-    access::{Manage, Permit},
+    access::{Manage, Permit, Trail},
     store::{
         View,
         entry::{CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, Stamps, Tier},
@@ -117,7 +117,7 @@ impl Core {
             all.push(Entry::Demo(Box::new(DemoEntry { fulfilled: true, ..demo })));
             Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
-        self.writer.change(plan).await.map(drop)
+        self.writer.change(permit.trail(), plan).await.map(drop)
     }
 
     /// A new credential for the demo, for someone who lost the secret. Where its store is full, the oldest goes.
@@ -138,7 +138,7 @@ impl Core {
             };
             Ok(Plan { changes, answer: demo })
         };
-        let (demo, _) = self.writer.change(plan).await?;
+        let (demo, _) = self.writer.change(&Trail::system("demo"), plan).await?;
         Ok(DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret })
     }
 
@@ -164,7 +164,7 @@ impl Core {
             }
             Ok(Plan { changes, answer: () })
         };
-        self.writer.change(plan).await.map(drop)
+        self.writer.change(&Trail::system("demo"), plan).await.map(drop)
     }
 
     /// Waits until the demo's key can encrypt on all connected nodes; whether it can after `limit`.

@@ -84,7 +84,7 @@ impl Core {
             let entries = entries(&new, external_id.clone(), (made, source_keys::entry(view, &source)?));
             Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
-        self.writer.change(plan).await?;
+        self.writer.change(permit.trail(), plan).await?;
         backed(&self.view().await?, id)
     }
 
@@ -110,7 +110,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`].
-    pub async fn set_hyok_key_blocked(&self, _permit: &Permit<Use>, id: KeyId, blocked: bool) -> Result<Applied<Backed>, CoreError> {
+    pub async fn set_hyok_key_blocked(&self, permit: &Permit<Use>, id: KeyId, blocked: bool) -> Result<Applied<Backed>, CoreError> {
         let plan = |view: &View| {
             let mut backed = backed(view, id)?;
             if backed.key.blocked == blocked {
@@ -120,7 +120,7 @@ impl Core {
             backed.key.stamps = backed.key.stamps.touched(now_ns());
             Ok(Plan { changes: vec![EntryChange::Put(Entry::HyokKey(backed.key.clone()))], answer: backed })
         };
-        let (backed, revision) = self.writer.change(plan).await?;
+        let (backed, revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(backed, revision).await)
     }
 }

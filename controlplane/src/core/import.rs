@@ -49,7 +49,7 @@ impl Core {
     /// # Errors
     /// [`CoreError::Exists`] for an id that comes twice: nothing is there then. [`CoreError::Exists`] or [`CoreError::Invalid`] for a key
     /// store; those before it are there.
-    pub async fn import(&self, _permit: &Permit<Manage>, stores: Vec<ImportKeyStore>) -> Result<(), CoreError> {
+    pub async fn import(&self, permit: &Permit<Manage>, stores: Vec<ImportKeyStore>) -> Result<(), CoreError> {
         distinct(&stores)?;
         for import in stores {
             let blobs: Vec<_> = blobs(&import).map(|blob| blob.id).collect();
@@ -72,7 +72,7 @@ impl Core {
                     }
                     Ok(Plan { changes: batch.iter().cloned().map(EntryChange::Put).collect(), answer: () })
                 };
-                self.writer.change(plan).await?;
+                self.writer.change(permit.trail(), plan).await?;
                 first = false;
                 batch = match keys.next() {
                     Some((external_id, blob)) => key(id, external_id, blob)?,

@@ -108,7 +108,7 @@ impl Core {
             let entries = [Entry::SourceKey(health), Entry::KeyStore(key_store.clone()), Entry::Credential(credential.clone())];
             Ok(Plan { changes: entries.map(EntryChange::Put).into(), answer: () })
         };
-        self.writer.change(plan).await?;
+        self.writer.change(permit.trail(), plan).await?;
         Ok(created)
     }
 
@@ -168,7 +168,7 @@ impl Core {
     /// [`CoreError::NotFound`].
     pub async fn set_key_store_blocked(
         &self,
-        _permit: &Permit<Use>,
+        permit: &Permit<Use>,
         id: StoreId,
         blocked: bool,
     ) -> Result<Applied<KeyStoreEntry>, CoreError> {
@@ -181,7 +181,7 @@ impl Core {
             key_store.stamps = key_store.stamps.touched(now_ns());
             Ok(Plan { changes: vec![EntryChange::Put(Entry::KeyStore(key_store.clone()))], answer: key_store })
         };
-        let (key_store, revision) = self.writer.change(plan).await?;
+        let (key_store, revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(key_store, revision).await)
     }
 }

@@ -31,7 +31,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::Read`] or [`CoreError::Commit`].
-    pub async fn forget_node(&self, _permit: &Permit<Administer>, name: &NodeName) -> Result<bool, CoreError> {
+    pub async fn forget_node(&self, permit: &Permit<Administer>, name: &NodeName) -> Result<bool, CoreError> {
         let plan = |view: &View| {
             let known = view.node(name)?;
             let registered = known.as_ref().is_some_and(|node| node.registered);
@@ -41,7 +41,7 @@ impl Core {
             let forgotten = NodeEntry { name: name.clone(), fingerprint, enrolled_ms, revoked_ms, registered: false };
             Ok(Plan { changes: vec![EntryChange::Put(Entry::Node(forgotten))], answer: registered })
         };
-        let (registered, _) = self.writer.change(plan).await?;
+        let (registered, _) = self.writer.change(permit.trail(), plan).await?;
         // After the commit: a stream that begins meanwhile is refused by what was committed, or found here.
         self.publisher.forget(name);
         Ok(registered)

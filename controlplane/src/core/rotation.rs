@@ -54,7 +54,7 @@ impl Core {
             changes.push(EntryChange::Put(Entry::SourceKey(source.clone())));
             Ok(Plan { changes, answer: version })
         };
-        let (version, revision) = self.writer.change(plan).await?;
+        let (version, revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(Rotated { version, revision })
     }
 

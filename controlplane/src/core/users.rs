@@ -21,7 +21,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`].
-    pub async fn reset_password(&self, _permit: &Permit<Administer>, name: &UserName) -> Result<Secret, CoreError> {
+    pub async fn reset_password(&self, permit: &Permit<Administer>, name: &UserName) -> Result<Secret, CoreError> {
         let password = generate()?;
         let hashing = password.clone();
         let hashed = tokio::task::spawn_blocking(move || Hashed::new(&hashing)).await.unwrap_or(Err(HashFailed))?;
@@ -31,7 +31,7 @@ impl Core {
             user.stamps = user.stamps.touched(now_ns());
             Ok(Plan { changes: vec![EntryChange::Put(Entry::User(user))], answer: () })
         };
-        self.writer.change(plan).await?;
+        self.writer.change(permit.trail(), plan).await?;
         Ok(password)
     }
 }

@@ -1,6 +1,7 @@
 //! Reads, judges and commits, again where someone else was first.
 //!
-//! Always holds: writers of this process take turns, so that under load none starves; a plan is made afresh for each try.
+//! Always holds: writers of this process take turns, so that under load none starves; a plan is made afresh for each try; what is committed
+//! is on the trail of whoever had it done, or in the audit file at once where the control plane did it by itself.
 
 use std::sync::Arc;
 
@@ -8,11 +9,16 @@ use holdfast_proto::ids::Revision;
 use tokio::sync::Mutex;
 
 use super::CoreError;
-use crate::store::{CommitError, Store, View, entry::EntryChange};
+use crate::{
+    access::{Trail, UnderWay, Who},
+    audit::{Audit, Changes},
+    store::{CommitError, Store, View, entry::EntryChange},
+};
 
 /// Changes a store. All that is changed in one process goes through one of these.
 pub struct Writer {
     store: Arc<dyn Store>,
+    audit: Audit,
     turn: Mutex<()>,
 }
 
@@ -25,10 +31,10 @@ pub struct Plan<T> {
 }
 
 impl Writer {
-    /// A writer for `store`.
+    /// A writer for `store`; `audit` is told what the control plane changes by itself.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, turn: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, audit: Audit) -> Self {
+        Self { store, audit, turn: Mutex::default() }
     }
 
     /// The store.
@@ -37,12 +43,14 @@ impl Writer {
         &self.store
     }
 
-    /// Lets `plan` judge what is there and commits what it says; answers with the revision that has it.
+    /// Lets `plan` judge what is there and commits what it says; answers with the revision that has it. What was changed goes on `trail`:
+    /// [`Permit::trail`](crate::access::Permit::trail).
     ///
     /// # Errors
     /// What `plan` says; [`CoreError::Raced`] after too many lost races; [`CoreError::Read`] or [`CoreError::Commit`].
     pub async fn change<T: Send>(
         &self,
+        trail: &Trail,
         plan: impl Fn(&View) -> Result<Plan<T>, CoreError> + Send + Sync,
     ) -> Result<(T, Revision), CoreError> {
         let _turn = self.turn.lock().await;
@@ -50,20 +58,36 @@ impl Writer {
             let view = View::of(&self.store).await?;
             let Plan { changes, answer } = plan(&view)?;
             let revision = view.revision();
-            // A writer waits for readers, so the view must go first.
-            drop(view);
             if changes.is_empty() {
                 return Ok((answer, revision));
             }
+            let under_way = trail.under_way(Changes::of(&view, &changes)?);
+            // A writer waits for readers, so the view must go first.
+            drop(view);
             match self.store.commit(revision, changes).await {
-                Ok(revision) => return Ok((answer, revision)),
-                Err(CommitError::Conflict { .. }) => {}
-                Err(cause @ (CommitError::Io(_) | CommitError::Broken(_) | CommitError::Encode(_))) => {
+                Ok(revision) => {
+                    self.record(trail, under_way);
+                    return Ok((answer, revision));
+                }
+                Err(CommitError::Conflict { .. }) => under_way.withdrawn(),
+                Err(cause @ (CommitError::Broken(_) | CommitError::Encode(_))) => {
+                    under_way.withdrawn();
                     return Err(CoreError::Commit(cause));
                 }
+                // Whether it is there will be known after a restart: it stays on the trail as unconfirmed.
+                Err(cause @ CommitError::Io(_)) => return Err(CoreError::Commit(cause)),
             }
         }
         Err(CoreError::Raced)
+    }
+
+    fn record(&self, trail: &Trail, under_way: UnderWay) {
+        under_way.committed();
+        match trail.who() {
+            Who::System(reason) => self.audit.system(reason, &trail.taken()),
+            // The call's line has it.
+            Who::User(_) => {}
+        }
     }
 }
 
@@ -92,10 +116,10 @@ mod tests {
 
     #[tokio::test]
     async fn no_change_is_lost_among_many_writers_and_none_loses_a_race() {
-        let writer = Arc::new(Writer::new(Arc::new(MemoryStore::new(1))));
+        let writer = Arc::new(Writer::new(Arc::new(MemoryStore::new(1)), Audit::unread()));
         let add = async |writer: Arc<Writer>| {
             let plan = |view: &View| Ok(Plan { changes: vec![put(count(view)? + 1)], answer: () });
-            writer.change(plan).await.unwrap();
+            writer.change(&Trail::system("test"), plan).await.unwrap();
         };
         let tasks: Vec<_> = (0..50).map(|_| tokio::spawn(add(Arc::clone(&writer)))).collect();
         for task in tasks {
@@ -107,10 +131,10 @@ mod tests {
     #[tokio::test]
     async fn a_lost_race_is_judged_afresh_and_an_empty_plan_commits_nothing() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
-        let (writer, rival) = (Writer::new(Arc::clone(&store)), Arc::clone(&store));
+        let (writer, rival) = (Writer::new(Arc::clone(&store), Audit::unread()), Arc::clone(&store));
         let tries = AtomicU64::new(0);
         let (seen, revision) = writer
-            .change(|view| {
+            .change(&Trail::system("test"), |view| {
                 // The rival's commit waits for this view to go, and then is first in the queue.
                 if tries.fetch_add(1, Ordering::Relaxed) == 0 {
                     drop(rival.commit(view.revision(), vec![put(7)]));
@@ -120,7 +144,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!((seen, tries.load(Ordering::Relaxed)), (7, 2));
-        let (_, same) = writer.change(|_| Ok(Plan { changes: Vec::new(), answer: () })).await.unwrap();
+        let (_, same) = writer.change(&Trail::system("test"), |_| Ok(Plan { changes: Vec::new(), answer: () })).await.unwrap();
         assert_eq!(same, revision);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
+    audit::{Audit, Changes},
     names::NodeName,
     pki::{fingerprint, issued_ms},
     store::{
@@ -63,19 +64,22 @@ impl Identity {
     ///
     /// # Errors
     /// [`NotAdmitted::Forgotten`], or the store's trouble.
-    pub(super) async fn register(&self, store: &Arc<dyn Store>) -> Result<NodeEntry, NotAdmitted> {
+    pub(super) async fn register(&self, store: &Arc<dyn Store>, audit: &Audit) -> Result<NodeEntry, NotAdmitted> {
         loop {
             let view = View::of(store).await?;
-            let known = view.node(&self.name)?;
-            let revision = view.revision();
-            drop(view);
-            let known = self.admitted(known)?;
+            let known = self.admitted(view.node(&self.name)?)?;
             let entry = self.entry(known.as_ref());
             if known.as_ref() == Some(&entry) {
                 return Ok(entry);
             }
-            match store.commit(revision, vec![EntryChange::Put(Entry::Node(entry.clone()))]).await {
-                Ok(_) => return Ok(entry),
+            let (revision, changes) = (view.revision(), vec![EntryChange::Put(Entry::Node(entry.clone()))]);
+            let shown = Changes::of(&view, &changes)?;
+            drop(view);
+            match store.commit(revision, changes).await {
+                Ok(_) => {
+                    audit.system("registration", &shown);
+                    return Ok(entry);
+                }
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

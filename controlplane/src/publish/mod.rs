@@ -46,6 +46,7 @@ pub use self::{
     view::{ClientCertificates, Configuration, Listener, NodeReport, NodeView, PartitionReport, UnusableKey},
 };
 use crate::{
+    audit::Audit,
     names::NodeName,
     store::{ReadError, Store, View, entry::CountEntry, seal::ControlSeal},
 };
@@ -62,6 +63,8 @@ pub struct PublishSettings {
     pub client_ca: String,
     /// Encryptions under one version at which a local key rotates by itself: [`ROTATE_AT`].
     pub rotate_at: u64,
+    /// Is told of promotions and of nodes that register.
+    pub audit: Audit,
 }
 
 /// What runs.
@@ -119,6 +122,7 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
     let (nodes, counts) = remembered(&store, settings.rotate_at).await?;
     let shared = Arc::new(Shared {
         store: Arc::clone(&store),
+        audit: settings.audit.clone(),
         nodes: Arc::clone(&nodes),
         tasks: Tasks::default(),
         counts: Mutex::new(counts),
@@ -127,7 +131,7 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
         stop: CancellationToken::new(),
         streams: TaskTracker::new(),
     });
-    let PublishSettings { listener, certificate, key, client_ca, rotate_at: _ } = settings;
+    let PublishSettings { listener, certificate, key, client_ca, audit, rotate_at: _ } = settings;
     let server = serve(Arc::clone(&shared), listener, &Pem { certificate, key, client_ca }).map_err(StartError::Tls)?;
     info!(listener = "sync", %addr, "listening");
 
@@ -135,7 +139,7 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
     let progress = Progress { nodes: Arc::clone(&nodes), published: published.clone() };
     let (due, rotations_due) = mpsc::channel(ROTATIONS_AHEAD);
     background.spawn(reconciler.run(shared.stop.clone()));
-    background.spawn(Promoter { store, nodes, published }.run(shared.stop.clone()));
+    background.spawn(Promoter { store, audit, nodes, published }.run(shared.stop.clone()));
     background.spawn(progress.clone().measure(shared.stop.clone()));
     background.spawn(watch_over(Arc::clone(&shared), due));
     background.spawn(async move {

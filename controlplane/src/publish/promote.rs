@@ -25,14 +25,18 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{built::Built, nodes::Nodes, reconcile::Published};
-use crate::store::{
-    CommitError, ReadError, Store, View,
-    entry::{Entry, EntryChange, VersionEntry},
+use crate::{
+    audit::{Audit, Changes},
+    store::{
+        CommitError, ReadError, Store, View,
+        entry::{Entry, EntryChange, VersionEntry},
+    },
 };
 
 /// Watches nodes and configuration, and commits promotions.
 pub(super) struct Promoter {
     pub(super) store: Arc<dyn Store>,
+    pub(super) audit: Audit,
     pub(super) nodes: Arc<Nodes>,
     pub(super) published: watch::Receiver<Published>,
 }
@@ -99,12 +103,13 @@ impl Promoter {
         for key in ripe {
             changes.extend(promoted(&view, &key, &unusable)?.into_iter().flatten());
         }
-        drop(view);
         if changes.is_empty() {
             return Ok(None);
         }
-        let keys = changes.len() / 2;
+        let (keys, shown) = (changes.len() / 2, Changes::of(&view, &changes)?);
+        drop(view);
         let revision = self.store.commit(revision, changes).await?;
+        self.audit.system("promotion", &shown);
         info!(%revision, keys, "pending versions made active");
         metrics::counter!("holdfast_promotions_total").increment(u64::try_from(keys).unwrap_or(u64::MAX));
         Ok(Some(revision))

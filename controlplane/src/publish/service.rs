@@ -33,11 +33,12 @@ use super::{
     session::{Next, ProtocolFault, Session, Standing},
     tasks::Tasks,
 };
-use crate::store::Store;
+use crate::{audit::Audit, store::Store};
 
 /// What all streams share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
+    pub(super) audit: Audit,
     pub(super) nodes: Arc<Nodes>,
     pub(super) tasks: Tasks,
     pub(super) counts: Mutex<Counts>,
@@ -118,7 +119,7 @@ impl sync_server::Sync for Service {
         let admitted = async {
             let certificate = certificates.as_ref().and_then(|all| all.first()).ok_or(NotAdmitted::Certificate)?;
             let identity = Identity::of(certificate)?;
-            let entry = identity.register(&shared.store).await?;
+            let entry = identity.register(&shared.store, &shared.audit).await?;
             let (out, messages) = mpsc::channel(MESSAGES_AHEAD);
             let (linked, link, refused) = shared.nodes.connect(&entry, out, shared.stop.child_token());
             // `node forget` commits first and looks for the link then: one of the two sees the other.

@@ -42,10 +42,18 @@ impl View {
         self.revision
     }
 
-    /// All key stores.
+    /// Any entry.
     ///
     /// # Errors
     /// [`ReadError`], as for all reads here.
+    pub fn entry(&self, name: &EntryName) -> Result<Option<Entry>, ReadError> {
+        self.store.read(name)
+    }
+
+    /// All key stores.
+    ///
+    /// # Errors
+    /// [`ReadError`].
     pub fn key_stores(&self) -> Result<Vec<KeyStoreEntry>, ReadError> {
         self.all(Within::KeyStores)
     }

@@ -2,26 +2,29 @@
 
 mod convert;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use axum::Router;
+use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::{
     admin::{self as wire, admin_server::AdminServer},
     ids::{CredentialId, KeyId, StoreId},
     secret::Secret,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::convert::{key, key_store, new_key, new_key_store, node, texts};
 use super::{
     Api, LONGEST_BODY,
+    call::{Call, Origin, bearer},
     error::{Kind, Refusal},
-    outcome,
 };
 use crate::{
-    access::{Administer, Caller, Manage, Permit, Read, Right, Use},
-    audit::{ABANDONED, Begun, Record},
+    access::{Administer, Manage, Permit, Read, Right, Use},
+    audit::Via,
     names::NodeName,
 };
 
@@ -33,15 +36,9 @@ pub(super) fn router(api: Arc<Api>) -> Router {
 
 struct AdminApi(Arc<Api>);
 
-/// What the audit file calls a call.
-struct Call {
-    operation: &'static str,
-    target: String,
-}
-
-impl AdminApi {
-    /// Finds out who calls, demands the right, acts, and records how it ended.
-    async fn call<Q, A, R: Right, F>(
+impl Api {
+    /// [`Api::call`] for gRPC.
+    pub(super) async fn rpc<Q, A, R: Right, F>(
         &self,
         request: Request<Q>,
         call: Call,
@@ -51,38 +48,24 @@ impl AdminApi {
         Q: Send,
         F: Future<Output = Result<A, Refusal>> + Send,
     {
-        let caller = self.caller(&request);
-        let who = caller.as_ref().map_or_else(|_| String::new(), |caller| caller.name().to_string());
-        let begun = self.begin(&who, &call);
-        let result = match caller.and_then(|caller| Ok(caller.permit::<R>()?)) {
-            Ok(permit) => act(permit, request.into_inner()).await,
-            Err(refusal) => Err(refusal),
-        };
-        begun.end(outcome(&result));
-        Ok(Response::new(result?))
+        let (metadata, extensions, message) = request.into_parts();
+        let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let origin = Origin { via: Via::Grpc, token: bearer(authorization), peer: peer(&extensions) };
+        Ok(Response::new(self.call(origin, call, |permit| act(permit, message)).await?))
     }
+}
 
-    fn caller<Q>(&self, request: &Request<Q>) -> Result<Caller, Refusal> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let (_, jwt) = token.ok_or_else(|| Refusal::new(Kind::Unauthorized, "log in first: there is no bearer token"))?;
-        Ok(self.0.access.caller(jwt)?)
-    }
-
-    fn begin<'a>(&'a self, who: &'a str, call: &'a Call) -> Begun<'a> {
-        self.0.audit.begin(Record { who, via: "grpc", operation: call.operation, target: &call.target, outcome: ABANDONED })
-    }
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
 }
 
 #[tonic::async_trait]
 impl wire::admin_server::Admin for AdminApi {
     async fn login(&self, request: Request<wire::LoginRequest>) -> Result<Response<wire::LoginResponse>, Status> {
+        let origin = Origin { via: Via::Grpc, token: None, peer: peer(request.extensions()) };
         let wire::LoginRequest { username, password } = request.into_inner();
-        let call = Call::new("login", "");
-        let begun = self.begin(&username, &call);
-        let result = self.0.access.login(&username, Secret::new(password)).await.map_err(Refusal::from);
-        begun.end(outcome(&result));
-        let token = result?;
+        let login = async { Ok(self.0.access.login(&username, Secret::new(password)).await?) };
+        let token = self.0.open_call(origin, &username, "login", login).await?;
         let duration = u32::try_from(token.life.as_secs()).unwrap_or(u32::MAX);
         Ok(Response::new(wire::LoginResponse { jwt: token.jwt, duration }))
     }
@@ -90,7 +73,7 @@ impl wire::admin_server::Admin for AdminApi {
     async fn list_nodes(&self, request: Request<wire::ListNodesRequest>) -> Result<Response<wire::ListNodesResponse>, Status> {
         let core = &self.0.core;
         let act = async |permit: Permit<Read>| Ok(wire::ListNodesResponse { nodes: core.nodes(&permit).iter().map(node).collect() });
-        self.call(request, Call::new("node.list", ""), |permit, _| act(permit)).await
+        self.0.rpc(request, Call::new("node.list", ""), |permit, _| act(permit)).await
     }
 
     async fn resync_node(&self, request: Request<wire::ResyncNodeRequest>) -> Result<Response<wire::ResyncNodeResponse>, Status> {
@@ -99,7 +82,7 @@ impl wire::admin_server::Admin for AdminApi {
             core.resync_node(&permit, &node_name(&q.name)?)?;
             Ok(wire::ResyncNodeResponse {})
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn forget_node(&self, request: Request<wire::ForgetNodeRequest>) -> Result<Response<wire::ForgetNodeResponse>, Status> {
@@ -110,7 +93,7 @@ impl wire::admin_server::Admin for AdminApi {
             tracing::info!(node = %name, registered, "node forgotten");
             Ok(wire::ForgetNodeResponse {})
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn list_key_stores(&self, request: Request<wire::ListKeyStoresRequest>) -> Result<Response<wire::ListKeyStoresResponse>, Status> {
@@ -119,7 +102,7 @@ impl wire::admin_server::Admin for AdminApi {
             let key_stores = core.key_stores(&permit).await?.into_iter().map(key_store).collect();
             Ok(wire::ListKeyStoresResponse { key_stores })
         };
-        self.call(request, Call::new("key_store.list", ""), act).await
+        self.0.rpc(request, Call::new("key_store.list", ""), act).await
     }
 
     async fn create_key_store(
@@ -136,7 +119,7 @@ impl wire::admin_server::Admin for AdminApi {
                 secret_access_key: created.secret.expose().to_owned(),
             })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn block_key_store(&self, request: Request<wire::BlockKeyStoreRequest>) -> Result<Response<wire::BlockKeyStoreResponse>, Status> {
@@ -145,7 +128,7 @@ impl wire::admin_server::Admin for AdminApi {
             let applied = core.set_key_store_blocked(&permit, StoreId(id("id", &q.id)?), true).await?;
             Ok(wire::BlockKeyStoreResponse { key_store: Some(key_store(applied.value)), pending_nodes: texts(applied.pending) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn unblock_key_store(
@@ -157,7 +140,7 @@ impl wire::admin_server::Admin for AdminApi {
             let applied = core.set_key_store_blocked(&permit, StoreId(id("id", &q.id)?), false).await?;
             Ok(wire::UnblockKeyStoreResponse { key_store: Some(key_store(applied.value)), pending_nodes: texts(applied.pending) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn create_credential(
@@ -174,7 +157,7 @@ impl wire::admin_server::Admin for AdminApi {
                 pending_nodes: texts(applied.pending),
             })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn list_credentials(
@@ -186,7 +169,7 @@ impl wire::admin_server::Admin for AdminApi {
             let credentials = core.credentials(&permit, StoreId(id("key_store_id", &q.key_store_id)?)).await?;
             Ok(wire::ListCredentialsResponse { credentials: credentials.iter().map(convert::credential).collect() })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn delete_credential(
@@ -199,7 +182,7 @@ impl wire::admin_server::Admin for AdminApi {
             let applied = core.delete_credential(&permit, store, credential).await?;
             Ok(wire::DeleteCredentialResponse { pending_nodes: texts(applied.pending) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn list_keys(&self, request: Request<wire::ListKeysRequest>) -> Result<Response<wire::ListKeysResponse>, Status> {
@@ -208,7 +191,7 @@ impl wire::admin_server::Admin for AdminApi {
             let keys = core.hyok_keys(&permit, StoreId(id("key_store_id", &q.key_store_id)?)).await?;
             Ok(wire::ListKeysResponse { keys: keys.into_iter().map(key).collect() })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn create_key(&self, request: Request<wire::CreateKeyRequest>) -> Result<Response<wire::CreateKeyResponse>, Status> {
@@ -217,7 +200,7 @@ impl wire::admin_server::Admin for AdminApi {
             let created = core.create_hyok_key(&permit, new_key(q)?).await?;
             Ok(wire::CreateKeyResponse { key: Some(key(created)) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn block_key(&self, request: Request<wire::BlockKeyRequest>) -> Result<Response<wire::BlockKeyResponse>, Status> {
@@ -226,7 +209,7 @@ impl wire::admin_server::Admin for AdminApi {
             let applied = core.set_hyok_key_blocked(&permit, KeyId(id("id", &q.id)?), true).await?;
             Ok(wire::BlockKeyResponse { key: Some(key(applied.value)), pending_nodes: texts(applied.pending) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn unblock_key(&self, request: Request<wire::UnblockKeyRequest>) -> Result<Response<wire::UnblockKeyResponse>, Status> {
@@ -235,7 +218,7 @@ impl wire::admin_server::Admin for AdminApi {
             let applied = core.set_hyok_key_blocked(&permit, KeyId(id("id", &q.id)?), false).await?;
             Ok(wire::UnblockKeyResponse { key: Some(key(applied.value)), pending_nodes: texts(applied.pending) })
         };
-        self.call(request, call, act).await
+        self.0.rpc(request, call, act).await
     }
 
     async fn rotate_key(&self, request: Request<wire::RotateKeyRequest>) -> Result<Response<wire::RotateKeyResponse>, Status> {
@@ -244,13 +227,7 @@ impl wire::admin_server::Admin for AdminApi {
             let rotated = core.rotate_key(&permit, KeyId(id("id", &q.id)?)).await?;
             Ok(wire::RotateKeyResponse { version: rotated.version })
         };
-        self.call(request, call, act).await
-    }
-}
-
-impl Call {
-    fn new(operation: &'static str, target: &str) -> Self {
-        Self { operation, target: target.into() }
+        self.0.rpc(request, call, act).await
     }
 }
 

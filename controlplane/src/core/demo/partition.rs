@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{BETWEEN_TRIES, DemoCredential, DemoOptions, MAX_CREDENTIALS, replacing_oldest};
 use crate::{
-    access::{Manage, Permit},
+    access::{Manage, Permit, Trail},
     core::{
         Core, CoreError, bad_name,
         credentials::{NewCredential, sealed},
@@ -77,7 +77,7 @@ impl Core {
             let changes = replacing_oldest(view, key_store.id, sealed(&self.seal, key_store.id, new)?)?;
             Ok(Plan { changes, answer: (key_store, key) })
         };
-        let ((KeyStoreEntry { uri_path, region, .. }, key), _) = self.writer.change(plan).await?;
+        let ((KeyStoreEntry { uri_path, region, .. }, key), _) = self.writer.change(&Trail::system("demo"), plan).await?;
         Ok(DemoCredential { uri_path, region, external_id: key.external_id, access_key_id, secret })
     }
 
@@ -139,7 +139,7 @@ impl Core {
             all.push(Entry::Credential(credential.clone()));
             Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
-        self.writer.change(plan).await?;
+        self.writer.change(permit.trail(), plan).await?;
         let KeyStoreEntry { uri_path, region, .. } = created.key_store;
         let (access_key_id, secret) = (created.access_key_id, created.secret);
         Ok(Some(DemoCredential { uri_path, region, external_id, access_key_id, secret }))

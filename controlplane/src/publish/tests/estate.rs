@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
+    audit::Audit,
     names::NodeName,
     pki::{Authority, Issued},
     publish::{PublishSettings, Running, spawn},
@@ -192,6 +193,7 @@ impl Estate {
             key: server.key_pem.to_string(),
             client_ca: self.authority.certificate_pem().into(),
             rotate_at,
+            audit: Audit::unread(),
         };
         spawn(settings, Arc::clone(&self.store), self.seal.clone()).await.unwrap()
     }

@@ -1,0 +1,83 @@
+//! How the audit file names entries, and which of their members it does not show.
+//!
+//! Always holds: a kind of entry without a row in both tables does not compile. Beside what the table says, any member whose name sounds
+//! like a secret is hidden, so that one that is added later is not shown by mistake.
+
+use serde_json::{Map, Value};
+
+use crate::store::entry::{Entry, EntryName};
+
+/// An entry's kind and its id within that kind.
+pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
+    match name {
+        EntryName::KeyStore(id) => ("key_store", id.to_string()),
+        EntryName::Credential(_, id) => ("credential", id.to_string()),
+        EntryName::HyokKey(_, id) => ("key", id.to_string()),
+        EntryName::KeyPlace(id) => ("key_place", id.to_string()),
+        EntryName::VirtualKey(id) => ("virtual_key", id.to_string()),
+        EntryName::SourceKey(id) => ("source_key", id.to_string()),
+        EntryName::Node(name) => ("node", name.to_string()),
+        EntryName::User(name) => ("user", name.to_string()),
+        EntryName::Demo => ("demo", String::new()),
+        EntryName::NodeSeen(name) => ("node_seen", name.to_string()),
+        EntryName::Count(key, version, node) => ("count", format!("{key}/{version}/{node}")),
+    }
+}
+
+/// Puts [`HIDDEN`] where an entry's secrets are: sealed, hashed or wrapped, none belongs in a log.
+pub(super) fn hide(entry: &Entry, members: &mut Map<String, Value>) {
+    for path in secrets(entry) {
+        hide_at(path, members);
+    }
+    members.iter_mut().for_each(|(name, value)| hide_by_name(name, value));
+}
+
+/// Paths of an entry's members that are not shown.
+const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
+    match entry {
+        Entry::Credential(_) => &[&["secret"]],
+        Entry::SourceKey(_) => &[&["key", "local", "sealed"]],
+        Entry::User(_) => &[&["password_hash"]],
+        Entry::Demo(_) => &[&["credential", "secret"]],
+        Entry::KeyStore(_)
+        | Entry::HyokKey(_)
+        | Entry::KeyPlace(_)
+        | Entry::VirtualKey(_)
+        | Entry::Node(_)
+        | Entry::NodeSeen(_)
+        | Entry::Count(_) => &[],
+    }
+}
+
+fn hide_at(path: &[&str], members: &mut Map<String, Value>) {
+    match path {
+        [] => {}
+        [last] => {
+            if let Some(value) = members.get_mut(*last) {
+                *value = HIDDEN.into();
+            }
+        }
+        [first, rest @ ..] => {
+            if let Some(Value::Object(members)) = members.get_mut(*first) {
+                hide_at(rest, members);
+            }
+        }
+    }
+}
+
+fn hide_by_name(name: &str, value: &mut Value) {
+    // "access_key_id" is no secret, and "secret_id" of something would name one, no more; better hidden than sorry.
+    let telling = ["secret", "password", "sealed", "hash", "private"];
+    match value {
+        Value::Null => {}
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_) if telling.iter().any(|word| name.contains(word)) => {
+            *value = HIDDEN.into();
+        }
+        Value::Object(members) => members.iter_mut().for_each(|(name, value)| hide_by_name(name, value)),
+        Value::Array(values) => values.iter_mut().for_each(|value| hide_by_name("", value)),
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => {}
+    }
+}
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
