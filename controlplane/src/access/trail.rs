@@ -78,3 +78,36 @@ impl Drop for UnderWay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::{
+        Store, View,
+        entry::{Entry, EntryChange, Stamps, VirtualKeyEntry},
+        memory::MemoryStore,
+    };
+
+    async fn changes() -> Changes {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+        let key = VirtualKeyEntry { id: Uuid::nil(), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        Changes::of(&View::of(&store).await.unwrap(), &[EntryChange::Put(Entry::VirtualKey(key))]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_what_was_committed_is_on_the_trail_and_what_nobody_saw_the_end_of_is_marked() {
+        let trail = Trail::system("test");
+        trail.under_way(changes().await).withdrawn();
+        assert!(trail.taken().is_empty());
+        trail.clone().under_way(changes().await).committed();
+        assert_eq!(trail.taken(), changes().await);
+        assert!(trail.taken().is_empty());
+        drop(trail.under_way(changes().await));
+        let left = serde_json::to_value(trail.taken()).unwrap();
+        assert_eq!(left["changes"][0]["unconfirmed"], true);
+    }
+}

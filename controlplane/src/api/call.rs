@@ -39,7 +39,7 @@ impl Call {
 impl Api {
     /// Has `act` do a call's work, if the caller has right `R`; its audit line has the outcome, and what was changed by the permit.
     ///
-    /// ```ignore
+    /// ```text
     /// let origin = Origin { via: Via::Rest, token: bearer(authorization), peer: Some(peer.ip()) };
     /// let call = Call::new("key_store.block", &id);
     /// let applied = api.call(origin, call, |permit: Permit<Use>| async move { Ok(core.set_key_store_blocked(&permit, id, true).await?) });

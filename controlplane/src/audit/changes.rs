@@ -24,12 +24,14 @@ pub struct Changes {
     bytes: usize,
 }
 
+type Members = Map<String, Value>;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Change {
     entry: &'static str,
     id: String,
-    before: Option<Map<String, Value>>,
-    after: Option<Map<String, Value>>,
+    before: Option<Members>,
+    after: Option<Members>,
     /// Nobody waited for the commit's end: it may have been done, or not.
     #[serde(skip_serializing_if = "is_false")]
     unconfirmed: bool,
@@ -92,7 +94,7 @@ impl Changes {
 }
 
 /// The members that differ, without what is secret in them; that a secret differs is seen.
-fn differing(before: Option<&Entry>, after: Option<&Entry>) -> (Option<Map<String, Value>>, Option<Map<String, Value>>) {
+fn differing(before: Option<&Entry>, after: Option<&Entry>) -> (Option<Members>, Option<Members>) {
     let (mut old, mut new) = (before.map(members), after.map(members));
     if let (Some(old), Some(new)) = (&mut old, &mut new) {
         let same: Vec<_> = old.iter().filter(|(member, value)| new.get(*member) == Some(value)).map(|(member, _)| member.clone()).collect();
@@ -110,7 +112,7 @@ fn differing(before: Option<&Entry>, after: Option<&Entry>) -> (Option<Map<Strin
 }
 
 /// All members of an entry, as they lie in the store.
-fn members(entry: &Entry) -> Map<String, Value> {
+fn members(entry: &Entry) -> Members {
     // An entry lies there as the one member of an object, by the name of its kind.
     match serde_json::to_value(entry) {
         Ok(Value::Object(kind)) => match kind.into_iter().next() {
@@ -131,3 +133,91 @@ const fn is_zero(value: &usize) -> bool {
 
 /// Of one line's changes.
 const MOST_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        names::UserName,
+        store::{
+            Store,
+            entry::{EntryName, Role, Stamps, UserEntry, VirtualKeyEntry},
+            memory::MemoryStore,
+        },
+    };
+
+    fn user(hash: &str, roles: &[Role]) -> Entry {
+        let name = UserName::try_from("eve").unwrap();
+        Entry::User(UserEntry { id: Uuid::nil(), name, password_hash: hash.into(), roles: roles.into(), stamps: Stamps::default() })
+    }
+
+    /// `changes`, on a store that has `before`.
+    async fn shown(before: Vec<Entry>, changes: &[EntryChange]) -> Value {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+        store.commit(store.head().revision(), before.into_iter().map(EntryChange::Put).collect()).await.unwrap();
+        serde_json::to_value(Changes::of(&View::of(&store).await.unwrap(), changes).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_new_is_shown_whole_and_what_changes_by_the_members_that_differ() {
+        let made = shown(Vec::new(), &[EntryChange::Put(user("$argon2id$1", &[Role::Admin]))]).await;
+        let change = &made["changes"][0];
+        assert_eq!((&change["entry"], &change["id"], &change["before"]), (&"user".into(), &"eve".into(), &Value::Null));
+        assert_eq!((&change["after"]["name"], &change["after"]["roles"][0]), (&"eve".into(), &"admin".into()));
+
+        let changes = [EntryChange::Put(user("$argon2id$1", &[Role::Auditor]))];
+        let changed = shown(vec![user("$argon2id$1", &[Role::Admin])], &changes).await;
+        let change = &changed["changes"][0];
+        assert_eq!(
+            (&change["before"], &change["after"]),
+            (&serde_json::json!({"roles": ["admin"]}), &serde_json::json!({"roles": ["auditor"]}))
+        );
+
+        let changes = [EntryChange::Delete(EntryName::User(UserName::try_from("eve").unwrap()))];
+        let gone = shown(vec![user("$argon2id$1", &[Role::Admin])], &changes).await;
+        assert_eq!((&gone["changes"][0]["before"]["name"], &gone["changes"][0]["after"]), (&"eve".into(), &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn that_a_secret_changed_is_shown_and_neither_what_it_was_nor_is() {
+        let changed = shown(vec![user("$argon2id$1", &[])], &[EntryChange::Put(user("$argon2id$2", &[]))]).await;
+        let change = &changed["changes"][0];
+        assert_eq!(
+            (&change["before"], &change["after"]),
+            (&serde_json::json!({"password_hash": "***"}), &serde_json::json!({"password_hash": "***"}))
+        );
+        let same = shown(vec![user("$argon2id$1", &[])], &[EntryChange::Put(user("$argon2id$1", &[]))]).await;
+        assert_eq!(same, serde_json::json!({}));
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_thousands_of_entries_makes_one_bounded_line_that_says_how_much_is_missing() {
+        let key =
+            |n| VirtualKeyEntry { id: Uuid::from_u128(n), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        let changes: Vec<_> = (0..4_000).map(|n| EntryChange::Put(Entry::VirtualKey(key(n)))).collect();
+        let all = shown(Vec::new(), &changes).await;
+        let shown = all["changes"].as_array().unwrap().len();
+        assert!(shown > 100, "{shown}");
+        assert_eq!(all["changes_left_out"], 4_000 - shown);
+        assert!(all.to_string().len() < MOST_BYTES + 8_000);
+    }
+
+    #[tokio::test]
+    async fn changes_of_several_commits_are_kept_together_in_the_same_bounds() {
+        let key =
+            |n| VirtualKeyEntry { id: Uuid::from_u128(n), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
+        let view = View::of(&store).await.unwrap();
+        let mut all = Changes::default();
+        for batch in 0..20 {
+            let changes: Vec<_> = (0..100).map(|n| EntryChange::Put(Entry::VirtualKey(key(batch * 100 + n)))).collect();
+            all.extend(Changes::of(&view, &changes).unwrap());
+        }
+        assert_eq!(all.shown.len() + all.left_out, 2_000);
+        assert!(all.bytes <= MOST_BYTES && all.left_out > 0);
+    }
+}

@@ -14,6 +14,7 @@ pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
         EntryName::Credential(_, id) => ("credential", id.to_string()),
         EntryName::HyokKey(_, id) => ("key", id.to_string()),
         EntryName::KeyPlace(id) => ("key_place", id.to_string()),
+        EntryName::ExternalId(store, id) => ("external_id", format!("{store}/{id}")),
         EntryName::VirtualKey(id) => ("virtual_key", id.to_string()),
         EntryName::SourceKey(id) => ("source_key", id.to_string()),
         EntryName::Node(name) => ("node", name.to_string()),
@@ -42,6 +43,7 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         Entry::KeyStore(_)
         | Entry::HyokKey(_)
         | Entry::KeyPlace(_)
+        | Entry::ExternalId(_)
         | Entry::VirtualKey(_)
         | Entry::Node(_)
         | Entry::NodeSeen(_)
@@ -81,3 +83,18 @@ fn hide_by_name(name: &str, value: &mut Value) {
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn members_whose_names_sound_like_secrets_are_hidden_wherever_they_are() {
+        let mut value = json!({"access_key_id": "A", "parts": [{"token_hash": [1, 2], "group": "g"}], "a": {"secret_access_key": "S"}, "private_key": null});
+        hide_by_name("", &mut value);
+        let expected = json!({"access_key_id": "A", "parts": [{"token_hash": "***", "group": "g"}], "a": {"secret_access_key": "***"}, "private_key": null});
+        assert_eq!(value, expected);
+    }
+}
