@@ -6,11 +6,13 @@
 pub mod access;
 mod api;
 pub mod audit;
+pub mod connections;
 pub mod core;
 mod files;
 mod init;
 pub mod names;
 mod ops_port;
+mod peer;
 pub mod pki;
 mod plane;
 pub mod publish;

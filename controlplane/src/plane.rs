@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{Access, Permit, login::AccessError},
-    api::{self, Api, ApiError},
+    api::{self, Api, ApiError, Door},
     audit::Audit,
     core::{
         Core, CoreError, Writer,
@@ -216,6 +216,7 @@ impl ControlPlane {
             client_ca: server.ca,
             rotate_at: settings.rotate_at,
             audit: audit.clone(),
+            connections: settings.sync_connections,
         };
         let access = Arc::new(Access::new(Arc::clone(&store))?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
@@ -225,7 +226,8 @@ impl ControlPlane {
         let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;
         tracing::info!(listener = "api", addr = %api_addr, "listening");
         let handle = Handle::new();
-        let served = api::serve(sockets.api, api_tls, handle.clone(), Arc::new(Api { core: Arc::clone(&core), access, audit }));
+        let door = Door { listener: sockets.api, tls: api_tls, connections: settings.api_connections };
+        let served = api::serve(door, handle.clone(), Arc::new(Api { core: Arc::clone(&core), access, audit }));
         tasks.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the API ended");

@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use crate::publish::ROTATE_AT;
+use crate::{
+    connections::{API_CAPS, ConnectionCaps, SYNC_CAPS},
+    publish::ROTATE_AT,
+};
 
 /// Everything that a control plane is told.
 #[derive(Clone, Debug)]
@@ -23,6 +26,10 @@ pub struct Settings {
     pub audit_dir: Option<PathBuf>,
     /// Encryptions under one version at which a local key rotates by itself.
     pub rotate_at: u64,
+    /// Connections that the API holds.
+    pub api_connections: ConnectionCaps,
+    /// Connections that the sync listener holds.
+    pub sync_connections: ConnectionCaps,
     /// Renders `/metrics`; none: it is empty. The recorder is the caller's, since there is one in a process.
     pub metrics: Option<Render>,
 }
@@ -53,6 +60,8 @@ impl Settings {
             control_seals: Vec::new(),
             audit_dir: None,
             rotate_at: ROTATE_AT,
+            api_connections: API_CAPS,
+            sync_connections: SYNC_CAPS,
             metrics: None,
         }
     }

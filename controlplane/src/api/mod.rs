@@ -8,18 +8,29 @@ mod grpc;
 mod rest;
 
 use std::{
+    future::{Ready, ready},
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
-use axum_server::{Handle, tls_rustls::RustlsConfig};
+use axum_server::{
+    Handle,
+    accept::Accept,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use hyper_util::rt::TokioTimer;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio::net::TcpStream;
 
-use crate::{access::Access, audit::Audit, core::Core};
+use crate::{
+    access::Access,
+    audit::Audit,
+    connections::{ConnectionCaps, Connections, Placed},
+    core::Core,
+};
 
 /// What the surfaces share.
 pub(crate) struct Api {
@@ -27,6 +38,17 @@ pub(crate) struct Api {
     pub(crate) access: Arc<Access>,
     pub(crate) audit: Audit,
 }
+
+/// What the API is served on.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: RustlsConfig,
+    pub(crate) connections: ConnectionCaps,
+}
+
+/// Takes connections in, before TLS.
+#[derive(Clone)]
+struct Admission(Connections);
 
 /// The API can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +76,28 @@ pub(crate) fn tls(chain: &str, key: &str) -> Result<RustlsConfig, ApiError> {
 }
 
 /// Serves until `handle` ends it.
-pub(crate) async fn serve(listener: TcpListener, tls: RustlsConfig, handle: Handle<SocketAddr>, api: Arc<Api>) -> Result<(), ApiError> {
+pub(crate) async fn serve(door: Door, handle: Handle<SocketAddr>, api: Arc<Api>) -> Result<(), ApiError> {
     let app = rest::router(Arc::clone(&api)).merge(grpc::router(api));
-    let mut server = axum_server::from_tcp_rustls(listener, tls).map_err(ApiError::Socket)?.handle(handle);
+    let connections = Admission(Connections::new("api", door.connections));
+    let acceptor = RustlsAcceptor::new(door.tls).handshake_timeout(HANDSHAKE).acceptor(connections);
+    let mut server = axum_server::from_tcp(door.listener).map_err(ApiError::Socket)?.acceptor(acceptor).handle(handle);
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(KEEP_ALIVE));
     server.serve(app.into_make_service_with_connect_info::<SocketAddr>()).await.map_err(ApiError::Socket)
 }
 
+impl<S> Accept<TcpStream, S> for Admission {
+    type Stream = Placed<TcpStream>;
+    type Service = S;
+    type Future = Ready<io::Result<(Self::Stream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        ready(self.0.place(stream).map(|stream| (stream, service)))
+    }
+}
+
 /// Longest body of a request.
 const LONGEST_BODY: usize = 1 << 20;
+const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);

@@ -22,6 +22,18 @@ pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
         EntryName::Demo => ("demo", String::new()),
         EntryName::NodeSeen(name) => ("node_seen", name.to_string()),
         EntryName::Count(key, version, node) => ("count", format!("{key}/{version}/{node}")),
+        EntryName::CredentialUsed(_, id) => ("credential_used", id.to_string()),
+        EntryName::ApiToken(id) => ("api_token", id.to_string()),
+        EntryName::RefreshToken(id) => ("refresh_token", id.to_string()),
+        EntryName::SigningKey(id) => ("signing_key", id.to_string()),
+        EntryName::TokenUsed(id) => ("token_used", id.to_string()),
+        EntryName::AwsConnection(id) => ("aws_connection", id.to_string()),
+        EntryName::KmsContainer(id) => ("kms_container", id.to_string()),
+        EntryName::PolicyTemplate(id) => ("policy_template", id.to_string()),
+        EntryName::JobConfig(id) => ("job_config", id.to_string()),
+        EntryName::HsmServer(id) => ("hsm_server", id.to_string()),
+        EntryName::HsmConnection(id) => ("hsm_connection", id.to_string()),
+        EntryName::Partition(id) => ("partition", id.to_string()),
     }
 }
 
@@ -36,9 +48,10 @@ pub(super) fn hide(entry: &Entry, members: &mut Map<String, Value>) {
 /// Paths of an entry's members that are not shown.
 const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
     match entry {
-        Entry::Credential(_) => &[&["secret"]],
+        Entry::Credential(_) | Entry::SigningKey(_) | Entry::AwsConnection(_) => &[&["secret"]],
         Entry::SourceKey(_) => &[&["key", "local", "sealed"]],
         Entry::User(_) => &[&["password_hash"]],
+        Entry::ApiToken(_) | Entry::RefreshToken(_) => &[&["hash"]],
         Entry::Demo(_) => &[&["credential", "secret"]],
         Entry::KeyStore(_)
         | Entry::HyokKey(_)
@@ -47,7 +60,15 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         | Entry::VirtualKey(_)
         | Entry::Node(_)
         | Entry::NodeSeen(_)
-        | Entry::Count(_) => &[],
+        | Entry::Count(_)
+        | Entry::CredentialUsed(_)
+        | Entry::TokenUsed(_)
+        | Entry::KmsContainer(_)
+        | Entry::PolicyTemplate(_)
+        | Entry::JobConfig(_)
+        | Entry::HsmServer(_)
+        | Entry::HsmConnection(_)
+        | Entry::Partition(_) => &[],
     }
 }
 
@@ -55,7 +76,7 @@ fn hide_at(path: &[&str], members: &mut Map<String, Value>) {
     match path {
         [] => {}
         [last] => {
-            if let Some(value) = members.get_mut(*last) {
+            if let Some(value) = members.get_mut(*last).filter(|value| !value.is_null()) {
                 *value = HIDDEN.into();
             }
         }

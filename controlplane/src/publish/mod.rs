@@ -47,6 +47,7 @@ pub use self::{
 };
 use crate::{
     audit::Audit,
+    connections::ConnectionCaps,
     names::NodeName,
     store::{ReadError, Store, View, entry::CountEntry, seal::ControlSeal},
 };
@@ -65,6 +66,8 @@ pub struct PublishSettings {
     pub rotate_at: u64,
     /// Is told of promotions and of nodes that register.
     pub audit: Audit,
+    /// How many connections the listener holds.
+    pub connections: ConnectionCaps,
 }
 
 /// What runs.
@@ -131,8 +134,8 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
         stop: CancellationToken::new(),
         streams: TaskTracker::new(),
     });
-    let PublishSettings { listener, certificate, key, client_ca, audit, rotate_at: _ } = settings;
-    let server = serve(Arc::clone(&shared), listener, &Pem { certificate, key, client_ca }).map_err(StartError::Tls)?;
+    let PublishSettings { listener, certificate, key, client_ca, audit, connections, rotate_at: _ } = settings;
+    let server = serve(Arc::clone(&shared), (listener, connections), &Pem { certificate, key, client_ca }).map_err(StartError::Tls)?;
     info!(listener = "sync", %addr, "listening");
 
     let background = TaskTracker::new();

@@ -33,7 +33,11 @@ use super::{
     session::{Next, ProtocolFault, Session, Standing},
     tasks::Tasks,
 };
-use crate::{audit::Audit, store::Store};
+use crate::{
+    audit::Audit,
+    connections::{ConnectionCaps, Connections, Placed},
+    store::Store,
+};
 
 /// What all streams share.
 pub(super) struct Shared {
@@ -61,7 +65,7 @@ pub(super) struct Pem {
 /// Where certificate, key or authority don't fit each other, at once; later where the listener breaks.
 pub(super) fn serve(
     shared: Arc<Shared>,
-    listener: TcpListener,
+    (listener, caps): (TcpListener, ConnectionCaps),
     pem: &Pem,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + Send + use<>, tonic::transport::Error> {
     let tls = ServerTlsConfig::new()
@@ -78,23 +82,24 @@ pub(super) fn serve(
     Ok(async move {
         let (accepted, connections) = mpsc::channel(1);
         let served = router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned());
-        tokio::join!(served, accept(listener, accepted)).0
+        tokio::join!(served, accept(listener, Connections::new("sync", caps), accepted)).0
     })
 }
 
 /// Takes connections in until nobody wants them. The server itself would take an error such as "too many open files" for the listener's
 /// end, and no block would ever reach a node again.
-async fn accept(listener: TcpListener, accepted: mpsc::Sender<io::Result<TcpStream>>) {
+async fn accept(listener: TcpListener, connections: Connections, accepted: mpsc::Sender<io::Result<Placed<TcpStream>>>) {
     loop {
         let taken = tokio::select! {
             () = accepted.closed() => return,
             taken = listener.accept() => taken,
         };
         match taken {
+            // Dropped where there are too many, or the peer has gone already.
             Ok((stream, _)) => {
-                // A connection without it is slower, no more.
-                _ = stream.set_nodelay(true);
-                if accepted.send(Ok(stream)).await.is_err() {
+                if let Ok(placed) = connections.place(stream)
+                    && accepted.send(Ok(placed)).await.is_err()
+                {
                     return;
                 }
             }

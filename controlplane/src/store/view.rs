@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     ReadError, Store, Within,
     entry::{
-        ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, EntryName, ExternalIdEntry,
+        ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, EntryName, ExternalIdEntry,
         HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
         NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, RefreshTokenEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry,
         UserEntry, VirtualKeyEntry,

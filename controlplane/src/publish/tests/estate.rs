@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::Audit,
+    connections::SYNC_CAPS,
     names::NodeName,
     pki::{Authority, Issued},
     publish::{PublishSettings, Running, spawn},
@@ -194,6 +195,7 @@ impl Estate {
             client_ca: self.authority.certificate_pem().into(),
             rotate_at,
             audit: Audit::unread(),
+            connections: SYNC_CAPS,
         };
         spawn(settings, Arc::clone(&self.store), self.seal.clone()).await.unwrap()
     }
