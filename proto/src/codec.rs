@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{AccessKeyId, BadName, CredentialId, ExternalKeyId, KeyId, Revision, StoreId, UriPath},
+    kinds::KeyKind,
     records::{
         Change, Credential, Key, KeyUsage, Legacy, LegacyFormat, LocalBlob, PartitionKey, Record, RecordName, SourceKey, StoreHeader,
         Undecodable, Version,
@@ -160,6 +161,7 @@ impl From<&SourceKey> for wire::SourceKey {
         let body = match source {
             SourceKey::Local(blob) => wire::source_key::Body::Local(wire::LocalKey {
                 id: bytes(blob.id),
+                kind: blob.kind.to_wire(),
                 usage: Some(blob.usage.into()),
                 unexportable: blob.unexportable,
                 sealed: blob.sealed.to_vec(),
@@ -181,6 +183,7 @@ impl TryFrom<wire::SourceKey> for SourceKey {
         Ok(match source.body.ok_or_else(|| missing("source key"))? {
             wire::source_key::Body::Local(local) => Self::Local(LocalBlob {
                 id: id("local key id", &local.id)?,
+                kind: KeyKind::from_wire(&local.kind).map_err(|e| Undecodable { field: "kind", detail: e.to_string() })?,
                 usage: local.usage.ok_or_else(|| missing("usage"))?.into(),
                 unexportable: local.unexportable,
                 sealed: local.sealed.into(),

@@ -4,6 +4,7 @@
 //! [`snapshot`] holds the checked model: both planes build and check a configuration with the same code.
 
 pub mod ids;
+pub mod kinds;
 pub mod records;
 pub mod seal;
 pub mod secret;

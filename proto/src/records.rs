@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, StoreId, UriPath},
+    kinds::KeyKind,
     secret::Secret,
     state::VersionState,
 };
@@ -117,6 +118,8 @@ pub enum SourceKey {
 pub struct LocalBlob {
     /// The blob.
     pub id: Uuid,
+    /// What it is; bound by the seal.
+    pub kind: KeyKind,
     /// What the key may be used for; bound by the seal.
     pub usage: KeyUsage,
     /// Never wrapped for export; bound by the seal.

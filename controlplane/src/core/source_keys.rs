@@ -5,7 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use holdfast_proto::records::{KeyUsage, PartitionKey, SourceKey};
+use holdfast_proto::{
+    kinds::KeyKind,
+    records::{KeyUsage, PartitionKey, SourceKey},
+};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -98,10 +101,11 @@ impl Core {
             Tier::Local => "local".to_owned(),
             Tier::Partition(group) => group,
         };
-        let work = Work::Generate { usage: new.usage, unexportable: new.unexportable };
+        let (kind, label) = (KeyKind::Aes256, String::new());
+        let work = Work::Generate { kind, usage: new.usage, unexportable: new.unexportable, label };
         match self.publisher.run(KeyTask { id, target, deadline: DEADLINE, work }).await? {
             Done::Generated(key) => Ok(SourceKeyEntry { id, name: new.name, key, stamps: Stamps::new(now_ns()) }),
-            Done::Attributes(_) | Done::HealthCiphertext(_) => Err(CoreError::from(TaskError::Malformed)),
+            Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) => Err(CoreError::from(TaskError::Malformed)),
         }
     }
 
@@ -127,7 +131,7 @@ impl Core {
                     warn!(key = %existing, group, "a key that can be extracted from its partition becomes a source key");
                 }
             }
-            Done::Generated(_) | Done::HealthCiphertext(_) => return Err(CoreError::from(TaskError::Malformed)),
+            Done::Generated(_) | Done::HealthCiphertext(_) | Done::Listed(_) => return Err(CoreError::from(TaskError::Malformed)),
         }
         Ok(SourceKeyEntry { id: existing.entry_id(group), name: existing.to_string(), key, stamps: Stamps::new(now_ns()) })
     }
@@ -224,7 +228,14 @@ mod tests {
 
     #[test]
     fn only_aes_256_that_encrypts_and_decrypts_will_do() {
-        let good = KeyAttributes { algorithm: "AES".into(), bits: 256, usage: KeyUsage::BOTH, unexportable: true };
+        let good = KeyAttributes {
+            algorithm: "AES".into(),
+            bits: 256,
+            usage: KeyUsage::BOTH,
+            unexportable: true,
+            curve: String::new(),
+            token: Vec::new(),
+        };
         assert_eq!(fit(&good), Ok(()));
         let table = [
             KeyAttributes { algorithm: "DES3".into(), ..good.clone() },

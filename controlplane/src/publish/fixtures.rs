@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_proto::{
     ids::{ExternalKeyId, KeyId, Revision, StoreId, UriPath},
+    kinds::KeyKind,
     records::{Change, Key, KeyUsage, LocalBlob, PartitionKey, Record, SourceKey, StoreHeader, Version},
     snapshot::RecordSet,
     state::VersionState,
@@ -21,7 +22,13 @@ pub(super) const fn key_id(n: u8) -> KeyId {
 }
 
 pub(super) fn source(n: u8, size: usize) -> SourceKey {
-    SourceKey::Local(LocalBlob { id: Uuid::from_bytes([n; 16]), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![n; size].into() })
+    SourceKey::Local(LocalBlob {
+        id: Uuid::from_bytes([n; 16]),
+        kind: KeyKind::Aes256,
+        usage: KeyUsage::BOTH,
+        unexportable: true,
+        sealed: vec![n; size].into(),
+    })
 }
 
 pub(super) fn store(n: u8, blocked: bool) -> Change {

@@ -42,7 +42,7 @@ use self::{
     tasks::Tasks,
 };
 pub use self::{
-    tasks::{Done, KeyAttributes, KeyTask, TaskError, Work},
+    tasks::{Done, KeyAttributes, KeyTask, ListedKey, TaskError, Work},
     view::{ClientCertificates, Configuration, Listener, NodeReport, NodeView, PartitionReport, UnusableKey},
 };
 use crate::{

@@ -10,7 +10,8 @@ use std::{
 };
 
 use holdfast_proto::{
-    records::{KeyUsage, SourceKey},
+    kinds::KeyKind,
+    records::{KeyUsage, PartitionKey, SourceKey},
     sync::{self as wire, KeyTaskFailure, control_message, key_task, key_task_result::Outcome},
 };
 use tokio::{
@@ -38,17 +39,23 @@ pub struct KeyTask {
 /// What to do.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// Make an AES-256 key.
+    /// Make a key.
     Generate {
+        /// What it is. Partitions make AES-256 only.
+        kind: KeyKind,
         /// What it may be used for.
         usage: KeyUsage,
         /// Never wrapped for export.
         unexportable: bool,
+        /// Its `CKA_LABEL` on a partition; empty: its id.
+        label: String,
     },
     /// Tell what a key is.
     Inspect(SourceKey),
     /// Encrypt something for health checks.
     HealthCiphertext(SourceKey),
+    /// Tell all secret keys of the target, a partition group.
+    List,
 }
 
 /// What came of it.
@@ -60,6 +67,8 @@ pub enum Done {
     Attributes(KeyAttributes),
     /// A ciphertext for health checks.
     HealthCiphertext(Vec<u8>),
+    /// The keys of a partition group.
+    Listed(Vec<ListedKey>),
 }
 
 /// What a key is.
@@ -73,6 +82,19 @@ pub struct KeyAttributes {
     pub usage: KeyUsage,
     /// Never wrapped for export.
     pub unexportable: bool,
+    /// Of a key on an elliptic curve, by its SEC 2 name.
+    pub curve: String,
+    /// Of a key on a partition: what its token tells, by PKCS#11 names, as in `("CKA_SENSITIVE", true)`.
+    pub token: Vec<(String, bool)>,
+}
+
+/// A key of a partition group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedKey {
+    /// Its name.
+    pub key: PartitionKey,
+    /// What it is.
+    pub attributes: KeyAttributes,
 }
 
 /// Why nothing came of it. Details are the node's words; none is secret.
@@ -203,13 +225,15 @@ impl KeyTask {
     fn to_wire(&self, until: Instant) -> wire::KeyTask {
         let left = until.saturating_duration_since(Instant::now());
         let task = match &self.work {
-            Work::Generate { usage, unexportable } => key_task::Task::Generate(wire::GenerateKey {
+            Work::Generate { kind, usage, unexportable, label } => key_task::Task::Generate(wire::GenerateKey {
                 usage: Some((*usage).into()),
                 unexportable: *unexportable,
-                label: String::new(),
+                label: label.clone(),
+                kind: kind.to_wire(),
             }),
             Work::Inspect(source) => key_task::Task::Inspect(wire::InspectKey { source: Some(source.into()) }),
             Work::HealthCiphertext(source) => key_task::Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source.into()) }),
+            Work::List => key_task::Task::List(wire::ListKeys {}),
         };
         wire::KeyTask {
             id: self.id.as_bytes().to_vec(),
@@ -228,28 +252,45 @@ impl KeyTask {
                 (KeyTaskFailure::Unsupported, detail) => Err(TaskError::Unsupported { detail }),
                 (KeyTaskFailure::Unspecified, _) => Err(TaskError::Malformed),
             },
-            (Work::Generate { usage, unexportable }, Some(Outcome::Generated(source))) => match SourceKey::try_from(source) {
-                Ok(made) if self.fits(&made, (*usage, *unexportable)) => Ok(Done::Generated(made)),
+            (Work::Generate { kind, usage, unexportable, .. }, Some(Outcome::Generated(source))) => match SourceKey::try_from(source) {
+                Ok(made) if self.fits(&made, (*kind, *usage, *unexportable)) => Ok(Done::Generated(made)),
                 Ok(_) | Err(_) => Err(TaskError::Malformed),
             },
-            (Work::Inspect(_), Some(Outcome::Attributes(attributes))) => attributes.usage.map_or(Err(TaskError::Malformed), |usage| {
-                let (algorithm, bits, unexportable) = (attributes.algorithm, attributes.bits, attributes.unexportable);
-                Ok(Done::Attributes(KeyAttributes { algorithm, bits, usage: usage.into(), unexportable }))
-            }),
+            (Work::Inspect(_), Some(Outcome::Attributes(told))) => attributes(told).map(Done::Attributes),
             (Work::HealthCiphertext(_), Some(Outcome::HealthCiphertext(ciphertext))) => Ok(Done::HealthCiphertext(ciphertext)),
-            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_), _) => Err(TaskError::Malformed),
+            (Work::List, Some(Outcome::Keys(list))) => {
+                list.keys.into_iter().map(|key| self.listed(key)).collect::<Result<_, _>>().map(Done::Listed)
+            }
+            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_) | Work::List, _) => Err(TaskError::Malformed),
         })
     }
 
     /// Whether a key is the one that was to be made. What a key in a partition may do only its token knows.
-    fn fits(&self, made: &SourceKey, (usage, unexportable): (KeyUsage, bool)) -> bool {
+    fn fits(&self, made: &SourceKey, (kind, usage, unexportable): (KeyKind, KeyUsage, bool)) -> bool {
         match made {
             SourceKey::Local(blob) => {
-                self.target == LOCAL && blob.id == self.id && blob.usage == usage && blob.unexportable == unexportable
+                let asked = (self.id, kind, usage, unexportable);
+                self.target == LOCAL && (blob.id, blob.kind, blob.usage, blob.unexportable) == asked
             }
             SourceKey::Partition(key) => key.group == self.target,
         }
     }
+
+    fn listed(&self, listed: wire::ListedKey) -> Result<ListedKey, TaskError> {
+        let (key, told) = (listed.key.ok_or(TaskError::Malformed)?, listed.attributes.ok_or(TaskError::Malformed)?);
+        if key.group != self.target {
+            return Err(TaskError::Malformed);
+        }
+        let key = PartitionKey { group: key.group, cka_id: key.cka_id.into(), label: key.label };
+        Ok(ListedKey { key, attributes: attributes(told)? })
+    }
+}
+
+fn attributes(told: wire::KeyAttributes) -> Result<KeyAttributes, TaskError> {
+    let wire::KeyAttributes { algorithm, bits, usage, unexportable, token, curve } = told;
+    let usage = usage.ok_or(TaskError::Malformed)?.into();
+    let token = token.into_iter().map(|attribute| (attribute.name, attribute.value)).collect();
+    Ok(KeyAttributes { algorithm, bits, usage, unexportable, curve, token })
 }
 
 /// The target that makes software keys.

@@ -4,6 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use holdfast_proto::{
     ids::{CredentialId, KeyId, Revision, StoreId},
+    kinds::KeyKind,
     records::{KeyUsage, LegacyFormat, LocalBlob, PartitionKey, SourceKey},
     state::VersionState,
 };
@@ -62,6 +63,9 @@ pub(super) enum SourceKeyDef {
 #[serde(remote = "LocalBlob")]
 struct LocalBlobDef {
     id: Uuid,
+    // AES-256, as all were before.
+    #[serde(with = "kind", default)]
+    kind: KeyKind,
     #[serde(with = "KeyUsageDef")]
     usage: KeyUsage,
     unexportable: bool,
@@ -89,6 +93,20 @@ pub(super) mod bytes {
     pub(in crate::store) fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         BASE64_STANDARD.decode(text.as_bytes()).map(T::from).map_err(D::Error::custom)
+    }
+}
+
+/// A kind of key, by its name.
+mod kind {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(kind: &KeyKind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<KeyKind, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        KeyKind::try_from(&*text).map_err(D::Error::custom)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_proto::{
     ids::{AccessKeyId, CredentialId, ExternalKeyId, UriPath},
+    kinds::KeyKind,
     records::{KeyUsage, LegacyFormat, LocalBlob, PartitionKey, SourceKey},
     state::VersionState,
 };
@@ -78,7 +79,13 @@ fn source_key(n: u128, key: SourceKey) -> Entry {
 fn one_of_each() -> Vec<Entry> {
     let place = KeyPlaceEntry { key: key_id(6), store: store_id(1) };
     let version = |number, state| VersionEntry { number, tag: [1, 2, 3, 4], state, source: Uuid::from_u128(8), created_ns: 5 };
-    let blob = LocalBlob { id: Uuid::from_u128(8), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![0, 1, 254].into() };
+    let blob = LocalBlob {
+        id: Uuid::from_u128(8),
+        kind: KeyKind::Aes256,
+        usage: KeyUsage::BOTH,
+        unexportable: true,
+        sealed: vec![0, 1, 254].into(),
+    };
     let partition = PartitionKey { group: "g".into(), cka_id: vec![7].into(), label: "l".into() };
     vec![
         key_store(1),

@@ -10,6 +10,7 @@ use holdfast_proto::{
         ResyncNodeRequest, RotateKeyRequest, UnblockKeyRequest,
     },
     ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
+    kinds::KeyKind,
     records::{KeyUsage, LocalBlob, SourceKey},
     secret::Secret,
 };
@@ -297,7 +298,7 @@ fn import(n: u128) -> ImportKeyStore {
 }
 
 fn blob(n: u128) -> LocalBlob {
-    LocalBlob { id: Uuid::from_u128(n), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() }
+    LocalBlob { id: Uuid::from_u128(n), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() }
 }
 
 #[tokio::test]

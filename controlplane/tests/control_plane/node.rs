@@ -159,7 +159,8 @@ impl TokenKey {
     /// One that will do.
     pub(crate) fn new(cka_id: u8, label: &'static str) -> Self {
         let usage = Some(wire::KeyUsage { encrypt: true, decrypt: true });
-        let attributes = wire::KeyAttributes { algorithm: "AES".into(), bits: 256, usage, unexportable: true, token: Vec::new() };
+        let attributes =
+            wire::KeyAttributes { algorithm: "AES".into(), bits: 256, usage, unexportable: true, token: Vec::new(), curve: String::new() };
         Self { cka_id: vec![cka_id], label, attributes }
     }
 
@@ -173,7 +174,13 @@ fn done(task: wire::KeyTask, partition: Option<&mut Partition>) -> wire::KeyTask
         Task::Generate(generate) if task.target == "local" => {
             // The same id gives the same key.
             let sealed = [task.id.as_slice(), Uuid::new_v5(&Uuid::NAMESPACE_OID, &task.id).as_bytes(), &[0; 32]].concat();
-            let local = wire::LocalKey { id: task.id.clone(), usage: generate.usage, unexportable: generate.unexportable, sealed };
+            let local = wire::LocalKey {
+                id: task.id.clone(),
+                usage: generate.usage,
+                unexportable: generate.unexportable,
+                sealed,
+                kind: generate.kind,
+            };
             Outcome::Generated(wire::SourceKey { body: Some(Body::Local(local)) })
         }
         Task::Generate(_) => {

@@ -1,7 +1,10 @@
-//! Software keys: AES-256, sealed under the key seal wherever they lie but in this process.
+//! Software keys, sealed under the key seal wherever they lie but in this process. AES-256 works here; [`make`] and [`check`] know the
+//! other kinds, which are made to be uploaded.
 //!
-//! Always holds: a blob opens only with the id, algorithm, usage and exportability that it was sealed with, so none of them can be
+//! Always holds: a blob opens only with the id, kind, usage and exportability that it was sealed with, so none of them can be
 //! changed by whoever can write configuration but has no key seal. IVs are 96 random bits (NIST SP 800-38D section 8.2.2).
+
+mod material;
 
 use std::{fmt, mem};
 
@@ -11,6 +14,7 @@ use aws_lc_rs::{
     rand,
 };
 use holdfast_proto::{
+    kinds::KeyKind,
     records::{KeyUsage, LocalBlob},
     seal::{OpenError, SealFailed, SealRing},
 };
@@ -34,12 +38,29 @@ pub enum OpenLocalError {
     /// The seal opened, but not on an AES-256 key.
     #[error("the sealed key has {0} bytes, not 32")]
     Length(usize),
+    /// The blob says that it is of another kind, which does not encrypt for AWS KMS.
+    #[error("the key is {0}, not aes-256")]
+    Kind(KeyKind),
+    /// The seal opened, but not on a key of the blob's kind.
+    #[error("what is sealed is not a key of kind {0}")]
+    Material(KeyKind),
+}
+
+/// A key that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLocalKey {
+    /// What it is.
+    pub kind: KeyKind,
+    /// What it may be used for.
+    pub usage: KeyUsage,
+    /// Never wrapped for export.
+    pub unexportable: bool,
 }
 
 /// Why no key was generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
-    /// The operating system gave no randomness.
+    /// The operating system gave no randomness, or the generator of pairs failed.
     #[error("no randomness for a key")]
     Random,
     /// The key could not be sealed.
@@ -53,7 +74,10 @@ impl LocalKey {
     /// # Errors
     /// [`OpenLocalError`] says why this host can't serve the key.
     pub fn open(seals: &SealRing, blob: &LocalBlob) -> Result<Self, OpenLocalError> {
-        let material = seals.open(&binding(blob.id, blob.usage, blob.unexportable), &blob.sealed)?;
+        if blob.kind != KeyKind::Aes256 {
+            return Err(OpenLocalError::Kind(blob.kind));
+        }
+        let material = seals.open(&binding(blob.id, NewLocalKey::of(blob)), &blob.sealed)?;
         let key = UnboundKey::new(&AES_256_GCM, &material).map_err(|Unspecified| OpenLocalError::Length(material.len()))?;
         Ok(Self { key: LessSafeKey::new(key), usage: blob.usage })
     }
@@ -110,29 +134,55 @@ impl fmt::Debug for LocalKey {
 /// # Errors
 /// [`GenerateError`].
 pub fn generate(seals: &SealRing, id: Uuid, usage: KeyUsage, unexportable: bool) -> Result<LocalBlob, GenerateError> {
-    let mut material = Zeroizing::new([0; KEY_LENGTH]);
-    rand::fill(material.as_mut()).map_err(|Unspecified| GenerateError::Random)?;
-    let sealed = seals.seal(&binding(id, usage, unexportable), material.as_ref())?.into();
-    Ok(LocalBlob { id, usage, unexportable, sealed })
+    make(seals, id, NewLocalKey { kind: KeyKind::Aes256, usage, unexportable })
 }
 
-/// What the seal binds beside the key: id, algorithm, usage, exportability. Changing this loses every local key.
-fn binding(id: Uuid, usage: KeyUsage, unexportable: bool) -> [u8; BINDING_LENGTH] {
-    let mut bound = [0; BINDING_LENGTH];
-    let (purpose, rest) = bound.split_at_mut(PURPOSE.len());
-    purpose.copy_from_slice(PURPOSE);
-    let (name, flags) = rest.split_at_mut(16);
-    name.copy_from_slice(id.as_bytes());
-    flags.copy_from_slice(&[u8::from(usage.encrypt), u8::from(usage.decrypt), u8::from(unexportable)]);
+/// Makes a key of any kind, sealed by the first seal of the ring. An RSA pair takes up to some seconds.
+///
+/// # Errors
+/// [`GenerateError`].
+pub fn make(seals: &SealRing, id: Uuid, new: NewLocalKey) -> Result<LocalBlob, GenerateError> {
+    let material = material::generate(new.kind).map_err(|Unspecified| GenerateError::Random)?;
+    let sealed = seals.seal(&binding(id, new), &material)?.into();
+    let NewLocalKey { kind, usage, unexportable } = new;
+    Ok(LocalBlob { id, kind, usage, unexportable, sealed })
+}
+
+/// Whether a blob of any kind opens, on a key of its kind.
+///
+/// # Errors
+/// [`OpenLocalError`] says why this host can't use it.
+pub fn check(seals: &SealRing, blob: &LocalBlob) -> Result<(), OpenLocalError> {
+    let material = seals.open(&binding(blob.id, NewLocalKey::of(blob)), &blob.sealed)?;
+    if material::is(blob.kind, &material) { Ok(()) } else { Err(OpenLocalError::Material(blob.kind)) }
+}
+
+impl NewLocalKey {
+    const fn of(blob: &LocalBlob) -> Self {
+        Self { kind: blob.kind, usage: blob.usage, unexportable: blob.unexportable }
+    }
+}
+
+/// What the seal binds beside the key: kind, id, usage, exportability. Changing this loses every local key. AES-256 keeps the form that it
+/// had before there were other kinds.
+fn binding(id: Uuid, new: NewLocalKey) -> Vec<u8> {
+    let mut bound = match new.kind {
+        KeyKind::Aes256 => PURPOSE_AES_256.to_vec(),
+        other => format!("{PURPOSE} {other}\0").into_bytes(),
+    };
+    bound.extend_from_slice(id.as_bytes());
+    bound.extend([new.usage.encrypt, new.usage.decrypt, new.unexportable].map(u8::from));
     bound
 }
 
 /// Bytes of an AES-256 key.
 pub const KEY_LENGTH: usize = 32;
 
-/// The purpose names the algorithm as well.
-const PURPOSE: &[u8] = b"holdfast local key 1 AES-256-GCM\0";
-const BINDING_LENGTH: usize = PURPOSE.len() + 16 + 3;
+/// Names the algorithm as well.
+const PURPOSE_AES_256: &[u8] = b"holdfast local key 1 AES-256-GCM\0";
+
+/// The kind's name follows.
+const PURPOSE: &str = "holdfast local key 2";
 
 #[cfg(test)]
 mod tests {
@@ -147,6 +197,14 @@ mod tests {
 
     fn usage(encrypt: bool, decrypt: bool) -> KeyUsage {
         KeyUsage { encrypt, decrypt }
+    }
+
+    fn hex(digits: &str) -> Vec<u8> {
+        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    }
+
+    const fn aes() -> NewLocalKey {
+        NewLocalKey { kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true }
     }
 
     fn key(seals: &SealRing, usage: KeyUsage) -> LocalKey {
@@ -168,6 +226,9 @@ mod tests {
         for blob in altered {
             assert_eq!(LocalKey::open(&seals, &blob).unwrap_err(), OpenLocalError::Seal(OpenError::Refused), "{blob:?}");
         }
+        let other = LocalBlob { kind: KeyKind::HmacSha256, ..honest.clone() };
+        assert_eq!(LocalKey::open(&seals, &other).unwrap_err(), OpenLocalError::Kind(KeyKind::HmacSha256));
+        assert_eq!(check(&seals, &other), Err(OpenLocalError::Seal(OpenError::Refused)));
     }
 
     #[test]
@@ -183,8 +244,8 @@ mod tests {
         let seals = ring();
         let id = Uuid::from_u128(1);
         for length in [0, 16, 31, 33] {
-            let sealed = seals.seal(&binding(id, KeyUsage::BOTH, true), &vec![1; length]).unwrap().into();
-            let blob = LocalBlob { id, usage: KeyUsage::BOTH, unexportable: true, sealed };
+            let sealed = seals.seal(&binding(id, aes()), &vec![1; length]).unwrap().into();
+            let blob = LocalBlob { id, kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed };
             assert_eq!(LocalKey::open(&seals, &blob).unwrap_err(), OpenLocalError::Length(length));
         }
     }
@@ -219,14 +280,12 @@ mod tests {
     /// NIST's AES-256-GCM known answer (GCM specification, test case 16), opened by a sealed key of that material.
     #[test]
     fn the_cipher_is_aes_256_gcm() {
-        let hex = |digits: &str| -> Vec<u8> {
-            (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
-        };
         let seals = ring();
         let id = Uuid::from_u128(16);
         let material = hex("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");
-        let sealed = seals.seal(&binding(id, KeyUsage::BOTH, true), &material).unwrap().into();
-        let key = LocalKey::open(&seals, &LocalBlob { id, usage: KeyUsage::BOTH, unexportable: true, sealed }).unwrap();
+        let sealed = seals.seal(&binding(id, aes()), &material).unwrap().into();
+        let key =
+            LocalKey::open(&seals, &LocalBlob { id, kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed }).unwrap();
         let ciphertext = hex(concat!(
             "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa",
             "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
@@ -238,6 +297,42 @@ mod tests {
         let aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
         let opened = key.decrypt(&hex("cafebabefacedbaddecaf888"), &aad, &ciphertext, &hex("76fc6ece0f4e1768cddf8853bb2d551b"));
         assert_eq!(*opened.unwrap(), plaintext);
+    }
+
+    /// Written by the version before this one.
+    #[test]
+    fn a_key_that_was_sealed_before_there_were_kinds_opens() {
+        let seal = concat!(
+            "holdfast-seal 1\nid 23ff6fd8-70db-45d4-800d-ad4fe7af854b\n",
+            "key e6a34629fd1daecc3967df18928c260d90d84fce30d96bb85fbdaf2c106aaab3\n"
+        );
+        let seals = SealRing::new(Seal::from_text(seal).unwrap(), Vec::new());
+        let sealed = hex(concat!(
+            "0123ff6fd870db45d4800dad4fe7af854b13517df80c9df42c80a0bec9ef257503a4b08d199607558e28080462b494d2f6c97b79a706dcbf8b1a12",
+            "6c3854c78614201556205f889b0a490a3a07"
+        ));
+        let NewLocalKey { kind, usage, unexportable } = aes();
+        let blob = LocalBlob { id: Uuid::from_u128(0x0123_4567), kind, usage, unexportable, sealed: sealed.into() };
+        check(&seals, &blob).unwrap();
+        let (iv, tag) = (hex("5793a5a2cd301c9750457e8d"), hex("f3679efc42b930e11a3648b04a6b6610"));
+        let opened = LocalKey::open(&seals, &blob).unwrap().decrypt(&iv, b"aad", &hex("ed71c885aba18df4aed72ad34fcb32e5f7f4ee97"), &tag);
+        assert_eq!(opened.unwrap().as_slice(), b"written before kinds");
+    }
+
+    #[test]
+    fn a_key_of_each_kind_opens_as_that_kind_alone() {
+        let seals = ring();
+        for kind in KeyKind::ALL {
+            let blob = make(&seals, Uuid::from_u128(1), NewLocalKey { kind, ..aes() }).unwrap();
+            check(&seals, &blob).unwrap();
+            assert_eq!(LocalKey::open(&seals, &blob).is_ok(), kind == KeyKind::Aes256, "{kind}");
+            for other in KeyKind::ALL.into_iter().filter(|other| *other != kind) {
+                let refused = check(&seals, &LocalBlob { kind: other, ..blob.clone() });
+                assert_eq!(refused, Err(OpenLocalError::Seal(OpenError::Refused)), "{kind} as {other}");
+            }
+            let wrong = seals.seal(&binding(blob.id, NewLocalKey { kind, ..aes() }), &[1; 7]).unwrap();
+            assert_eq!(check(&seals, &LocalBlob { sealed: wrong.into(), ..blob }), Err(OpenLocalError::Material(kind)));
+        }
     }
 
     #[test]
@@ -268,7 +363,7 @@ mod tests {
 
         #[test]
         fn no_bytes_open_as_a_key(sealed in prop::collection::vec(any::<u8>(), 0..128)) {
-            let blob = LocalBlob { id: Uuid::nil(), usage: KeyUsage::BOTH, unexportable: true, sealed: sealed.into() };
+            let blob = LocalBlob { id: Uuid::nil(), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: sealed.into() };
             prop_assert!(LocalKey::open(&ring(), &blob).is_err());
         }
     }

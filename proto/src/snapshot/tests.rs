@@ -4,6 +4,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     ids::{AccessKeyId, ExternalKeyId},
+    kinds::KeyKind,
     records::{KeyUsage, LocalBlob, SourceKey},
     secret::Secret,
 };
@@ -17,7 +18,13 @@ fn key_id(n: u8) -> KeyId {
 }
 
 fn source(n: u8) -> SourceKey {
-    SourceKey::Local(LocalBlob { id: Uuid::from_bytes([n; 16]), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![n; 61].into() })
+    SourceKey::Local(LocalBlob {
+        id: Uuid::from_bytes([n; 16]),
+        kind: KeyKind::Aes256,
+        usage: KeyUsage::BOTH,
+        unexportable: true,
+        sealed: vec![n; 61].into(),
+    })
 }
 
 fn header(n: u8, path: u8) -> StoreHeader {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use holdfast_proto::{
     ids::{AccessKeyId, CredentialId, ExternalKeyId, KeyId, Revision, StoreId, UriPath},
+    kinds::KeyKind,
     records::{KeyUsage, LocalBlob, SourceKey},
     seal::{Seal, SealRing},
     secret::Secret,
@@ -72,7 +73,8 @@ pub(in crate::publish) fn key_store(n: u128, blocked: bool) -> EntryChange {
 }
 
 pub(in crate::publish) fn source_key(n: u128) -> EntryChange {
-    let blob = LocalBlob { id: Uuid::from_u128(n), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![7; 61].into() };
+    let blob =
+        LocalBlob { id: Uuid::from_u128(n), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: vec![7; 61].into() };
     let (id, key) = (Uuid::from_u128(n), SourceKey::Local(blob));
     EntryChange::Put(Entry::SourceKey(SourceKeyEntry { id, name: String::new(), key, stamps: Stamps::default() }))
 }

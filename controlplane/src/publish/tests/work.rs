@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_proto::{
+    kinds::KeyKind,
     records::{KeyUsage, LocalBlob, PartitionKey, SourceKey},
     sync::{self as wire, KeyTaskError, KeyTaskFailure, key_task_result::Outcome},
 };
@@ -15,12 +16,18 @@ use super::{
 use crate::publish::{Done, KeyTask, TaskError, Work};
 
 fn task(target: &str) -> KeyTask {
-    let work = Work::Generate { usage: KeyUsage::BOTH, unexportable: true };
+    let work = Work::Generate { kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, label: String::new() };
     KeyTask { id: Uuid::from_u128(77), target: target.into(), deadline: SOON, work }
 }
 
 fn made() -> SourceKey {
-    SourceKey::Local(LocalBlob { id: Uuid::from_u128(77), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() })
+    SourceKey::Local(LocalBlob {
+        id: Uuid::from_u128(77),
+        kind: KeyKind::Aes256,
+        usage: KeyUsage::BOTH,
+        unexportable: true,
+        sealed: vec![1; 61].into(),
+    })
 }
 
 fn generated() -> Outcome {
@@ -107,11 +114,13 @@ async fn what_asking_again_can_not_help_is_answered_at_once() {
 
 #[tokio::test]
 async fn a_key_that_was_not_asked_for_is_not_taken() {
-    let blob = LocalBlob { id: Uuid::from_u128(77), usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() };
+    let blob =
+        LocalBlob { id: Uuid::from_u128(77), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: vec![1; 61].into() };
     let only_encrypt = KeyUsage { encrypt: true, decrypt: false };
     let others = [
         SourceKey::Local(LocalBlob { id: Uuid::from_u128(78), ..blob.clone() }),
         SourceKey::Local(LocalBlob { usage: only_encrypt, ..blob.clone() }),
+        SourceKey::Local(LocalBlob { kind: KeyKind::Aes128, ..blob.clone() }),
         SourceKey::Local(LocalBlob { unexportable: false, ..blob }),
         SourceKey::Partition(PartitionKey { group: "group".into(), cka_id: vec![1; 16].into(), label: "a".into() }),
     ];

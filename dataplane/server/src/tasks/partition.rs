@@ -10,6 +10,7 @@ use holdfast_keys::{
     },
 };
 use holdfast_proto::{
+    kinds::KeyKind,
     records::{KeyUsage, PartitionKey, SourceKey},
     sync::{self as wire, KeyTask, KeyTaskFailure, key_task::Task, key_task_result::Outcome},
 };
@@ -69,6 +70,9 @@ impl OnPartitions {
     async fn generate(&self, id: &[u8], asked: &wire::GenerateKey) -> Result<Outcome, Outcome> {
         let refuse = |detail| failure(KeyTaskFailure::Refused, detail);
         let id = Uuid::from_slice(id).map_err(|_| refuse("a task id has 16 bytes"))?;
+        if KeyKind::from_wire(&asked.kind) != Ok(KeyKind::Aes256) {
+            return Err(failure(KeyTaskFailure::Unsupported, "partitions make AES-256 keys only"));
+        }
         let usage = asked.usage.map(KeyUsage::from).ok_or_else(|| refuse("no usage was named"))?;
         let label = if asked.label.is_empty() { id.simple().to_string() } else { asked.label.clone() };
         let made = self.group.generate(id.as_bytes(), &label, usage).await.map_err(|error| refused(&error))?;
@@ -108,6 +112,7 @@ fn attributes(key: &KeyAttributes) -> wire::KeyAttributes {
         usage: Some(key.usage().into()),
         unexportable,
         token: token.collect(),
+        curve: String::new(),
     }
 }
 

@@ -17,7 +17,8 @@ fn ring() -> Arc<SealRing> {
 }
 
 fn generate(id: u8) -> KeyTask {
-    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true, label: String::new() });
+    let task =
+        Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true, label: String::new(), kind: String::new() });
     KeyTask { id: vec![id; 16], deadline_ms: 10_000, target: LOCAL.into(), task: Some(task) }
 }
 
@@ -68,7 +69,8 @@ fn another_task_under_a_used_id_is_refused() {
     let seals = ring();
     let mut recent = Recent::default();
     recent.answer(generate(1), soon(), &local(&seals));
-    let task = Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: false, label: String::new() });
+    let task =
+        Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: false, label: String::new(), kind: String::new() });
     assert_eq!(failed(&recent.answer(KeyTask { task: Some(task), ..generate(1) }, soon(), &local(&seals))), KeyTaskFailure::Refused);
 }
 
@@ -126,7 +128,7 @@ fn what_this_node_has_no_key_source_for_is_unsupported() {
 #[test]
 fn malformed_tasks_are_refused() {
     let seals = ring();
-    let no_usage = Task::Generate(GenerateKey { usage: None, unexportable: true, label: String::new() });
+    let no_usage = Task::Generate(GenerateKey { usage: None, unexportable: true, label: String::new(), kind: String::new() });
     let no_source = Task::Inspect(InspectKey { source: None });
     for task in [
         KeyTask { id: vec![1; 15], ..generate(1) },

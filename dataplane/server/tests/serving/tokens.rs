@@ -303,8 +303,9 @@ fn key_tasks_generate_list_and_inspect_on_a_token() {
     with_softhsm("tokens::key_tasks_generate_list_and_inspect_on_a_token", async |hsm| {
         let rig = start(&hsm).await;
         let groups = hsm.groups();
-        let generate =
-            |label: &str| Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true, label: label.into() });
+        let generate = |label: &str| {
+            Task::Generate(GenerateKey { usage: Some(KeyUsage::BOTH.into()), unexportable: true, label: label.into(), kind: String::new() })
+        };
         let start = || Tasks::start(Arc::clone(&rig.files.seals), &groups).unwrap();
         let tasks = start();
         let first = ask(&tasks, task(1, generate("made"))).await;
