@@ -4,7 +4,9 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=holdfast");
-    let files = ["holdfast/sync/v1/sync.proto", "holdfast/admin/v1/admin.proto"];
+    let admin = ["access", "users", "key_stores", "hyok_keys", "virtual_keys", "source_keys", "partitions", "nodes", "maintenance"];
+    let mut files = vec!["holdfast/sync/v1/sync.proto".to_owned()];
+    files.extend(admin.map(|name| format!("holdfast/admin/v1/{name}.proto")));
     let descriptors = protox::compile(files, ["."])?;
     // Whoever opens a stream brings the transport: this crate does no I/O.
     tonic_prost_build::configure().build_transport(false).skip_debug(WITH_SECRETS).compile_fds(descriptors)?;
@@ -12,11 +14,22 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.
-const WITH_SECRETS: [&str; 6] = [
+const WITH_SECRETS: [&str; 17] = [
     ".holdfast.sync.v1.Credential",
     ".holdfast.admin.v1.LoginRequest",
     ".holdfast.admin.v1.LoginResponse",
+    ".holdfast.admin.v1.RefreshRequest",
+    ".holdfast.admin.v1.LogoutRequest",
+    ".holdfast.admin.v1.ChangePasswordRequest",
+    ".holdfast.admin.v1.CreateApiTokenResponse",
+    ".holdfast.admin.v1.CreateUserRequest",
+    ".holdfast.admin.v1.CreateUserResponse",
+    ".holdfast.admin.v1.ResetPasswordRequest",
+    ".holdfast.admin.v1.ResetPasswordResponse",
     ".holdfast.admin.v1.CreateKeyStoreRequest",
     ".holdfast.admin.v1.CreateKeyStoreResponse",
+    ".holdfast.admin.v1.UpdateKeyStoreRequest",
     ".holdfast.admin.v1.CreateCredentialResponse",
+    ".holdfast.admin.v1.RotateCredentialResponse",
+    ".holdfast.admin.v1.BackupRequest",
 ];

@@ -46,6 +46,75 @@ impl Debug for admin::CreateCredentialResponse {
     }
 }
 
+impl Debug for admin::RefreshRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RefreshRequest").finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::LogoutRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("LogoutRequest").finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::ChangePasswordRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("ChangePasswordRequest").finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::CreateApiTokenResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateApiTokenResponse").field("api_token", &self.api_token).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::CreateUserRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateUserRequest").field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::CreateUserResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateUserResponse").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::ResetPasswordRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("ResetPasswordRequest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::ResetPasswordResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("ResetPasswordResponse").finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::UpdateKeyStoreRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("UpdateKeyStoreRequest").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::RotateCredentialResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RotateCredentialResponse")
+            .field("key_store", &self.key_store)
+            .field("credential", &self.credential)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::BackupRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("BackupRequest").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +131,18 @@ mod tests {
             format!("{:?}", admin::CreateKeyStoreRequest { secret_access_key: secret(), ..admin::CreateKeyStoreRequest::default() }),
             format!("{:?}", admin::CreateKeyStoreResponse { secret_access_key: secret(), ..admin::CreateKeyStoreResponse::default() }),
             format!("{:?}", admin::CreateCredentialResponse { secret_access_key: secret(), ..admin::CreateCredentialResponse::default() }),
+            format!("{:?}", admin::LoginResponse { refresh_token: secret(), ..admin::LoginResponse::default() }),
+            format!("{:?}", admin::RefreshRequest { refresh_token: secret() }),
+            format!("{:?}", admin::LogoutRequest { refresh_token: secret() }),
+            format!("{:?}", admin::ChangePasswordRequest { old_password: secret(), new_password: secret() }),
+            format!("{:?}", admin::CreateApiTokenResponse { token: secret(), ..admin::CreateApiTokenResponse::default() }),
+            format!("{:?}", admin::CreateUserRequest { password: secret(), ..admin::CreateUserRequest::default() }),
+            format!("{:?}", admin::CreateUserResponse { generated_password: secret(), ..admin::CreateUserResponse::default() }),
+            format!("{:?}", admin::ResetPasswordRequest { password: secret(), ..admin::ResetPasswordRequest::default() }),
+            format!("{:?}", admin::ResetPasswordResponse { generated_password: secret() }),
+            format!("{:?}", admin::UpdateKeyStoreRequest { secret_access_key: secret(), ..admin::UpdateKeyStoreRequest::default() }),
+            format!("{:?}", admin::RotateCredentialResponse { secret_access_key: secret(), ..admin::RotateCredentialResponse::default() }),
+            format!("{:?}", admin::BackupRequest { passphrase: secret() }),
         ];
         for text in shown {
             assert!(text.contains("..") && !text.contains("sesame"), "{text}");
