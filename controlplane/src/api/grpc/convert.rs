@@ -63,9 +63,9 @@ pub(super) fn node(node: &NodeView) -> wire::Node {
     }
 }
 
-fn partition(partition: PartitionReport) -> wire::Partition {
+fn partition(partition: PartitionReport) -> wire::NodePartition {
     let PartitionReport { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys } = partition;
-    wire::Partition { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys }
+    wire::NodePartition { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys }
 }
 
 pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
@@ -85,6 +85,10 @@ pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
         in_flight: entry.in_flight.unwrap_or(0),
         max_snapshot_age_seconds: entry.max_snapshot_age_seconds.unwrap_or(0),
         max_credentials: entry.max_credentials.into(),
+        credential_version: entry.credential_version,
+        created_ms: entry.stamps.created_ns / NS_PER_MS,
+        updated_ms: entry.stamps.updated_ns / NS_PER_MS,
+        ..wire::KeyStore::default()
     }
 }
 
@@ -94,16 +98,17 @@ pub(super) fn credential(entry: &CredentialEntry) -> wire::Credential {
         key_store_id: entry.store.to_string(),
         access_key_id: entry.access_key_id.to_string(),
         created_ms: entry.stamps.created_ns / NS_PER_MS,
+        ..wire::Credential::default()
     }
 }
 
-pub(super) fn key(backed: Backed) -> wire::Key {
+pub(super) fn key(backed: Backed) -> wire::HyokKey {
     let versions = backed.virtual_key.versions.iter().map(|version| wire::KeyVersion {
         number: version.number,
         state: version.state.as_str().into(),
         created_ms: version.created_ns / NS_PER_MS,
     });
-    wire::Key {
+    wire::HyokKey {
         id: backed.key.id.to_string(),
         key_store_id: backed.key.store.to_string(),
         external_key_id: backed.key.external_id.to_string(),
@@ -112,6 +117,10 @@ pub(super) fn key(backed: Backed) -> wire::Key {
         versions: versions.collect(),
         legacy_format: legacy_format(backed.key.legacy.map(|legacy| legacy.format)).into(),
         legacy_version: backed.key.legacy.map_or(0, |legacy| legacy.version),
+        virtual_key_id: backed.key.virtual_key.to_string(),
+        created_ms: backed.key.stamps.created_ns / NS_PER_MS,
+        updated_ms: backed.key.stamps.updated_ns / NS_PER_MS,
+        ..wire::HyokKey::default()
     }
 }
 
@@ -157,7 +166,7 @@ pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStor
     })
 }
 
-pub(super) fn new_key(q: wire::CreateKeyRequest) -> Result<NewHyokKey, Refusal> {
+pub(super) fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
     let format = match q.legacy_format.as_str() {
         "" | "none" => None,
         "aws-sample" => Some(LegacyFormat::AwsSample),
