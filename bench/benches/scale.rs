@@ -28,9 +28,10 @@ use holdfast_controlplane::{
 use holdfast_keys::local;
 use holdfast_proto::{
     admin::{
-        BlockKeyRequest, ListKeyStoresRequest, ListKeysRequest, ListNodesRequest, LoginRequest, ResyncNodeRequest, UnblockKeyRequest,
-        admin_client::AdminClient,
+        BlockHyokKeyRequest, ListHyokKeysRequest, ListKeyStoresRequest, ListNodesRequest, LoginRequest, ResyncNodeRequest,
+        UnblockHyokKeyRequest,
     },
+    admin_client::AdminClient,
     ids::{AccessKeyId, ExternalKeyId, UriPath},
     records::KeyUsage,
     seal::{Seal, SealRing},
@@ -239,7 +240,7 @@ impl Admin {
     /// A token lives for five minutes, less than a whole run may take.
     async fn renew(&mut self) -> Outcome<()> {
         let login = LoginRequest { username: "admin".into(), password: self.password.clone() };
-        self.token = self.client.login(login).await?.into_inner().jwt;
+        self.token = self.client.access.login(login).await?.into_inner().jwt;
         Ok(())
     }
 
@@ -252,7 +253,7 @@ impl Admin {
     /// Has everything sent anew; how long that took.
     async fn resync(&mut self) -> Outcome<Duration> {
         let request = self.request(ResyncNodeRequest { name: "node-1".into() })?;
-        self.client.resync_node(request).await?;
+        self.client.nodes.resync_node(request).await?;
         self.until("pushing").await?;
         let started = Instant::now();
         self.until("up-to-date").await?;
@@ -262,7 +263,7 @@ impl Admin {
     async fn until(&mut self, configuration: &str) -> Outcome<()> {
         loop {
             let request = self.request(ListNodesRequest {})?;
-            let nodes = self.client.list_nodes(request).await?.into_inner().nodes;
+            let nodes = self.client.nodes.list_nodes(request).await?.into_inner().nodes;
             if nodes.first().is_some_and(|node| node.configuration == configuration) {
                 return Ok(());
             }
@@ -274,21 +275,21 @@ impl Admin {
     async fn block_times(&mut self, times: usize) -> Outcome<Vec<Duration>> {
         self.renew().await?;
         let request = self.request(ListKeyStoresRequest {})?;
-        let stores = self.client.list_key_stores(request).await?.into_inner().key_stores;
+        let stores = self.client.key_stores.list_key_stores(request).await?.into_inner().key_stores;
         let store = stores.iter().find(|store| store.name == "s50").ok_or("no such store")?.id.clone();
-        let request = self.request(ListKeysRequest { key_store_id: store })?;
-        let id = self.client.list_keys(request).await?.into_inner().keys.first().ok_or("no key")?.id.clone();
+        let request = self.request(ListHyokKeysRequest { key_store_id: store })?;
+        let id = self.client.hyok_keys.list_hyok_keys(request).await?.into_inner().keys.first().ok_or("no key")?.id.clone();
         let mut taken = Vec::with_capacity(times);
         for _ in 0..times {
-            let request = self.request(BlockKeyRequest { id: id.clone() })?;
+            let request = self.request(BlockHyokKeyRequest { id: id.clone() })?;
             let started = Instant::now();
-            let answer = self.client.block_key(request).await?.into_inner();
+            let answer = self.client.hyok_keys.block_hyok_key(request).await?.into_inner();
             taken.push(started.elapsed());
             if !answer.pending_nodes.is_empty() {
                 return Err("a block did not reach the node".into());
             }
-            let request = self.request(UnblockKeyRequest { id: id.clone() })?;
-            self.client.unblock_key(request).await?;
+            let request = self.request(UnblockHyokKeyRequest { id: id.clone() })?;
+            self.client.hyok_keys.unblock_hyok_key(request).await?;
         }
         taken.sort_unstable();
         Ok(taken)

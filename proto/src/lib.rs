@@ -3,6 +3,7 @@
 //! [`sync`] and [`admin`] are generated from `holdfast/**.proto`; nothing in them has been checked.
 //! [`snapshot`] holds the checked model: both planes build and check a configuration with the same code.
 
+pub mod admin_client;
 pub mod ids;
 pub mod kinds;
 pub mod records;

@@ -3,9 +3,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use holdfast_proto::admin::{
-    BlockKeyRequest, CreateCredentialRequest, CreateKeyRequest, CreateKeyStoreRequest, Key, ListKeyStoresRequest, ListKeysRequest,
-    ListNodesRequest, LoginRequest, Node, RotateKeyRequest, admin_client::AdminClient,
+    BlockHyokKeyRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest, HyokKey, ListHyokKeysRequest,
+    ListKeyStoresRequest, ListNodesRequest, LoginRequest, Node, RotateHyokKeyRequest,
 };
+use holdfast_proto::admin_client::AdminClient;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tonic::{
@@ -27,7 +28,7 @@ impl Admin {
         let mut client = AdminClient::new(channel);
         let text = |name: &str| api[name].as_str().unwrap().to_owned();
         let login = LoginRequest { username: text("username"), password: text("password") };
-        let token = client.login(login).await.unwrap().into_inner().jwt;
+        let token = client.access.login(login).await.unwrap().into_inner().jwt;
         Self { client, token }
     }
 
@@ -36,15 +37,15 @@ impl Admin {
         let store = self.key().await.key_store_id;
         let mut keys = Vec::new();
         for name in ["second", "blocked"] {
-            let request = self.request(CreateKeyRequest { key_store_id: store.clone(), name: name.into(), ..Default::default() });
-            keys.push(self.client.create_key(request).await.unwrap().into_inner().key.unwrap());
+            let request = self.request(CreateHyokKeyRequest { key_store_id: store.clone(), name: name.into(), ..Default::default() });
+            keys.push(self.client.hyok_keys.create_hyok_key(request).await.unwrap().into_inner().key.unwrap());
         }
-        let request = self.request(BlockKeyRequest { id: keys[1].id.clone() });
-        assert!(self.client.block_key(request).await.unwrap().into_inner().pending_nodes.is_empty());
+        let request = self.request(BlockHyokKeyRequest { id: keys[1].id.clone() });
+        assert!(self.client.hyok_keys.block_hyok_key(request).await.unwrap().into_inner().pending_nodes.is_empty());
         let request = self.request(CreateCredentialRequest { key_store_id: store });
-        let credential = self.client.create_credential(request).await.unwrap().into_inner();
+        let credential = self.client.key_stores.create_credential(request).await.unwrap().into_inner();
         let request = self.request(CreateKeyStoreRequest { name: "other".into(), region: "us-east-1".into(), ..Default::default() });
-        let other = self.client.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
+        let other = self.client.key_stores.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
         let second = keys[0].id.clone();
         self.until("the second key encrypts", async |admin| admin.keys().await.iter().any(|key| key.id == second && is_active(key))).await;
         self.until("the nodes have it all", Self::nodes_have_everything).await;
@@ -61,36 +62,36 @@ impl Admin {
 
     /// Takes a key store over from another proxy, under its path and credential, with one key that is on a group already. Waits until it
     /// serves.
-    pub(crate) async fn take_over(&mut self, store: CreateKeyStoreRequest, key: CreateKeyRequest) {
+    pub(crate) async fn take_over(&mut self, store: CreateKeyStoreRequest, key: CreateHyokKeyRequest) {
         let request = self.request(store);
-        let store = self.client.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
-        let request = self.request(CreateKeyRequest { key_store_id: store.id.clone(), ..key });
-        self.client.create_key(request).await.unwrap();
+        let store = self.client.key_stores.create_key_store(request).await.unwrap().into_inner().key_store.unwrap();
+        let request = self.request(CreateHyokKeyRequest { key_store_id: store.id.clone(), ..key });
+        self.client.hyok_keys.create_hyok_key(request).await.unwrap();
         self.until("the key serves", async |admin| admin.keys_of(&store.id).await.iter().any(is_active)).await;
         self.until("the nodes have it all", Self::nodes_have_everything).await;
     }
 
     pub(crate) async fn rotate(&mut self, id: &str) {
-        let request = self.request(RotateKeyRequest { id: id.into() });
-        self.client.rotate_key(request).await.unwrap();
+        let request = self.request(RotateHyokKeyRequest { id: id.into(), ..Default::default() });
+        self.client.hyok_keys.rotate_hyok_key(request).await.unwrap();
     }
 
     /// The demo key.
-    pub(crate) async fn key(&mut self) -> Key {
+    pub(crate) async fn key(&mut self) -> HyokKey {
         self.keys().await.into_iter().find(|key| key.name == "demo").unwrap()
     }
 
     /// The keys of the demo key store.
-    async fn keys(&mut self) -> Vec<Key> {
+    async fn keys(&mut self) -> Vec<HyokKey> {
         let stores = self.request(ListKeyStoresRequest {});
-        let stores = self.client.list_key_stores(stores).await.unwrap().into_inner().key_stores;
+        let stores = self.client.key_stores.list_key_stores(stores).await.unwrap().into_inner().key_stores;
         let demo = stores.into_iter().find(|store| store.name == "demo").unwrap();
         self.keys_of(&demo.id).await
     }
 
-    async fn keys_of(&mut self, key_store: &str) -> Vec<Key> {
-        let keys = self.request(ListKeysRequest { key_store_id: key_store.into() });
-        self.client.list_keys(keys).await.unwrap().into_inner().keys
+    async fn keys_of(&mut self, key_store: &str) -> Vec<HyokKey> {
+        let keys = self.request(ListHyokKeysRequest { key_store_id: key_store.into() });
+        self.client.hyok_keys.list_hyok_keys(keys).await.unwrap().into_inner().keys
     }
 
     /// How many are registered.
@@ -100,7 +101,7 @@ impl Admin {
 
     async fn list_nodes(&mut self) -> Vec<Node> {
         let nodes = self.request(ListNodesRequest {});
-        self.client.list_nodes(nodes).await.unwrap().into_inner().nodes
+        self.client.nodes.list_nodes(nodes).await.unwrap().into_inner().nodes
     }
 
     pub(crate) async fn nodes_have_everything(&mut self) -> bool {
@@ -126,6 +127,6 @@ impl Admin {
     }
 }
 
-fn is_active(key: &Key) -> bool {
+fn is_active(key: &HyokKey) -> bool {
     key.versions.iter().any(|version| version.state == "active")
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, thread};
 
 use holdfast_bench::plan::{End, Pace};
-use holdfast_proto::admin::Key;
+use holdfast_proto::admin::HyokKey;
 
 use crate::{
     admin::Admin,
@@ -71,7 +71,7 @@ trait Versions {
     fn active(&self) -> u32;
 }
 
-impl Versions for Key {
+impl Versions for HyokKey {
     fn active(&self) -> u32 {
         self.versions.iter().find(|version| version.state == "active").unwrap().number
     }

@@ -5,9 +5,9 @@ use std::{fs, num::NonZeroU32};
 use holdfast_controlplane::core::{CoreError, import::ImportKeyStore};
 use holdfast_proto::{
     admin::{
-        BlockKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateKeyRequest, CreateKeyStoreRequest, DeleteCredentialRequest,
-        ForgetNodeRequest, Key, KeyStore, ListCredentialsRequest, ListKeyStoresRequest, ListKeysRequest, ListNodesRequest,
-        ResyncNodeRequest, RotateKeyRequest, UnblockKeyRequest,
+        BlockHyokKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest,
+        DeleteCredentialRequest, ForgetNodeRequest, HyokKey, KeyStore, ListCredentialsRequest, ListHyokKeysRequest, ListKeyStoresRequest,
+        ListNodesRequest, ResyncNodeRequest, RotateHyokKeyRequest, UnblockHyokKeyRequest,
     },
     ids::{AccessKeyId, ExternalKeyId, KeyId, StoreId, UriPath},
     kinds::KeyKind,
@@ -32,14 +32,14 @@ async fn serving() -> (Plane, Node, Admin) {
 }
 
 async fn key_stores(admin: &mut Admin) -> Vec<KeyStore> {
-    admin.list_key_stores(ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores
+    admin.key_stores.list_key_stores(ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores
 }
 
-async fn keys(admin: &mut Admin, store: &str) -> Vec<Key> {
-    admin.list_keys(ListKeysRequest { key_store_id: store.into() }).await.unwrap().into_inner().keys
+async fn keys(admin: &mut Admin, store: &str) -> Vec<HyokKey> {
+    admin.hyok_keys.list_hyok_keys(ListHyokKeysRequest { key_store_id: store.into() }).await.unwrap().into_inner().keys
 }
 
-fn ids(key: &Key) -> (StoreId, KeyId) {
+fn ids(key: &HyokKey) -> (StoreId, KeyId) {
     (StoreId(key.key_store_id.parse().unwrap()), KeyId(key.id.parse().unwrap()))
 }
 
@@ -77,7 +77,7 @@ async fn a_lost_demo_secret_or_admin_password_is_replaced() {
         node.holds(|set| set.at(&path).is_some_and(|store| store.credentials().any(has))).await;
     }
     let store = key_stores(&mut admin).await.remove(0);
-    let live = admin.list_credentials(ListCredentialsRequest { key_store_id: store.id }).await.unwrap().into_inner().credentials;
+    let live = admin.key_stores.list_credentials(ListCredentialsRequest { key_store_id: store.id }).await.unwrap().into_inner().credentials;
     assert_eq!(live.len(), 20, "the oldest made room");
 
     plane.report.admin_password = plane.running.reset_admin_password().await.unwrap();
@@ -90,11 +90,11 @@ async fn a_lost_demo_secret_or_admin_password_is_replaced() {
 async fn nothing_is_told_without_a_token_and_every_call_is_in_the_audit_file() {
     let plane = Plane::with_demo().await;
     let mut stranger = plane.stranger().await;
-    let refused = stranger.list_key_stores(ListKeyStoresRequest {}).await.unwrap_err();
+    let refused = stranger.key_stores.list_key_stores(ListKeyStoresRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     key_stores(&mut plane.admin().await).await;
-    let missing = BlockKeyRequest { id: Uuid::nil().to_string() };
-    assert_eq!(plane.admin().await.block_key(missing).await.unwrap_err().code(), Code::NotFound);
+    let missing = BlockHyokKeyRequest { id: Uuid::nil().to_string() };
+    assert_eq!(plane.admin().await.hyok_keys.block_hyok_key(missing).await.unwrap_err().code(), Code::NotFound);
     let audit = fs::read_to_string(plane.data().join("audit/admin.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = lines.iter().map(|l| [&l["who"], &l["operation"], &l["outcome"]].map(|v| v.as_str().unwrap())).collect();
@@ -103,7 +103,7 @@ async fn nothing_is_told_without_a_token_and_every_call_is_in_the_audit_file() {
         ["admin", "login", "ok"],
         ["admin", "key_store.list", "ok"],
         ["admin", "login", "ok"],
-        ["admin", "key.block", "NCERRResourceNotFound"],
+        ["admin", "hyok_key.block", "NCERRResourceNotFound"],
     ];
     assert_eq!(told, expected);
 }
@@ -120,17 +120,17 @@ async fn a_block_has_been_applied_when_it_is_answered_and_names_nodes_that_are_n
         (store.header().blocked, store.key(key_id).unwrap().key().blocked)
     };
     for _ in 0..2 {
-        let answer = admin.block_key(BlockKeyRequest { id: key.id.clone() }).await.unwrap().into_inner();
+        let answer = admin.hyok_keys.block_hyok_key(BlockHyokKeyRequest { id: key.id.clone() }).await.unwrap().into_inner();
         assert!(answer.key.unwrap().blocked && answer.pending_nodes.is_empty());
         assert_eq!(blocked(&node), (false, true));
     }
-    admin.unblock_key(UnblockKeyRequest { id: key.id.clone() }).await.unwrap();
+    admin.hyok_keys.unblock_hyok_key(UnblockHyokKeyRequest { id: key.id.clone() }).await.unwrap();
     assert_eq!(blocked(&node), (false, false));
 
     let mut other = plane.node("node-2").await;
     other.holds(|set| set.store(store_id).is_some()).await;
     other.leave();
-    let answer = admin.block_key_store(BlockKeyStoreRequest { id: store.id.clone() }).await.unwrap().into_inner();
+    let answer = admin.key_stores.block_key_store(BlockKeyStoreRequest { id: store.id.clone() }).await.unwrap().into_inner();
     assert!(answer.key_store.unwrap().blocked);
     assert_eq!(answer.pending_nodes, ["node-2"]);
     assert_eq!(blocked(&node), (true, false));
@@ -143,7 +143,8 @@ async fn a_rotated_key_encrypts_under_its_new_version_once_the_nodes_have_it() {
     let key = keys(&mut admin, &store.id).await.remove(0);
     let (store_id, key_id) = ids(&key);
     for version in 1..=3 {
-        let rotated = admin.rotate_key(RotateKeyRequest { id: key.id.clone() }).await.unwrap().into_inner();
+        let rotated =
+            admin.hyok_keys.rotate_hyok_key(RotateHyokKeyRequest { id: key.id.clone(), ..Default::default() }).await.unwrap().into_inner();
         assert_eq!(rotated.version, version);
         node.holds(|set| active(set, store_id, key_id) == Some(version)).await;
     }
@@ -182,13 +183,14 @@ async fn key_stores_keys_and_credentials_reach_the_node_and_conflicts_change_not
         quota: 5,
         ..CreateKeyStoreRequest::default()
     };
-    let created = admin.create_key_store(request.clone()).await.unwrap().into_inner();
+    let created = admin.key_stores.create_key_store(request.clone()).await.unwrap().into_inner();
     let store = created.key_store.unwrap();
     assert_eq!((store.uri_path.as_str(), created.access_key_id.as_str()), ("/old/kms/xks/v1", "ABCDEFGHIJKLMNOPQRST"));
     let store_id = StoreId(store.id.parse().unwrap());
 
-    let new_key = CreateKeyRequest { key_store_id: store.id.clone(), external_key_id: "old-key".into(), ..CreateKeyRequest::default() };
-    let key = admin.create_key(new_key.clone()).await.unwrap().into_inner().key.unwrap();
+    let new_key =
+        CreateHyokKeyRequest { key_store_id: store.id.clone(), external_key_id: "old-key".into(), ..CreateHyokKeyRequest::default() };
+    let key = admin.hyok_keys.create_hyok_key(new_key.clone()).await.unwrap().into_inner().key.unwrap();
     let (_, key_id) = ids(&key);
     let held = node.holds(|set| active(set, store_id, key_id) == Some(0)).await;
     let held = held.store(store_id).unwrap();
@@ -196,21 +198,21 @@ async fn key_stores_keys_and_credentials_reach_the_node_and_conflicts_change_not
 
     // The store is full after one more.
     let more = CreateCredentialRequest { key_store_id: store.id.clone() };
-    let second = admin.create_credential(more.clone()).await.unwrap().into_inner();
-    let full = admin.create_credential(more).await.unwrap_err();
+    let second = admin.key_stores.create_credential(more.clone()).await.unwrap().into_inner();
+    let full = admin.key_stores.create_credential(more).await.unwrap_err();
     assert_eq!(full.code(), Code::FailedPrecondition);
     assert!(full.message().contains("ABCDEFGHIJKLMNOPQRST"), "{}", full.message());
     assert_eq!(node.held().store(store_id).unwrap().credentials().count(), 2);
     let gone = DeleteCredentialRequest { key_store_id: store.id.clone(), id: second.credential.unwrap().id };
-    admin.delete_credential(gone.clone()).await.unwrap();
+    admin.key_stores.delete_credential(gone.clone()).await.unwrap();
     assert_eq!(node.held().store(store_id).unwrap().credentials().count(), 1);
-    assert_eq!(admin.delete_credential(gone).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(admin.key_stores.delete_credential(gone).await.unwrap_err().code(), Code::NotFound);
 
     let before = node.held().digest();
-    assert_eq!(admin.create_key(new_key).await.unwrap_err().code(), Code::Aborted);
-    assert_eq!(admin.create_key_store(request.clone()).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(admin.hyok_keys.create_hyok_key(new_key).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(admin.key_stores.create_key_store(request.clone()).await.unwrap_err().code(), Code::Aborted);
     let same_path = CreateKeyStoreRequest { name: "other".into(), ..request.clone() };
-    assert_eq!(admin.create_key_store(same_path).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(admin.key_stores.create_key_store(same_path).await.unwrap_err().code(), Code::Aborted);
     let table = [
         CreateKeyStoreRequest { name: String::new(), ..request.clone() },
         CreateKeyStoreRequest { region: "Mars".into(), ..request.clone() },
@@ -220,7 +222,7 @@ async fn key_stores_keys_and_credentials_reach_the_node_and_conflicts_change_not
         CreateKeyStoreRequest { max_credentials: 21, ..request.clone() },
     ];
     for bad in table {
-        assert_eq!(admin.create_key_store(bad).await.unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(admin.key_stores.create_key_store(bad).await.unwrap_err().code(), Code::InvalidArgument);
     }
     assert_eq!(key_stores(&mut admin).await.len(), 2);
     assert_eq!(node.held().digest(), before);
@@ -231,13 +233,13 @@ async fn the_last_credential_of_a_key_store_stays() {
     let (_plane, node, mut admin) = serving().await;
     let store = key_stores(&mut admin).await.remove(0).id;
     let list = ListCredentialsRequest { key_store_id: store.clone() };
-    let first = admin.list_credentials(list).await.unwrap().into_inner().credentials.remove(0).id;
+    let first = admin.key_stores.list_credentials(list).await.unwrap().into_inner().credentials.remove(0).id;
     let last = DeleteCredentialRequest { key_store_id: store.clone(), id: first };
-    let refused = admin.delete_credential(last.clone()).await.unwrap_err();
+    let refused = admin.key_stores.delete_credential(last.clone()).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("last credential"), "{}", refused.message());
-    admin.create_credential(CreateCredentialRequest { key_store_id: store }).await.unwrap();
-    admin.delete_credential(last).await.unwrap();
+    admin.key_stores.create_credential(CreateCredentialRequest { key_store_id: store }).await.unwrap();
+    admin.key_stores.delete_credential(last).await.unwrap();
     assert_eq!(node.held().stores().map(|store| store.credentials().count()).sum::<usize>(), 1);
 }
 
@@ -245,7 +247,7 @@ async fn the_last_credential_of_a_key_store_stays() {
 async fn without_a_node_keys_cannot_be_made_and_the_answer_says_so() {
     let plane = Plane::with_demo().await;
     let request = CreateKeyStoreRequest { name: "a".into(), region: "us-east-1".into(), ..CreateKeyStoreRequest::default() };
-    let refused = plane.admin().await.create_key_store(request).await.unwrap_err();
+    let refused = plane.admin().await.key_stores.create_key_store(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().contains("local"), "{}", refused.message());
     assert!(key_stores(&mut plane.admin().await).await.is_empty());
@@ -254,18 +256,18 @@ async fn without_a_node_keys_cannot_be_made_and_the_answer_says_so() {
 #[tokio::test]
 async fn a_forgotten_node_is_cut_off_and_its_certificate_refused() {
     let (plane, node, mut admin) = serving().await;
-    let listed = admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes;
+    let listed = admin.nodes.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes;
     assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].connected), (1, "node-1", true));
     assert_eq!((listed[0].targets.as_slice(), listed[0].software_version.as_str()), (["local".to_owned()].as_slice(), "test"));
-    admin.resync_node(ResyncNodeRequest { name: "node-1".into() }).await.unwrap();
+    admin.nodes.resync_node(ResyncNodeRequest { name: "node-1".into() }).await.unwrap();
     let forget = ForgetNodeRequest { name: "node-1".into() };
-    admin.forget_node(forget.clone()).await.unwrap();
+    admin.nodes.forget_node(forget.clone()).await.unwrap();
     assert_ne!(node.ended().await.code(), Code::Ok);
     assert!(Node::connect(&plane.dir.path().join("node-1"), plane.running.sync_addr()).await.is_err());
-    assert!(admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
-    admin.forget_node(forget).await.unwrap();
+    assert!(admin.nodes.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
+    admin.nodes.forget_node(forget).await.unwrap();
     let resync = ResyncNodeRequest { name: "node-1".into() };
-    assert_eq!(admin.resync_node(resync).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(admin.nodes.resync_node(resync).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]
@@ -273,11 +275,11 @@ async fn a_node_that_never_connected_can_be_forgotten_and_enrolled_anew() {
     let plane = Plane::with_demo().await;
     let lost = plane.enrolled("node-1");
     let mut admin = plane.admin().await;
-    admin.forget_node(ForgetNodeRequest { name: "node-1".into() }).await.unwrap();
+    admin.nodes.forget_node(ForgetNodeRequest { name: "node-1".into() }).await.unwrap();
     assert!(Node::connect(&lost, plane.running.sync_addr()).await.is_err());
-    assert!(admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
+    assert!(admin.nodes.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.is_empty());
     let bad = ForgetNodeRequest { name: "no node!".into() };
-    assert_eq!(admin.forget_node(bad).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(admin.nodes.forget_node(bad).await.unwrap_err().code(), Code::InvalidArgument);
 
     let plane = plane.restarted(|_| {}).await;
     assert!(Node::connect(&lost, plane.running.sync_addr()).await.is_err());

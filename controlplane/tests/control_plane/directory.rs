@@ -129,8 +129,9 @@ async fn no_secret_lies_in_the_clear_in_the_data_directory() {
     let _node = plane.node("node-1").await;
     assert!(plane.running.demo_served(SOON).await.unwrap());
     let mut admin = plane.admin().await;
-    let store = admin.list_key_stores(holdfast_proto::admin::ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores.remove(0);
-    let created = admin.create_credential(CreateCredentialRequest { key_store_id: store.id }).await.unwrap().into_inner();
+    let store =
+        admin.key_stores.list_key_stores(holdfast_proto::admin::ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores.remove(0);
+    let created = admin.key_stores.create_credential(CreateCredentialRequest { key_store_id: store.id }).await.unwrap().into_inner();
     let secrets = [
         plane.report.admin_password.expose().to_owned(),
         plane.report.demo.as_ref().unwrap().secret.expose().to_owned(),

@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, time::Duration};
 use holdfast_controlplane::{DemoCredential, DemoOptions, ExistingKey, PartitionDemo, core::CoreError};
 use holdfast_proto::{
     admin::{
-        self, CreateKeyRequest, CreateKeyStoreRequest, ListCredentialsRequest, ListKeyStoresRequest, ListKeysRequest, ListNodesRequest,
-        RotateKeyRequest,
+        self, CreateHyokKeyRequest, CreateKeyStoreRequest, ListCredentialsRequest, ListHyokKeysRequest, ListKeyStoresRequest,
+        ListNodesRequest, RotateHyokKeyRequest,
     },
     ids::{KeyId, StoreId},
     records::{Credential, Legacy, LegacyFormat, PartitionKey, SourceKey},
@@ -59,7 +59,7 @@ async fn made(plane: &Plane) -> DemoCredential {
 }
 
 async fn key_stores(admin: &mut Admin) -> Vec<admin::KeyStore> {
-    admin.list_key_stores(ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores
+    admin.key_stores.list_key_stores(ListKeyStoresRequest {}).await.unwrap().into_inner().key_stores
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_group_s_demo_gets_a_new_credential_for_a_lost_secret_and_the_demos_qu
     }
     let mut admin = plane.admin().await;
     let store = key_stores(&mut admin).await.into_iter().find(|store| store.name == "demo-blue").unwrap();
-    let live = admin.list_credentials(ListCredentialsRequest { key_store_id: store.id }).await.unwrap().into_inner().credentials;
+    let live = admin.key_stores.list_credentials(ListCredentialsRequest { key_store_id: store.id }).await.unwrap().into_inner().credentials;
     assert_eq!(live.len(), 20, "the oldest made room");
 
     for quota in [NonZeroU32::new(7), None] {
@@ -122,7 +122,7 @@ async fn a_group_s_demo_gets_a_new_credential_for_a_lost_secret_and_the_demos_qu
 async fn a_partition_that_is_not_available_yet_is_asked_again_for_a_demo_and_not_for_an_admin() {
     let plane = Plane::with_demo().await;
     let _node = plane.node_with("node-1", Partition { busy: 2, ..blue() }).await;
-    let refused = plane.admin().await.create_key_store(taken_over()).await.unwrap_err();
+    let refused = plane.admin().await.key_stores.create_key_store(taken_over()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert!(refused.message().contains("not connected yet"), "{}", refused.message());
     made(&plane).await;
@@ -176,18 +176,18 @@ async fn a_key_of_another_proxy_keeps_its_id_path_credential_and_material() {
     let plane = Plane::with_demo().await;
     let mut node = plane.node_with("node-1", blue()).await;
     let mut admin = plane.admin().await;
-    let created = admin.create_key_store(taken_over()).await.unwrap().into_inner();
+    let created = admin.key_stores.create_key_store(taken_over()).await.unwrap().into_inner();
     let store = created.key_store.unwrap();
     assert_eq!((store.tier.as_str(), store.uri_path.as_str()), ("blue", "/old/kms/xks/v1"));
-    let request = CreateKeyRequest {
+    let request = CreateHyokKeyRequest {
         key_store_id: store.id.clone(),
         external_key_id: "old".into(),
         legacy_format: "aws-sample".into(),
         // As the other proxy named it.
         source_key: key("", "old"),
-        ..CreateKeyRequest::default()
+        ..CreateHyokKeyRequest::default()
     };
-    let made = admin.create_key(request.clone()).await.unwrap().into_inner().key.unwrap();
+    let made = admin.hyok_keys.create_hyok_key(request.clone()).await.unwrap().into_inner().key.unwrap();
     assert_eq!((made.legacy_format.as_str(), made.legacy_version), ("aws-sample", 0));
     let (store_id, key_id) = (StoreId(store.id.parse().unwrap()), KeyId(made.id.parse().unwrap()));
     let held = node.holds(|set| active(set, store_id, key_id) == Some(0)).await;
@@ -199,15 +199,15 @@ async fn a_key_of_another_proxy_keeps_its_id_path_credential_and_material() {
     assert_eq!(taken.active().unwrap().source, on_blue(&[], "old"));
 
     // A new version is made on the group; what is old stays legacy's.
-    admin.rotate_key(RotateKeyRequest { id: made.id.clone() }).await.unwrap();
+    admin.hyok_keys.rotate_hyok_key(RotateHyokKeyRequest { id: made.id.clone(), ..Default::default() }).await.unwrap();
     let held = node.holds(|set| active(set, store_id, key_id) == Some(1)).await;
     let rotated = held.store(store_id).unwrap().key(key_id).unwrap();
     assert!(matches!(&rotated.active().unwrap().source, SourceKey::Partition(key) if key.group == "blue" && key.label == "made"));
     assert_eq!(rotated.key().legacy.unwrap().version, 0);
 
     // The same key under another id: what was known of it stays.
-    let again = CreateKeyRequest { external_key_id: "other".into(), legacy_format: String::new(), ..request };
-    let again = admin.create_key(again).await.unwrap().into_inner().key.unwrap();
+    let again = CreateHyokKeyRequest { external_key_id: "other".into(), legacy_format: String::new(), ..request };
+    let again = admin.hyok_keys.create_hyok_key(again).await.unwrap().into_inner().key.unwrap();
     assert_eq!(again.legacy_format, "none");
 }
 
@@ -217,27 +217,27 @@ async fn a_key_that_will_not_do_is_refused_with_its_field_and_nothing_changes() 
     let node = plane.node_with("node-1", blue()).await;
     assert!(plane.running.demo_served(SOON).await.unwrap());
     let mut admin = plane.admin().await;
-    let store = admin.create_key_store(taken_over()).await.unwrap().into_inner().key_store.unwrap();
-    let good = CreateKeyRequest { key_store_id: store.id.clone(), source_key: key("03", "old"), ..CreateKeyRequest::default() };
-    admin.create_key(good.clone()).await.unwrap();
+    let store = admin.key_stores.create_key_store(taken_over()).await.unwrap().into_inner().key_store.unwrap();
+    let good = CreateHyokKeyRequest { key_store_id: store.id.clone(), source_key: key("03", "old"), ..CreateHyokKeyRequest::default() };
+    admin.hyok_keys.create_hyok_key(good.clone()).await.unwrap();
     let local = key_stores(&mut admin).await.into_iter().find(|store| store.tier == "local").unwrap().id;
 
     let count = async |admin: &mut Admin| {
-        let list = ListKeysRequest { key_store_id: store.id.clone() };
-        (key_stores(admin).await.len(), admin.list_keys(list).await.unwrap().into_inner().keys.len())
+        let list = ListHyokKeysRequest { key_store_id: store.id.clone() };
+        (key_stores(admin).await.len(), admin.hyok_keys.list_hyok_keys(list).await.unwrap().into_inner().keys.len())
     };
     let before = count(&mut admin).await;
     let keys = [
-        (CreateKeyRequest { source_key: key("05", "short"), ..good.clone() }, "128 bits"),
-        (CreateKeyRequest { source_key: key("07", ""), ..good.clone() }, "CKA_ENCRYPT is false"),
-        (CreateKeyRequest { source_key: key("", ""), ..good.clone() }, "name a key"),
-        (CreateKeyRequest { source_key: key("0", ""), ..good.clone() }, "hexadecimal"),
-        (CreateKeyRequest { source_key: key("0g", ""), ..good.clone() }, "hexadecimal"),
-        (CreateKeyRequest { source_key: key("04", "health"), ..good.clone() }, "health check key of key store taken over"),
-        (CreateKeyRequest { key_store_id: local, ..good.clone() }, "only a partition group"),
+        (CreateHyokKeyRequest { source_key: key("05", "short"), ..good.clone() }, "128 bits"),
+        (CreateHyokKeyRequest { source_key: key("07", ""), ..good.clone() }, "CKA_ENCRYPT is false"),
+        (CreateHyokKeyRequest { source_key: key("", ""), ..good.clone() }, "name a key"),
+        (CreateHyokKeyRequest { source_key: key("0", ""), ..good.clone() }, "hexadecimal"),
+        (CreateHyokKeyRequest { source_key: key("0g", ""), ..good.clone() }, "hexadecimal"),
+        (CreateHyokKeyRequest { source_key: key("04", "health"), ..good.clone() }, "health check key of key store taken over"),
+        (CreateHyokKeyRequest { key_store_id: local, ..good.clone() }, "only a partition group"),
     ];
     for (bad, words) in keys {
-        let refused = admin.create_key(bad).await.unwrap_err();
+        let refused = admin.hyok_keys.create_hyok_key(bad).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{words}");
         assert!(refused.message().starts_with("source_key: ") && refused.message().contains(words), "{}", refused.message());
     }
@@ -248,13 +248,13 @@ async fn a_key_that_will_not_do_is_refused_with_its_field_and_nothing_changes() 
         (CreateKeyStoreRequest { tier: "local".into(), ..other.clone() }, "only a partition group"),
     ];
     for (bad, words) in stores {
-        let refused = admin.create_key_store(bad).await.unwrap_err();
+        let refused = admin.key_stores.create_key_store(bad).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{words}");
         assert!(refused.message().starts_with("health_check_key: ") && refused.message().contains(words), "{}", refused.message());
     }
-    let absent = admin.create_key(CreateKeyRequest { source_key: key("09", ""), ..good }).await.unwrap_err();
+    let absent = admin.hyok_keys.create_hyok_key(CreateHyokKeyRequest { source_key: key("09", ""), ..good }).await.unwrap_err();
     assert_eq!(absent.code(), Code::FailedPrecondition);
-    let unknown = admin.create_key_store(CreateKeyStoreRequest { tier: "green".into(), ..other }).await.unwrap_err();
+    let unknown = admin.key_stores.create_key_store(CreateKeyStoreRequest { tier: "green".into(), ..other }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::Unavailable);
     assert!(unknown.message().contains("green") && unknown.message().contains("serve blue, local"), "{}", unknown.message());
     assert_eq!(count(&mut admin).await, before);
@@ -288,7 +288,7 @@ async fn admins_see_the_partitions_of_a_node_as_it_last_told() {
     let mut admin = plane.admin().await;
     let told = async {
         loop {
-            let listed = admin.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.remove(0);
+            let listed = admin.nodes.list_nodes(ListNodesRequest {}).await.unwrap().into_inner().nodes.remove(0);
             if let [one, two] = listed.partitions.as_slice() {
                 return (one.clone(), two.clone());
             }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use holdfast_controlplane::{ControlPlane, DemoOptions, EnrollOptions, InitOptions, InitReport, Settings, enroll, init, names::NodeName};
-use holdfast_proto::admin::{LoginRequest, admin_client::AdminClient};
+
+use holdfast_proto::{admin::LoginRequest, admin_client::AdminClient};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tempfile::TempDir;
 use tokio::{
@@ -93,9 +94,9 @@ impl Plane {
     pub(crate) async fn admin(&self) -> Admin {
         let password = self.report.admin_password.expose().to_owned();
         let login = LoginRequest { username: "admin".into(), password };
-        let token = self.stranger().await.login(login).await.unwrap().into_inner();
+        let token = self.stranger().await.access.login(login).await.unwrap().into_inner();
         assert_eq!(token.duration, 300);
-        AdminClient::with_interceptor(channel(&self.data(), self.running.api_addr()).await, Bearer(token.jwt))
+        AdminClient::new(InterceptedService::new(channel(&self.data(), self.running.api_addr()).await, Bearer(token.jwt)))
     }
 
     /// Sends a request's bytes over HTTP/1.1.

@@ -6,7 +6,7 @@ use aws_lc_rs::{
     digest,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use holdfast_proto::admin::{CreateKeyRequest, CreateKeyStoreRequest, ExistingKey};
+use holdfast_proto::admin::{CreateHyokKeyRequest, CreateKeyStoreRequest, ExistingKey};
 use serde_json::{Value, json};
 
 use super::{rig::Dev, softhsm::SoftHsm};
@@ -30,7 +30,7 @@ fn ciphertexts_of_the_aws_sample_proxy_open_under_the_same_names() {
         health_check_key: Some(ExistingKey { label: "holdfast-health".into(), ..Default::default() }),
         ..Default::default()
     };
-    let key = CreateKeyRequest {
+    let key = CreateHyokKeyRequest {
         name: "foo".into(),
         external_key_id: "foo".into(),
         legacy_format: "aws-sample".into(),
