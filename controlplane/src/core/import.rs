@@ -138,7 +138,7 @@ fn exists(what: &'static str, name: &impl ToString) -> CoreError {
 fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Vec<Entry>, CoreError> {
     let made = Made { id: KeyId(Uuid::new_v4()), virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
     let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None, source: None };
-    let source = SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps: Stamps::new(made.now_ns) };
+    let source = SourceKeyEntry::new(blob.id, String::new(), SourceKey::Local(blob), Stamps::new(made.now_ns));
     let mut entries = entries(&new, external_id, (made, source));
     for entry in &mut entries {
         if let Entry::VirtualKey(virtual_key) = entry {
@@ -150,7 +150,7 @@ fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Ve
 }
 
 fn source(blob: LocalBlob, stamps: Stamps) -> Entry {
-    Entry::SourceKey(SourceKeyEntry { id: blob.id, name: String::new(), key: SourceKey::Local(blob), stamps })
+    Entry::SourceKey(SourceKeyEntry::new(blob.id, String::new(), SourceKey::Local(blob), stamps))
 }
 
 /// Five entries each.

@@ -73,7 +73,7 @@ fn hyok_key(store: u128, n: u128) -> Entry {
 }
 
 fn source_key(n: u128, key: SourceKey) -> Entry {
-    Entry::SourceKey(SourceKeyEntry { id: Uuid::from_u128(n), name: String::new(), key, stamps: Stamps::default() })
+    Entry::SourceKey(SourceKeyEntry::new(Uuid::from_u128(n), String::new(), key, Stamps::default()))
 }
 
 fn one_of_each() -> Vec<Entry> {

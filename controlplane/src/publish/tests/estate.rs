@@ -76,7 +76,7 @@ pub(in crate::publish) fn source_key(n: u128) -> EntryChange {
     let blob =
         LocalBlob { id: Uuid::from_u128(n), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: vec![7; 61].into() };
     let (id, key) = (Uuid::from_u128(n), SourceKey::Local(blob));
-    EntryChange::Put(Entry::SourceKey(SourceKeyEntry { id, name: String::new(), key, stamps: Stamps::default() }))
+    EntryChange::Put(Entry::SourceKey(SourceKeyEntry::new(id, String::new(), key, Stamps::default())))
 }
 
 pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> EntryChange {

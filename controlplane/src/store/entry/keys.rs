@@ -184,11 +184,42 @@ pub struct SourceKeyEntry {
     pub id: Uuid,
     /// What admins call it.
     pub name: String,
-    /// Where it is, sealed if it is local.
+    /// Where it is, sealed if it is local. One that is being made is named, and not there yet.
     #[serde(with = "SourceKeyDef")]
     pub key: SourceKey,
+    /// Free text.
+    #[serde(default)]
+    pub description: String,
+    /// Free text pairs.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// It is not deleted, whoever asks.
+    #[serde(default = "undeletable")]
+    pub undeletable: bool,
+    /// What it may be used for, in the bits of [`crate::core::source_keys::usage`]; those of Encrypt and Decrypt are in the seal, too.
+    #[serde(default = "usage_for_xks")]
+    pub usage_mask: u32,
+    /// The added partition on which it was made; none for a local key, and for one that was on its token already.
+    #[serde(default)]
+    pub partition: Option<Uuid>,
+    /// Whether it is there.
+    #[serde(default)]
+    pub progress: KeyProgress,
     /// When made and changed.
     pub stamps: Stamps,
+}
+
+/// How far the making of a source key is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyProgress {
+    /// It is there.
+    #[default]
+    Ready,
+    /// A data plane makes it, or will once one is connected.
+    Making,
+    /// It was not made; why.
+    Failed(String),
 }
 
 /// When a credential last signed a request that was authenticated. A note.
@@ -235,6 +266,34 @@ pub struct DemoEntry {
     pub fulfilled: bool,
 }
 
+impl SourceKeyEntry {
+    /// A key for external key stores that nobody described: undeletable, and fit for use there.
+    #[must_use]
+    pub fn new(id: Uuid, name: String, key: SourceKey, stamps: Stamps) -> Self {
+        Self {
+            id,
+            name,
+            key,
+            description: String::new(),
+            labels: BTreeMap::new(),
+            undeletable: undeletable(),
+            usage_mask: usage_for_xks(),
+            partition: None,
+            progress: KeyProgress::Ready,
+            stamps,
+        }
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        match &self.key {
+            SourceKey::Local(_) => Tier::Local,
+            SourceKey::Partition(key) => Tier::Partition(key.group.clone()),
+        }
+    }
+}
+
 impl VirtualKeyEntry {
     /// The version that encrypts.
     #[must_use]
@@ -247,4 +306,14 @@ impl From<LegacyEntry> for Legacy {
     fn from(entry: LegacyEntry) -> Self {
         Self { format: entry.format, version: entry.version }
     }
+}
+
+/// Of keys that were made before this was kept: all were for external key stores.
+const fn undeletable() -> bool {
+    true
+}
+
+/// Encrypt, Decrypt, Wrap and Unwrap.
+const fn usage_for_xks() -> u32 {
+    60
 }

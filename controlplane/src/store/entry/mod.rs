@@ -24,8 +24,8 @@ pub use self::{
     hsm::{HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::JobConfigEntry,
     keys::{
-        CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, LegacyEntry,
-        SealedSecret, SourceKeyEntry, Tier, VersionEntry, VirtualKeyEntry,
+        CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyProgress, KeyStoreEntry,
+        LegacyEntry, SealedSecret, SourceKeyEntry, Tier, VersionEntry, VirtualKeyEntry,
     },
     nodes::{CountEntry, Fingerprint, NodeEntry, NodeSeenEntry},
 };
