@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A source key by its id as `vault/keys2` tells it, its UUID, or its name where no other has that.
-pub(in crate::core) fn find_source_key(view: &View, wanted: &str) -> Result<SourceKeyEntry, CoreError> {
+pub(in crate::core) fn find(view: &View, wanted: &str) -> Result<SourceKeyEntry, CoreError> {
     let id = parse_cm_id(wanted).or_else(|| Uuid::try_parse(wanted).ok());
     if let Some(found) = id.map(|id| view.source_key(id)).transpose()?.flatten() {
         return Ok(found);

@@ -19,7 +19,7 @@ use holdfast_proto::{
 use tracing::warn;
 use uuid::Uuid;
 
-pub(super) use self::find::{find_source_key, in_use};
+pub(super) use self::find::{find, in_use};
 pub use self::{
     cm_id::{cm_id, parse_cm_id},
     existing::{BadKeyName, ExistingKey},
