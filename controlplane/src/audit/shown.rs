@@ -48,7 +48,8 @@ pub(super) fn hide(entry: &Entry, members: &mut Map<String, Value>) {
 /// Paths of an entry's members that are not shown.
 const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
     match entry {
-        Entry::Credential(_) | Entry::SigningKey(_) | Entry::AwsConnection(_) => &[&["secret"]],
+        Entry::Credential(_) | Entry::SigningKey(_) => &[&["secret"]],
+        Entry::AwsConnection(_) => &[&["secret"], &["role_anywhere", "private_key"]],
         Entry::SourceKey(_) => &[&["key", "local", "sealed"]],
         Entry::User(_) => &[&["password_hash"]],
         Entry::ApiToken(_) | Entry::RefreshToken(_) => &[&["hash"]],

@@ -3,13 +3,16 @@
 //! Always holds: an operation demands the proof that `access` hands out; it judges the state it reads by pure functions and commits all
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
+pub mod aws_connections;
 pub mod credentials;
 pub mod demo;
 mod draw;
 pub mod hyok_keys;
 pub mod import;
 pub mod key_stores;
+pub mod kms_containers;
 pub mod nodes;
+pub mod policy_templates;
 pub mod rotation;
 pub mod source_keys;
 mod state;

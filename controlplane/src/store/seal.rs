@@ -25,6 +25,8 @@ pub enum SecretOf {
     Credential(CredentialId),
     /// An AWS connection's secret access key.
     AwsConnection(Uuid),
+    /// The private key of an AWS connection's certificate, for IAM Roles Anywhere.
+    RoleAnywhere(Uuid),
     /// The private half of a key that signs sign-in tokens.
     SigningKey(Uuid),
 }
@@ -87,6 +89,7 @@ impl SecretOf {
         let (kind, id) = match self {
             Self::Credential(id) => ("credential", id.0),
             Self::AwsConnection(id) => ("aws connection", id),
+            Self::RoleAnywhere(id) => ("roles anywhere", id),
             Self::SigningKey(id) => ("signing key", id),
         };
         [b"holdfast ".as_slice(), kind.as_bytes(), b" ", id.as_bytes()].concat()
@@ -98,6 +101,7 @@ impl fmt::Display for SecretOf {
         match self {
             Self::Credential(id) => write!(f, "credential {id}"),
             Self::AwsConnection(id) => write!(f, "AWS connection {id}"),
+            Self::RoleAnywhere(id) => write!(f, "AWS connection {id} (private key)"),
             Self::SigningKey(id) => write!(f, "signing key {id}"),
         }
     }

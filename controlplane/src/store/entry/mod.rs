@@ -10,6 +10,7 @@ mod cloud;
 mod hsm;
 mod jobs;
 mod keys;
+mod kms_action;
 mod nodes;
 mod pick;
 
@@ -20,13 +21,17 @@ use uuid::Uuid;
 pub(super) use self::pick::Pick;
 pub use self::{
     access::{ApiTokenEntry, RefreshTokenEntry, Role, SigningKeyEntry, TokenUsedEntry, UserEntry},
-    cloud::{AwsConnectionEntry, KmsContainerEntry, PolicyTemplateEntry},
+    cloud::{
+        AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, PolicyContent, PolicyPeople,
+        PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
+    },
     hsm::{HsmConnectionEntry, HsmServerEntry, PartitionEntry},
-    jobs::JobConfigEntry,
+    jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
     keys::{
         CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyProgress, KeyStoreEntry,
         LegacyEntry, SealedSecret, SourceKeyEntry, Tier, VersionEntry, VirtualKeyEntry,
     },
+    kms_action::KmsAction,
     nodes::{CountEntry, Fingerprint, NodeEntry, NodeSeenEntry},
 };
 use crate::names::{NodeName, UserName};
