@@ -248,6 +248,7 @@ impl ControlPlane {
             });
         }
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).finish_keys()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
         let rotating = Arc::clone(&core);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {

@@ -7,11 +7,13 @@ pub mod aws_connections;
 pub mod credentials;
 pub mod demo;
 mod draw;
+pub mod hsm;
 pub mod hyok_keys;
 pub mod import;
 pub mod key_stores;
 pub mod kms_containers;
 pub mod nodes;
+pub mod partitions;
 pub mod policy_templates;
 pub mod rotation;
 pub mod source_keys;
@@ -40,6 +42,8 @@ pub struct Core {
     writer: Arc<Writer>,
     seal: ControlSeal,
     publisher: Publisher,
+    /// Nudged when a key is left to be made.
+    making: tokio::sync::Notify,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -117,7 +121,7 @@ impl Core {
     /// The operations over a store, with a publisher that serves the same store.
     #[must_use]
     pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher }
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher, making: tokio::sync::Notify::new() }
     }
 
     /// Where it is published.

@@ -193,7 +193,7 @@ const fn legacy_format(format: Option<LegacyFormat>) -> &'static str {
     }
 }
 
-fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {
+pub(super) fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {
     let cka_id = HEXLOWER_PERMISSIVE.decode(key.cka_id.as_bytes()).map_err(|_| invalid(field, "cka_id must be hexadecimal"))?;
     ExistingKey::new(&cka_id, &key.label).map_err(|e| invalid(field, e))
 }

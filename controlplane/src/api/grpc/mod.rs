@@ -5,6 +5,8 @@ mod convert;
 mod hyok_keys;
 mod key_stores;
 mod nodes;
+mod partitions;
+mod source_keys;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,11 +16,12 @@ use std::{
 use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::admin::{
     access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer, nodes_server::NodesServer,
+    partitions_server::PartitionsServer, source_keys_server::SourceKeysServer,
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
-use self::{access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, nodes::NodesApi};
+use self::{access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, nodes::NodesApi, partitions::PartitionsApi, source_keys::SourceKeysApi};
 use super::{
     Api, LONGEST_BODY,
     call::{Call, Origin, bearer},
@@ -34,11 +37,15 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let access = AccessServer::new(AccessApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let key_stores = KeyStoresServer::new(KeyStoresApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let hyok_keys = HyokKeysServer::new(HyokKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let source_keys = SourceKeysServer::new(SourceKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let partitions = PartitionsServer::new(PartitionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
         .route_service("/holdfast.admin.v1.KeyStores/{method}", key_stores)
         .route_service("/holdfast.admin.v1.HyokKeys/{method}", hyok_keys)
+        .route_service("/holdfast.admin.v1.SourceKeys/{method}", source_keys)
+        .route_service("/holdfast.admin.v1.Partitions/{method}", partitions)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
 }
 

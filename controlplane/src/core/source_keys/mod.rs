@@ -8,7 +8,10 @@ mod cm_id;
 mod existing;
 mod find;
 mod fit;
+mod kind;
+mod on_partition;
 pub mod usage;
+mod vault;
 
 use std::time::Duration;
 
@@ -19,10 +22,16 @@ use holdfast_proto::{
 use tracing::warn;
 use uuid::Uuid;
 
-pub(super) use self::find::{find, in_use};
 pub use self::{
     cm_id::{cm_id, parse_cm_id},
     existing::{BadKeyName, ExistingKey},
+    kind::AskedKind,
+    on_partition::{NewPartitionKey, PartitionKeyOnToken},
+    vault::{NewVaultKey, SourceKeyPatch, blob},
+};
+pub(super) use self::{
+    find::{find, in_use},
+    vault::described,
 };
 use super::{Core, CoreError, draw::now_ns};
 use crate::{

@@ -25,7 +25,7 @@ pub use self::{
         AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, PolicyContent, PolicyPeople,
         PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
     },
-    hsm::{HsmConnectionEntry, HsmServerEntry, PartitionEntry},
+    hsm::{ConnectedPartition, HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
     keys::{
         CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyProgress, KeyStoreEntry,
