@@ -21,7 +21,10 @@ use holdfast_proto::admin::{
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
-use self::{access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, nodes::NodesApi, partitions::PartitionsApi, source_keys::SourceKeysApi};
+use self::{
+    access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, nodes::NodesApi, partitions::PartitionsApi,
+    source_keys::SourceKeysApi,
+};
 use super::{
     Api, LONGEST_BODY,
     call::{Call, Origin, bearer},
