@@ -73,6 +73,12 @@ impl Refusal {
         Self { kind, text: text.into() }
     }
 
+    /// What the client is told.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What the table calls it.
     pub(super) const fn name(&self) -> &'static str {
         self.kind.row().name

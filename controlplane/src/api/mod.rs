@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, middleware::map_request};
 use axum_server::{
     Handle,
     accept::Accept,
@@ -77,7 +78,9 @@ pub(crate) fn tls(chain: &str, key: &str) -> Result<RustlsConfig, ApiError> {
 
 /// Serves until `handle` ends it.
 pub(crate) async fn serve(door: Door, handle: Handle<SocketAddr>, api: Arc<Api>) -> Result<(), ApiError> {
-    let app = rest::router(Arc::clone(&api)).merge(grpc::router(api));
+    let paths = rest::router(Arc::clone(&api)).merge(grpc::router(api));
+    // Around the router, since it must happen before a path is looked up.
+    let app = Router::new().fallback_service(paths).layer(map_request(async |request| rest::without_last_slash(request)));
     let connections = Admission(Connections::new("api", door.connections));
     let acceptor = RustlsAcceptor::new(door.tls).handshake_timeout(HANDSHAKE).acceptor(connections);
     let mut server = axum_server::from_tcp(door.listener).map_err(ApiError::Socket)?.acceptor(acceptor).handle(handle);

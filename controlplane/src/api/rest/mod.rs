@@ -1,0 +1,71 @@
+//! REST, in the forms that existing clients of this API know. Thin: parse, ask, answer.
+//!
+//! One file per resource; [`asking`] says who asks, [`body`] what, [`list`] and [`envelope`] give answers their common forms.
+
+mod asking;
+mod body;
+mod envelope;
+mod list;
+mod openapi;
+mod status;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::uri::{PathAndQuery, Uri},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{
+    Api,
+    error::{Kind, Refusal},
+};
+
+/// All REST paths; the rest is refused in JSON.
+pub(super) fn router(api: Arc<Api>) -> Router {
+    let (paths, _description) = resources().split_for_parts();
+    paths
+        .fallback(async || Refusal::new(Kind::NotFound, "Resource not found: there is nothing at this path"))
+        .method_not_allowed_fallback(async || Refusal::new(Kind::Method, "this path has no such method"))
+        .with_state(api)
+}
+
+/// Takes a `/` off the end of a path under `/api/`: clients put one there (contract §0).
+pub(super) fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    if let Some(path) = uri.path().strip_suffix('/').filter(|path| path.starts_with("/api/")) {
+        let rest = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = PathAndQuery::try_from(rest).ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// All resources, with what describes them.
+fn resources() -> OpenApiRouter<Arc<Api>> {
+    let resources = OpenApiRouter::new().merge(status::routes()).merge(tokens::routes());
+    OpenApiRouter::new().nest("/api/v1", resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn a_slash_at_the_end_of_a_path_makes_no_difference() {
+        let path = |uri: &str| without_last_slash(Request::builder().uri(uri).body(Body::empty()).unwrap()).uri().to_string();
+        assert_eq!(path("/api/v1/cckm/aws/kms/?name=x/"), "/api/v1/cckm/aws/kms?name=x/");
+        assert_eq!(path("https://h:1/api/v1/a/?"), "https://h:1/api/v1/a?");
+        for same in ["/api/v1/a", "/api/v1/a?b=c/", "/", "/other/"] {
+            assert_eq!(path(same), same);
+        }
+    }
+}
