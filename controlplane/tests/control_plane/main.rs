@@ -7,3 +7,4 @@ mod node;
 mod partitions;
 mod plane;
 mod rest;
+mod source_keys;

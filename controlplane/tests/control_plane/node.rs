@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use holdfast_proto::{
     ids::{KeyId, StoreId},
+    kinds::KeyKind,
     records::Change,
     snapshot::RecordSet,
     sync::{
@@ -30,13 +31,15 @@ pub(crate) struct Partition {
     pub(crate) keys: Vec<TokenKey>,
     /// So many tasks find it unavailable.
     pub(crate) busy: u32,
+    /// Its partitions. More than one make no keys.
+    pub(crate) copies: u32,
 }
 
 /// A key on a partition.
 #[derive(Clone)]
 pub(crate) struct TokenKey {
     pub(crate) cka_id: Vec<u8>,
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
     pub(crate) attributes: wire::KeyAttributes,
 }
 
@@ -155,13 +158,31 @@ pub(crate) fn active(set: &RecordSet, store: StoreId, key: KeyId) -> Option<u32>
     Some(set.store(store)?.key(key)?.active()?.number)
 }
 
+impl Partition {
+    /// Whether this task finds it unavailable.
+    fn is_busy(&mut self) -> bool {
+        let busy = self.busy > 0;
+        self.busy = self.busy.saturating_sub(1);
+        busy
+    }
+}
+
 impl TokenKey {
     /// One that will do.
     pub(crate) fn new(cka_id: u8, label: &'static str) -> Self {
-        let usage = Some(wire::KeyUsage { encrypt: true, decrypt: true });
-        let attributes =
-            wire::KeyAttributes { algorithm: "AES".into(), bits: 256, usage, unexportable: true, token: Vec::new(), curve: String::new() };
-        Self { cka_id: vec![cka_id], label, attributes }
+        Self::made(vec![cka_id], label.into())
+    }
+
+    fn made(cka_id: Vec<u8>, label: String) -> Self {
+        let flag = |(name, value): (&str, bool)| wire::TokenAttribute { name: name.into(), value };
+        let set = ["CKA_SENSITIVE", "CKA_ENCRYPT", "CKA_DECRYPT", "CKA_WRAP", "CKA_UNWRAP", "CKA_LOCAL"].map(|name| (name, true));
+        let token = [("CKA_EXTRACTABLE", false)].into_iter().chain(set).map(flag).collect();
+        Self { cka_id, label, attributes: wire::KeyAttributes { token, ..attributes("AES", 256, true) } }
+    }
+
+    fn listed(&self, group: &str) -> wire::ListedKey {
+        let key = wire::PartitionKey { group: group.into(), cka_id: self.cka_id.clone(), label: self.label.clone() };
+        wire::ListedKey { key: Some(key), attributes: Some(self.attributes.clone()) }
     }
 
     fn is_named(&self, key: &wire::PartitionKey) -> bool {
@@ -183,24 +204,46 @@ fn done(task: wire::KeyTask, partition: Option<&mut Partition>) -> wire::KeyTask
             };
             Outcome::Generated(wire::SourceKey { body: Some(Body::Local(local)) })
         }
-        Task::Generate(_) => {
-            let made = wire::PartitionKey { group: task.target, cka_id: task.id.clone(), label: "made".into() };
-            Outcome::Generated(wire::SourceKey { body: Some(Body::Partition(made)) })
+        Task::Generate(generate) => {
+            let label = if generate.label.is_empty() { "made".to_owned() } else { generate.label };
+            let partition = partition.filter(|partition| partition.group == task.target).unwrap();
+            if partition.copies > 1 {
+                failed(wire::KeyTaskFailure::Refused, "the group has more than one partition")
+            } else if partition.is_busy() {
+                failed(wire::KeyTaskFailure::Unavailable, "not connected yet")
+            } else {
+                if partition.keys.iter().all(|key| key.cka_id != task.id) {
+                    partition.keys.push(TokenKey::made(task.id.clone(), label.clone()));
+                }
+                let made = wire::PartitionKey { group: task.target, cka_id: task.id.clone(), label };
+                Outcome::Generated(wire::SourceKey { body: Some(Body::Partition(made)) })
+            }
         }
         Task::Inspect(wire::InspectKey { source: Some(wire::SourceKey { body: Some(Body::Partition(key)) }) }) => {
             let partition = partition.filter(|partition| partition.group == task.target && partition.group == key.group).unwrap();
-            match partition.keys.iter().find(|one| one.is_named(&key)) {
-                _ if partition.busy > 0 => {
-                    partition.busy -= 1;
-                    failed(wire::KeyTaskFailure::Unavailable, "not connected yet")
-                }
-                Some(found) => Outcome::Attributes(found.attributes.clone()),
+            match partition.keys.iter().position(|one| one.is_named(&key)) {
+                _ if partition.is_busy() => failed(wire::KeyTaskFailure::Unavailable, "not connected yet"),
+                Some(found) => Outcome::Attributes(partition.keys[found].attributes.clone()),
                 None => failed(wire::KeyTaskFailure::Refused, "no such key"),
             }
         }
-        other => panic!("nobody asks for that here: {other:?}"),
+        Task::Inspect(wire::InspectKey { source: Some(wire::SourceKey { body: Some(Body::Local(key)) }) }) => {
+            let kind = KeyKind::from_wire(&key.kind).unwrap();
+            Outcome::Attributes(wire::KeyAttributes { usage: key.usage, ..attributes(kind.algorithm(), kind.bits(), key.unexportable) })
+        }
+        Task::HealthCiphertext(_) => Outcome::HealthCiphertext(vec![1; 45]),
+        Task::List(_) => {
+            let partition = partition.filter(|partition| partition.group == task.target).unwrap();
+            Outcome::Keys(wire::KeyList { keys: partition.keys.iter().map(|key| key.listed(partition.group)).collect() })
+        }
+        other @ Task::Inspect(_) => panic!("nobody asks for that here: {other:?}"),
     };
     wire::KeyTaskResult { id: task.id, outcome: Some(outcome) }
+}
+
+fn attributes(algorithm: &str, bits: u32, unexportable: bool) -> wire::KeyAttributes {
+    let usage = Some(wire::KeyUsage { encrypt: true, decrypt: true });
+    wire::KeyAttributes { algorithm: algorithm.into(), bits, usage, unexportable, token: Vec::new(), curve: String::new() }
 }
 
 fn failed(failure: wire::KeyTaskFailure, detail: &str) -> Outcome {

@@ -35,7 +35,7 @@ fn blue() -> Partition {
         odd(6, "another kind", |key| key.algorithm = "DES3".into()),
         odd(7, "half", |key| key.usage = Some(KeyUsage { encrypt: false, decrypt: true })),
     ];
-    Partition { group: "blue", keys, busy: 0 }
+    Partition { group: "blue", keys, busy: 0, copies: 1 }
 }
 
 fn existing(cka_id: u8, label: &str) -> ExistingKey {

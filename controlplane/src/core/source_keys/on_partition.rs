@@ -262,4 +262,4 @@ fn labelled(label: &str) -> Result<(), CoreError> {
 
 /// How long whoever asks for a key waits to hear that it is refused.
 const FIRST_TRY: Duration = Duration::from_secs(2);
-const BETWEEN_TRIES: Duration = Duration::from_secs(5);
+const BETWEEN_TRIES: Duration = Duration::from_secs(2);
