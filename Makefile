@@ -1,11 +1,15 @@
 # `make test` does everything that a change must pass on a machine with Rust and a C compiler;
 # what else it needs it installs from Debian, by name.
 
-.PHONY: test bench bench-hsm bench-programs packages test-kryoptic
+.PHONY: test soak bench bench-hsm bench-programs packages test-kryoptic
 
 test: packages
 	cargo build --workspace --bins
 	cargo test --workspace
+
+# Longer runs of what `make test` does a little of.
+soak: packages
+	cargo test -p holdfast-controlplane --test killed_while_writing -- --rounds 200
 
 bench: bench-programs
 	target/release/holdfast-bench all $(BENCH)
