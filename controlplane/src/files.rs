@@ -3,6 +3,7 @@
 //! Always holds: a file with a secret has mode 0600 from its first byte, and is on disk before the next step; none is overwritten.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File, Permissions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -82,6 +83,17 @@ pub(crate) fn read_seals(first: &Path, others: &[PathBuf]) -> Result<SealRing, F
     Ok(SealRing::new(seal(first)?, others.iter().map(|path| seal(path)).collect::<Result<_, _>>()?))
 }
 
+/// The name of a control seal's file: the first seals, and has the name that is looked for.
+pub(crate) fn control_seal(number: usize) -> String {
+    if number == 0 { CONTROL_SEAL.into() } else { format!("{CONTROL_SEAL}-{}", number + 1) }
+}
+
+/// Whether [`control_seal`] may have made the name, for another than the first.
+pub(crate) fn is_further_control_seal(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix(CONTROL_SEAL)?.strip_prefix('-'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
@@ -95,6 +107,9 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     };
     write().map_err(|cause| FileError::Write { path: path.into(), cause })
 }
+
+/// What a backup has of a data directory, beside the store and the control seals.
+pub(crate) const BACKED_UP: [&str; 4] = [CA, CA_KEY, SERVER, SERVER_KEY];
 
 /// The authority's certificate.
 pub(crate) const CA: &str = "ca.crt";

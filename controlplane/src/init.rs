@@ -190,8 +190,15 @@ pub(crate) fn initialised(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Removes what lies beside the mark `unfinished`, then the mark, and the directory unless it `was_there` before.
+pub(crate) fn undo(dir: &Path, was_there: bool) -> Result<(), InitError> {
+    begin(dir)?;
+    let removed = fs::remove_file(dir.join(UNFINISHED)).and_then(|()| if was_there { Ok(()) } else { fs::remove_dir(dir) });
+    Ok(removed.map_err(|cause| FileError::Write { path: dir.into(), cause })?)
+}
+
 /// Marks an empty directory as unfinished, or removes what lies beside that mark; refuses anything else.
-fn begin(dir: &Path) -> Result<(), InitError> {
+pub(crate) fn begin(dir: &Path) -> Result<(), InitError> {
     let failed = |cause| FileError::Read { path: dir.into(), cause };
     let ours = [files::CA, files::CA_KEY, files::SERVER, files::SERVER_KEY, files::CONTROL_SEAL, files::KEY_SEAL, "store", "lock"];
     let entries = fs::read_dir(dir).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -199,7 +206,8 @@ fn begin(dir: &Path) -> Result<(), InitError> {
         return Ok(files::write_public(&dir.join(UNFINISHED), "holdfast-controlplane\n")?);
     }
     let (mark, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.file_name() == UNFINISHED);
-    if mark.is_empty() || others.iter().any(|entry| !ours.iter().any(|ours| entry.file_name() == *ours)) {
+    let is_ours = |name: &std::ffi::OsStr| ours.iter().any(|ours| name == *ours) || files::is_further_control_seal(name);
+    if mark.is_empty() || others.iter().any(|entry| !is_ours(&entry.file_name())) {
         return Err(InitError::Occupied { dir: dir.into() });
     }
     for entry in others {
@@ -211,7 +219,7 @@ fn begin(dir: &Path) -> Result<(), InitError> {
 }
 
 /// Makes the one mark the other: at no time are there both, or neither.
-fn complete(dir: &Path) -> Result<(), FileError> {
+pub(crate) fn complete(dir: &Path) -> Result<(), FileError> {
     let path = dir.join(COMPLETE);
     let renamed = fs::rename(dir.join(UNFINISHED), &path).and_then(|()| fs::File::open(dir)?.sync_all());
     renamed.map_err(|cause| FileError::Write { path, cause })

@@ -6,6 +6,7 @@
 pub mod access;
 mod api;
 pub mod audit;
+pub mod backup;
 pub mod connections;
 pub mod core;
 mod files;
@@ -16,6 +17,7 @@ mod peer;
 pub mod pki;
 mod plane;
 pub mod publish;
+mod restore;
 pub mod settings;
 pub mod store;
 
@@ -28,5 +30,6 @@ pub use self::{
     files::FileError,
     init::{EnrollOptions, InitError, InitOptions, InitReport, enroll, init},
     plane::{ControlPlane, StartErrors, StartFault},
+    restore::{RestoreError, RestoreOptions, Restored, restore},
     settings::Settings,
 };

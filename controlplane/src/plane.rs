@@ -20,7 +20,7 @@ use crate::{
     api::{self, Api, ApiError, Door},
     audit::Audit,
     core::{
-        Core, CoreError, Writer,
+        BackedUpFiles, Core, CoreError, Writer,
         demo::{DemoCredential, DemoOptions, PartitionDemo},
         import::ImportKeyStore,
     },
@@ -220,7 +220,7 @@ impl ControlPlane {
         };
         let access = Arc::new(Access::new(Arc::clone(&store))?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
-        let core = Arc::new(Core::new(writer, seal, publisher));
+        let core = Arc::new(Core::new(writer, seal, publisher).with_files(BackedUpFiles::of(settings.data_dir.clone())));
 
         let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;

@@ -147,16 +147,26 @@ impl SealRing {
         let (id, nonce) = prefix[1..].split_at(16);
         let id = Uuid::from_slice(id).map_err(|_| OpenError::Malformed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|Unspecified| OpenError::Malformed)?;
-        let seal = self.all().find(|seal| seal.id == id).ok_or(OpenError::UnknownSeal(id))?;
+        let seal = self.seals().find(|seal| seal.id == id).ok_or(OpenError::UnknownSeal(id))?;
         let mut opened = Zeroizing::new(sealed.to_vec());
         let length = seal.key.open_in_place(nonce, Aad::from(aad), &mut opened).map_err(|Unspecified| OpenError::Refused)?.len();
         opened.truncate(length);
         Ok(opened)
     }
 
-    fn all(&self) -> impl Iterator<Item = &Seal> {
+    /// All seals, the one that seals first.
+    pub fn seals(&self) -> impl Iterator<Item = &Seal> {
         std::iter::once(&self.first).chain(&self.others)
     }
+}
+
+/// The id of the seal that a blob lies under; none where it is no sealed blob.
+#[must_use]
+pub fn sealed_under(blob: &[u8]) -> Option<Uuid> {
+    if blob.len() < OVERHEAD || blob[0] != FORMAT {
+        return None;
+    }
+    Uuid::from_slice(&blob[1..17]).ok()
 }
 
 impl fmt::Debug for Seal {
@@ -197,6 +207,7 @@ mod tests {
     fn a_blob_opens_only_under_its_own_aad_and_seal() {
         let seals = ring(vec![Seal::generate().unwrap()]);
         let blob = seals.seal(b"aad", b"secret").unwrap();
+        assert_eq!((sealed_under(&blob), sealed_under(&blob[1..]), sealed_under(b"")), (Some(seals.id()), None, None));
         assert_eq!(seals.open(b"aad", &blob).unwrap().as_slice(), b"secret");
         assert_eq!(seals.open(b"other", &blob).unwrap_err(), OpenError::Refused);
         let stranger = ring(vec![Seal::generate().unwrap()]);

@@ -119,7 +119,13 @@ impl From<CoreError> for Refusal {
             CoreError::Exists { .. } | CoreError::Raced => Kind::Conflict,
             CoreError::State(_) | CoreError::Refused(_) => Kind::State,
             CoreError::NoNode { .. } | CoreError::Unavailable(_) | CoreError::Deadline => Kind::Unavailable,
-            CoreError::Read(_) | CoreError::Commit(_) | CoreError::Seal(_) | CoreError::Hash(_) | CoreError::Random => {
+            CoreError::Read(_)
+            | CoreError::Commit(_)
+            | CoreError::Seal(_)
+            | CoreError::Hash(_)
+            | CoreError::Random
+            | CoreError::Files(_)
+            | CoreError::Unsealed(_) => {
                 return Self::internal(&error);
             }
         };

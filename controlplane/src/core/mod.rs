@@ -4,6 +4,7 @@
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
 pub mod aws_connections;
+pub mod backup;
 pub mod credentials;
 pub mod demo;
 mod draw;
@@ -15,6 +16,7 @@ pub mod kms_containers;
 pub mod nodes;
 pub mod partitions;
 pub mod policy_templates;
+pub mod reseal;
 pub mod rotation;
 pub mod source_keys;
 mod state;
@@ -28,12 +30,13 @@ use holdfast_proto::{
     seal::SealFailed,
 };
 
-pub use self::write::Writer;
+pub use self::{backup::BackedUpFiles, write::Writer};
 use crate::{
     access::password::HashFailed,
+    files::FileError,
     names::NodeName,
     publish::Publisher,
-    store::{CommitError, ReadError, Store, View, seal::ControlSeal},
+    store::{CommitError, ReadError, Store, View, seal::{ControlSeal, SecretUnopened}},
 };
 
 /// The admin operations.
@@ -44,6 +47,7 @@ pub struct Core {
     publisher: Publisher,
     /// Nudged when a key is left to be made.
     making: tokio::sync::Notify,
+    files: Option<BackedUpFiles>,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -115,13 +119,25 @@ pub enum CoreError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Random,
+    /// The data directory's files can't be read.
+    #[error("the data directory can't be read")]
+    Files(#[from] FileError),
+    /// A secret opens under no control seal that is loaded.
+    #[error("a secret does not open")]
+    Unsealed(#[source] SecretUnopened),
 }
 
 impl Core {
     /// The operations over a store, with a publisher that serves the same store.
     #[must_use]
     pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher, making: tokio::sync::Notify::new() }
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making: tokio::sync::Notify::new() }
+    }
+
+    /// The same, with the data directory that backups are to hold.
+    #[must_use]
+    pub fn with_files(self, files: BackedUpFiles) -> Self {
+        Self { files: Some(files), ..self }
     }
 
     /// Where it is published.
@@ -154,7 +170,9 @@ impl CoreError {
             | Self::Commit(_)
             | Self::Seal(_)
             | Self::Hash(_)
-            | Self::Random => false,
+            | Self::Random
+            | Self::Files(_)
+            | Self::Unsealed(_) => false,
         }
     }
 }

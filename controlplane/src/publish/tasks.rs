@@ -11,8 +11,8 @@ use std::{
 
 use holdfast_proto::{
     kinds::KeyKind,
-    records::{KeyUsage, PartitionKey, SourceKey},
-    sync::{self as wire, KeyTaskFailure, control_message, key_task, key_task_result::Outcome},
+    records::{KeyUsage, LocalBlob, PartitionKey, SourceKey},
+    sync::{self as wire, KeyTaskFailure, control_message, key_task, key_task_result::Outcome, source_key},
 };
 use tokio::{
     sync::oneshot,
@@ -56,6 +56,8 @@ pub enum Work {
     HealthCiphertext(SourceKey),
     /// Tell all secret keys of the target, a partition group.
     List,
+    /// Seal local keys under the node's first key seal.
+    Reseal(Vec<LocalBlob>),
 }
 
 /// What came of it.
@@ -69,6 +71,8 @@ pub enum Done {
     HealthCiphertext(Vec<u8>),
     /// The keys of a partition group.
     Listed(Vec<ListedKey>),
+    /// The same keys, each sealed anew, in the same order.
+    Resealed(Vec<LocalBlob>),
 }
 
 /// What a key is.
@@ -234,6 +238,7 @@ impl KeyTask {
             Work::Inspect(source) => key_task::Task::Inspect(wire::InspectKey { source: Some(source.into()) }),
             Work::HealthCiphertext(source) => key_task::Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source.into()) }),
             Work::List => key_task::Task::List(wire::ListKeys {}),
+            Work::Reseal(blobs) => key_task::Task::Reseal(wire::ResealKeys { keys: blobs.iter().filter_map(local_to_wire).collect() }),
         };
         wire::KeyTask {
             id: self.id.as_bytes().to_vec(),
@@ -261,7 +266,10 @@ impl KeyTask {
             (Work::List, Some(Outcome::Keys(list))) => {
                 list.keys.into_iter().map(|key| self.listed(key)).collect::<Result<_, _>>().map(Done::Listed)
             }
-            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_) | Work::List, _) => Err(TaskError::Malformed),
+            (Work::Reseal(blobs), Some(Outcome::Resealed(resealed))) => same_keys(blobs, resealed.keys).map(Done::Resealed),
+            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_) | Work::List | Work::Reseal(_), _) => {
+                Err(TaskError::Malformed)
+            }
         })
     }
 
@@ -284,6 +292,24 @@ impl KeyTask {
         let key = PartitionKey { group: key.group, cka_id: key.cka_id.into(), label: key.label };
         Ok(ListedKey { key, attributes: attributes(told)? })
     }
+}
+
+fn local_to_wire(blob: &LocalBlob) -> Option<wire::LocalKey> {
+    match wire::SourceKey::from(&SourceKey::Local(blob.clone())).body? {
+        source_key::Body::Local(key) => Some(key),
+        source_key::Body::Partition(_) => None,
+    }
+}
+
+/// What came back, if it is the same keys in the same order, but for how they are sealed.
+fn same_keys(asked: &[LocalBlob], resealed: Vec<wire::LocalKey>) -> Result<Vec<LocalBlob>, TaskError> {
+    let parse = |key| match SourceKey::try_from(wire::SourceKey { body: Some(source_key::Body::Local(key)) }) {
+        Ok(SourceKey::Local(blob)) => Ok(blob),
+        Ok(SourceKey::Partition(_)) | Err(_) => Err(TaskError::Malformed),
+    };
+    let resealed: Vec<LocalBlob> = resealed.into_iter().map(parse).collect::<Result<_, _>>()?;
+    let same = |(before, after): (&LocalBlob, &LocalBlob)| LocalBlob { sealed: before.sealed.clone(), ..after.clone() } == *before;
+    if asked.len() == resealed.len() && asked.iter().zip(&resealed).all(same) { Ok(resealed) } else { Err(TaskError::Malformed) }
 }
 
 fn attributes(told: wire::KeyAttributes) -> Result<KeyAttributes, TaskError> {

@@ -51,6 +51,8 @@ pub struct NodeReport {
     pub listeners: Vec<Listener>,
     /// Key sources that it can serve: `local` and partition groups.
     pub targets: BTreeSet<String>,
+    /// Key seals that it holds; the first seals. Empty: its version doesn't tell.
+    pub key_seals: Vec<Uuid>,
     /// How long ago it last knew to be up to date.
     pub snapshot_age: Duration,
     /// KMS's clock against the node's, milliseconds.
@@ -169,6 +171,7 @@ impl NodeReport {
     pub(super) fn hello(&mut self, hello: &wire::Hello) {
         self.software_version = text(&hello.software_version);
         self.targets = targets(&hello.targets);
+        self.key_seals = hello.key_seals.iter().take(MOST_LISTED).filter_map(|id| Uuid::from_slice(id).ok()).collect();
     }
 
     pub(super) fn status(&mut self, status: &wire::NodeStatus) {

@@ -25,7 +25,7 @@ pub(super) struct CredentialIdDef(Uuid);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Revision")]
-pub(super) struct RevisionDef {
+pub(crate) struct RevisionDef {
     epoch: u64,
     counter: u64,
 }

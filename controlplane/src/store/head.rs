@@ -174,4 +174,32 @@ mod tests {
         assert_eq!(log.since(start), None);
         assert_eq!(log.since(Revision { epoch: 1, counter: 2 }).unwrap().names, [name(3)].into());
     }
+    #[tokio::test]
+    async fn after_a_write_that_failed_or_panicked_nothing_is_written_or_read() {
+        async fn fails() -> io::Result<()> {
+            Err(io::Error::other("disk"))
+        }
+        async fn panics() -> io::Result<()> {
+            panic!("on purpose")
+        }
+        let start = Revision { epoch: 1, counter: 0 };
+        let (failed, panicked) = (Head::new(start), Head::new(start));
+        assert!(matches!(failed.commit(start, vec![name(1)], |_| fails()).await, Err(CommitError::Io(_))));
+        assert!(matches!(panicked.commit(start, vec![name(1)], |_| panics()).await, Err(CommitError::Broken(_))));
+        for head in [failed, panicked] {
+            assert_eq!(head.sound(), Err(Broken));
+            assert_eq!((head.revision(), head.changed_since(start).unwrap().names), (start, BTreeSet::new()));
+            let next = head.commit(start, Vec::new(), |_| async { Ok(()) }).await;
+            assert!(matches!(next, Err(CommitError::Broken(Broken))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conflict_does_not_so_much_as_begin_to_write() {
+        let start = Revision { epoch: 1, counter: 5 };
+        let head = Head::new(start);
+        let lost = head.commit(Revision { epoch: 1, counter: 4 }, vec![name(1)], |_| async { Err(io::Error::other("written")) }).await;
+        assert!(matches!(lost, Err(CommitError::Conflict { now }) if now == start));
+        assert_eq!(head.sound(), Ok(()));
+    }
 }

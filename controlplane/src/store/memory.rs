@@ -8,7 +8,7 @@ use std::{
 use holdfast_proto::ids::Revision;
 
 use super::{
-    CommitFuture, Head, ReadError, Store, Within,
+    CommitFuture, Head, RawEntry, ReadError, Store, Within,
     entry::{Entry, EntryChange, EntryName},
 };
 
@@ -41,6 +41,15 @@ impl Store for MemoryStore {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let from = entries.range(prefix.clone()..);
         Ok(from.take_while(|(key, _)| key.starts_with(&prefix)).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    fn copy(&self) -> Result<Vec<RawEntry>, ReadError> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let raw = |(key, entry): (&Vec<u8>, &Entry)| {
+            let value = serde_json::to_vec(entry).map_err(ReadError::Decode)?;
+            Ok(RawEntry { key: key.as_slice().into(), value: value.into() })
+        };
+        entries.iter().map(raw).collect()
     }
 
     fn commit(&self, expected: Revision, changes: Vec<EntryChange>) -> CommitFuture {

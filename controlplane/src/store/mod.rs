@@ -3,7 +3,7 @@
 //! Always holds: a commit is atomic and moves the revision by one; what was not durably written is never seen by a reader, so no node is
 //! ever told of a revision that a crash could take back; a lost race changes nothing. `core` writes; `publish` reads.
 
-mod encoding;
+pub(crate) mod encoding;
 pub mod entry;
 mod head;
 pub mod memory;
@@ -38,6 +38,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`ReadError`].
     fn scan(&self, within: Within) -> Result<Vec<Entry>, ReadError>;
 
+    /// Everything that lies in the store, notes too, as it lies there and in that order; not the store's own format and revision. Don't
+    /// call it without a [`View`], which keeps writers out meanwhile: [`View::copy`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn copy(&self) -> Result<Vec<RawEntry>, ReadError>;
+
     /// Writes all of `changes`, or nothing. Answers once they are durable, with the new revision. Goes on to its end when the future is
     /// dropped. Don't hold a [`View`] meanwhile: it would wait for ever.
     fn commit(&self, expected: Revision, changes: Vec<EntryChange>) -> CommitFuture;
@@ -52,6 +59,15 @@ pub trait Store: Send + Sync + 'static {
 
 /// What [`Store::commit`] answers.
 pub type CommitFuture = Pin<Box<dyn Future<Output = Result<Revision, CommitError>> + Send>>;
+
+/// An entry as it lies in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Its name, encoded; in the order of names.
+    pub(crate) key: Box<[u8]>,
+    /// The entry, encoded.
+    pub(crate) value: Box<[u8]>,
+}
 
 /// What to scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

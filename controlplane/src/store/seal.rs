@@ -6,13 +6,13 @@ use std::{fmt, sync::Arc};
 
 use holdfast_proto::{
     ids::CredentialId,
-    seal::{OpenError, SealFailed, SealRing},
+    seal::{OpenError, Seal, SealFailed, SealRing, sealed_under},
     secret::Secret,
 };
-
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use super::entry::{CredentialEntry, SealedSecret};
+use super::entry::{CredentialEntry, Entry, SealedSecret};
 
 /// Seals and opens the control plane's secrets.
 #[derive(Clone, Debug)]
@@ -40,6 +40,17 @@ pub struct SecretUnopened {
     cause: SecretFault,
 }
 
+/// Why a secret was not brought under another seal.
+#[derive(Debug, thiserror::Error)]
+pub enum ResealFailed {
+    /// It does not open.
+    #[error(transparent)]
+    Unopened(#[from] SecretUnopened),
+    /// It can't be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealFailed),
+}
+
 /// What was wrong with a sealed secret.
 #[derive(Debug, thiserror::Error)]
 enum SecretFault {
@@ -56,12 +67,36 @@ impl ControlSeal {
         Self(ring)
     }
 
+    /// The ids of its seals; the first seals.
+    #[must_use]
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.0.seals().map(Seal::id).collect()
+    }
+
+    /// The texts of its seals, for a backup that is sealed itself; the first seals.
+    pub(crate) fn texts(&self) -> Vec<Zeroizing<String>> {
+        self.0.seals().map(Seal::to_text).collect()
+    }
+
     /// Seals a secret for the entry it is of.
     ///
     /// # Errors
     /// [`SealFailed`] without randomness.
     pub fn seal(&self, of: SecretOf, secret: &Secret) -> Result<SealedSecret, SealFailed> {
         self.0.seal(&of.aad(), secret.expose().as_bytes()).map(SealedSecret)
+    }
+
+    /// Brings a secret under the first seal, opening it on the way; false where it lies there already.
+    ///
+    /// # Errors
+    /// [`ResealFailed`].
+    pub fn reseal(&self, of: SecretOf, sealed: &mut SealedSecret) -> Result<bool, ResealFailed> {
+        if sealed.seal() == Some(self.0.id()) {
+            return Ok(false);
+        }
+        let secret = self.open(of, sealed)?;
+        *sealed = self.seal(of, &secret)?;
+        Ok(true)
     }
 
     /// Opens a secret for the entry it is of.
@@ -81,6 +116,44 @@ impl ControlSeal {
     /// As [`ControlSeal::open`].
     pub fn open_credential(&self, credential: &CredentialEntry) -> Result<Secret, SecretUnopened> {
         self.open(SecretOf::Credential(credential.id), &credential.secret)
+    }
+}
+
+impl SealedSecret {
+    /// The seal that it lies under; none where it is damaged.
+    #[must_use]
+    pub fn seal(&self) -> Option<Uuid> {
+        sealed_under(&self.0)
+    }
+}
+
+/// The secrets of an entry, each with whose it is.
+pub(crate) fn secrets(entry: &mut Entry) -> Vec<(SecretOf, &mut SealedSecret)> {
+    match entry {
+        Entry::Credential(e) => vec![(SecretOf::Credential(e.id), &mut e.secret)],
+        Entry::Demo(e) => vec![(SecretOf::Credential(e.credential.id), &mut e.credential.secret)],
+        Entry::SigningKey(e) => vec![(SecretOf::SigningKey(e.id), &mut e.secret)],
+        Entry::AwsConnection(e) => e.secret.iter_mut().map(|secret| (SecretOf::AwsConnection(e.id), secret)).collect(),
+        Entry::KeyStore(_)
+        | Entry::HyokKey(_)
+        | Entry::KeyPlace(_)
+        | Entry::ExternalId(_)
+        | Entry::VirtualKey(_)
+        | Entry::SourceKey(_)
+        | Entry::Node(_)
+        | Entry::User(_)
+        | Entry::NodeSeen(_)
+        | Entry::Count(_)
+        | Entry::CredentialUsed(_)
+        | Entry::ApiToken(_)
+        | Entry::RefreshToken(_)
+        | Entry::TokenUsed(_)
+        | Entry::KmsContainer(_)
+        | Entry::PolicyTemplate(_)
+        | Entry::JobConfig(_)
+        | Entry::HsmServer(_)
+        | Entry::HsmConnection(_)
+        | Entry::Partition(_) => Vec::new(),
     }
 }
 
@@ -109,11 +182,7 @@ impl fmt::Display for SecretOf {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_proto::{
-        ids::{AccessKeyId, StoreId},
-        seal::Seal,
-    };
-    use uuid::Uuid;
+    use holdfast_proto::ids::{AccessKeyId, StoreId};
 
     use super::*;
     use crate::store::entry::Stamps;

@@ -3,6 +3,7 @@
 //! Always holds: the batch carries the new revision, so entries and revision move together; one process has the directory at a time; a
 //! directory of another format is not touched, but for the steps that `MIGRATIONS` names.
 
+mod load;
 mod migrate;
 
 use std::{
@@ -17,9 +18,10 @@ use std::{
 use holdfast_proto::ids::Revision;
 use sled::{Batch, IVec};
 
-use self::migrate::{FORMAT, FORMAT_KEY, MIGRATIONS, Migration};
+pub(crate) use self::{load::Load, migrate::FORMAT};
+use self::migrate::{FORMAT_KEY, MIGRATIONS, Migration};
 use super::{
-    CommitError, CommitFuture, Head, ReadError, Store, Within,
+    CommitError, CommitFuture, Head, RawEntry, ReadError, Store, Within,
     entry::{Entry, EntryChange, EntryName},
 };
 
@@ -137,6 +139,14 @@ impl Store for SledStore {
         values.map(|value| decode(&value.map_err(|e| ReadError::Io(e.into()))?)).collect()
     }
 
+    fn copy(&self) -> Result<Vec<RawEntry>, ReadError> {
+        let entries = self.tree.range([1]..).map(|entry| {
+            let (key, value) = entry.map_err(|e| ReadError::Io(e.into()))?;
+            Ok(RawEntry { key: key.as_ref().into(), value: value.as_ref().into() })
+        });
+        entries.collect()
+    }
+
     fn commit(&self, expected: Revision, changes: Vec<EntryChange>) -> CommitFuture {
         let names = changes.iter().map(EntryChange::name).collect();
         let mut batch = Batch::default();
@@ -165,6 +175,14 @@ impl Store for SledStore {
             self.tree.insert(entry.name().to_key(), value).map_err(|e| ReadError::Io(e.into()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl SledStore {
+    /// Puts what need be no entry.
+    pub(super) fn put_raw(&self, key: &[u8], value: &[u8]) {
+        self.tree.insert(key, value).unwrap();
     }
 }
 

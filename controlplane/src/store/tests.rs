@@ -1,4 +1,4 @@
-//! One suite that every store passes.
+//! One suite that every store passes, and what it is made of; `conformance` has it claim by claim.
 
 use std::collections::BTreeMap;
 
@@ -213,28 +213,4 @@ async fn the_sled_store_passes_the_suite() {
     .await;
 }
 
-#[tokio::test]
-async fn a_view_keeps_writers_out_and_a_write_begun_is_ended_though_nobody_waits() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(EPOCH));
-    let view = View::of(&store).await.unwrap();
-    let mut nudge = store.head().watch();
-    drop(store.commit(view.revision(), vec![EntryChange::Put(key_store(1))]));
-    tokio::task::yield_now().await;
-    assert_eq!(view.key_stores().unwrap(), []);
-    drop(view);
-    nudge.changed().await.unwrap();
-    assert_eq!(View::of(&store).await.unwrap().key_stores().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn of_many_writers_at_one_revision_exactly_one_wins() {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(EPOCH));
-    let start = store.head().revision();
-    let writes: Vec<_> = (1..=20).map(|n| store.commit(start, vec![EntryChange::Put(key_store(n))])).collect();
-    let mut won = 0;
-    for write in writes {
-        won += usize::from(write.await.is_ok());
-    }
-    assert_eq!(won, 1);
-    assert_eq!(View::of(&store).await.unwrap().key_stores().unwrap().len(), 1);
-}
+mod conformance;

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use holdfast_proto::{
     kinds::KeyKind,
     records::{KeyUsage, LocalBlob},
-    seal::{OpenError, SealFailed, SealRing},
+    seal::{OpenError, SealFailed, SealRing, sealed_under},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -65,6 +65,17 @@ pub enum GenerateError {
     Random,
     /// The key could not be sealed.
     #[error("the new key could not be sealed")]
+    Seal(#[from] SealFailed),
+}
+
+/// Why a key was not sealed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResealError {
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenLocalError),
+    /// It could not be sealed.
+    #[error("the key could not be sealed anew")]
     Seal(#[from] SealFailed),
 }
 
@@ -146,6 +157,27 @@ pub fn make(seals: &SealRing, id: Uuid, new: NewLocalKey) -> Result<LocalBlob, G
     let sealed = seals.seal(&binding(id, new), &material)?.into();
     let NewLocalKey { kind, usage, unexportable } = new;
     Ok(LocalBlob { id, kind, usage, unexportable, sealed })
+}
+
+/// The same key of any kind under the first seal of the ring. What is given back was opened again: nothing takes the place of a blob that
+/// opens but one that opens on the same key.
+///
+/// # Errors
+/// [`ResealError`].
+pub fn reseal(seals: &SealRing, blob: &LocalBlob) -> Result<LocalBlob, ResealError> {
+    let bound = binding(blob.id, NewLocalKey::of(blob));
+    let material = seals.open(&bound, &blob.sealed).map_err(OpenLocalError::Seal)?;
+    if !material::is(blob.kind, &material) {
+        return Err(OpenLocalError::Material(blob.kind).into());
+    }
+    if sealed_under(&blob.sealed) == Some(seals.id()) {
+        return Ok(blob.clone());
+    }
+    let resealed = LocalBlob { sealed: seals.seal(&bound, &material)?.into(), ..blob.clone() };
+    if seals.open(&bound, &resealed.sealed).map_err(OpenLocalError::Seal)? != material {
+        return Err(SealFailed.into());
+    }
+    Ok(resealed)
 }
 
 /// Whether a blob of any kind opens, on a key of its kind.

@@ -6,6 +6,7 @@
 
 mod local;
 mod partition;
+mod reseal;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -4,6 +4,7 @@ mod access;
 mod convert;
 mod hyok_keys;
 mod key_stores;
+mod maintenance;
 mod nodes;
 mod partitions;
 mod source_keys;
@@ -15,15 +16,16 @@ use std::{
 
 use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::admin::{
-    access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer, nodes_server::NodesServer,
-    partitions_server::PartitionsServer, source_keys_server::SourceKeysServer,
+    access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
+    maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
+    source_keys_server::SourceKeysServer,
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
-    access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, nodes::NodesApi, partitions::PartitionsApi,
-    source_keys::SourceKeysApi,
+    access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, maintenance::MaintenanceApi, nodes::NodesApi,
+    partitions::PartitionsApi, source_keys::SourceKeysApi,
 };
 use super::{
     Api, LONGEST_BODY,
@@ -42,6 +44,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let hyok_keys = HyokKeysServer::new(HyokKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let source_keys = SourceKeysServer::new(SourceKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let partitions = PartitionsServer::new(PartitionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let maintenance = MaintenanceServer::new(MaintenanceApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
@@ -49,6 +52,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route_service("/holdfast.admin.v1.HyokKeys/{method}", hyok_keys)
         .route_service("/holdfast.admin.v1.SourceKeys/{method}", source_keys)
         .route_service("/holdfast.admin.v1.Partitions/{method}", partitions)
+        .route_service("/holdfast.admin.v1.Maintenance/{method}", maintenance)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
 }
 

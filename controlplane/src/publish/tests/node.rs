@@ -57,7 +57,16 @@ impl Node {
         let applied = self.applied.map(Into::into);
         let digest = self.applied.map(|_| self.set.digest().to_vec()).unwrap_or_default();
         let (software_version, targets) = ("1.2.3".into(), vec!["local".into()]);
-        self.say(node_message::Body::Hello(Hello { protocol: 1, software_version, applied, durable: applied, digest, targets })).await;
+        self.say(node_message::Body::Hello(Hello {
+            protocol: 1,
+            software_version,
+            applied,
+            durable: applied,
+            digest,
+            targets,
+            key_seals: Vec::new(),
+        }))
+        .await;
     }
 
     pub(super) async fn status(&self, status: NodeStatus) {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) type Migration = fn(&Tree) -> io::Result<()>;
 
 /// The format that this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// One step for each format before ours, oldest first: the one at index n leads from format n + 1.
 pub(super) const MIGRATIONS: [Migration; FORMAT as usize - 1] = [index_external_ids];

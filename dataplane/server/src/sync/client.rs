@@ -285,6 +285,8 @@ impl<'a> Stream<'a> {
 
     fn hello(&mut self, session: &Session) -> Result<(), Ended> {
         let hello = session.hello(*self.client.durable.borrow(), tasks::targets(&self.client.parts.groups));
+        let key_seals = self.client.parts.seals.seals().map(|seal| seal.id().as_bytes().to_vec()).collect();
+        let hello = wire::Hello { key_seals, ..hello };
         self.known = hello.applied.is_some();
         self.again_at = None;
         self.send(Body::Hello(hello))

@@ -107,6 +107,7 @@ impl Session {
             durable: holds.then(|| durable.min(self.revision).into()),
             digest: if holds { self.records.digest().to_vec() } else { Vec::new() },
             targets,
+            key_seals: Vec::new(),
         }
     }
 
