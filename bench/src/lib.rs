@@ -17,11 +17,12 @@ mod lane;
 mod message;
 mod pinned;
 mod schedule;
+mod stalls;
 mod worker;
 
 pub use load::run;
 pub use message::encrypt_body;
-pub use plan::{Check, Connections, End, LoadPlan, Pace, Workload};
+pub use plan::{Check, Connections, End, LoadPlan, Pace, Stalled, Workload};
 pub use report::LoadReport;
 pub use target::Target;
 

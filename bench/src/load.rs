@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
-use crate::plan::LoadPlan;
+use crate::plan::{LoadPlan, Stalled};
 use crate::report::LoadReport;
 use crate::schedule::Schedule;
+use crate::stalls::Watch;
 use crate::worker::Worker;
 
 /// Runs a plan to its end on the calling Tokio runtime (which needs its time and I/O drivers).
@@ -21,7 +22,9 @@ pub async fn run(plan: LoadPlan) -> Result<LoadReport, LoadError> {
         return Err(LoadError::NothingToDo);
     }
     let plan = Arc::new(plan);
-    let findings = Arc::new(Findings(Mutex::new(LoadReport::new()?)));
+    let watch = (plan.stalled == Stalled::Apart).then(Watch::start);
+    let stalls = watch.as_ref().map(Watch::stalls);
+    let findings = Arc::new(Findings(Mutex::new(LoadReport::new(stalls)?)));
     let mut preparing = JoinSet::new();
     for index in 0..plan.connections {
         let worker = Worker::new(index, Arc::clone(&plan), Arc::clone(&findings));
@@ -52,7 +55,7 @@ pub async fn run(plan: LoadPlan) -> Result<LoadReport, LoadError> {
         report.unsent += 1;
         if slot.counts {
             let operation = plan.workload.pick(slot.number);
-            report.record(operation, over.saturating_duration_since(slot.due));
+            report.record_latency(operation, over.saturating_duration_since(slot.due));
         }
     }
     Ok(report)

@@ -28,6 +28,8 @@ pub struct LoadPlan {
     pub warmup: Duration,
     /// When the run is over, warm-up not included.
     pub end: End,
+    /// What becomes of requests during which the machine stood still.
+    pub stalled: Stalled,
     /// How long an answer may take before it is counted as late and its connection dropped.
     pub patience: Duration,
     /// Ends the run before its time.
@@ -48,6 +50,7 @@ impl LoadPlan {
             check: Check::Answer,
             warmup: Duration::ZERO,
             end: End::Stopped,
+            stalled: Stalled::Counted,
             patience: Duration::from_secs(5),
             stop: CancellationToken::new(),
         }
@@ -152,6 +155,21 @@ pub enum Pace {
     },
     /// Each connection sends its next request when it has its answer: for saturation only.
     Closed,
+    /// As `Closed`, with a pause before each request: a load that gives way when the machine has other work. For tests of what is
+    /// answered; it hides stalls from latency, as every closed loop does.
+    Think {
+        /// From an answer to the next request on the same connection.
+        pause: Duration,
+    },
+}
+
+/// What becomes of a request during which a thread of the generator that does nothing was kept from running for more than 40 ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stalled {
+    /// It counts as any other: what a client of this machine would see.
+    Counted,
+    /// Its latency and its failure are kept apart, as `LoadReport::disturbed`; a wrong answer counts all the same.
+    Apart,
 }
 
 /// Whether connections are kept between requests.

@@ -1,7 +1,8 @@
 //! What a load run found: answers, failures by kind, latency.
 //!
 //! Holds: a request is counted once, as an answer of status 200 (which has a latency) or as a failure; only an
-//! answer that turns out wrong is both. Latency is in nanoseconds, to three digits, up to a minute.
+//! answer that turns out wrong is both. One that a stall of the machine disturbed is neither, where the plan keeps those
+//! apart. Latency is in nanoseconds, to three digits, up to a minute.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::message::WrongAnswer;
 use crate::plan::Operation;
+use crate::stalls::Stalls;
 
 /// The findings of one run.
 #[derive(Debug)]
@@ -21,8 +23,14 @@ pub struct LoadReport {
     /// Requests of an open loop that were due and never sent, since no connection was free in time. The time
     /// they had waited is among the latencies, as the least that it could have become.
     pub unsent: u64,
-    /// The longest time between two answers of status 200, one after the other.
+    /// The longest time between two answers of status 200, one after the other; where stalls are kept apart, less the time that the
+    /// machine stood still.
     pub longest_pause: Duration,
+    /// Requests, however they ended, during which the machine stood still, where the plan keeps them apart: neither answers nor
+    /// failures of this report.
+    pub disturbed: u64,
+    disturbed_failures: BTreeMap<(Operation, Failure), Failures>,
+    stalls: Option<Stalls>,
     last_answer: Option<Instant>,
     /// An empty histogram, for those below to start as.
     blank: Histogram<u64>,
@@ -62,9 +70,21 @@ struct Failures {
     first: String,
 }
 
+impl Failures {
+    fn count_one(&mut self, said: impl FnOnce() -> String) {
+        if self.count == 0 {
+            self.first = said();
+        }
+        self.count += 1;
+    }
+}
+
 impl LoadReport {
-    pub(crate) fn new() -> Result<Self, CreationError> {
+    pub(crate) fn new(stalls: Option<Stalls>) -> Result<Self, CreationError> {
         Ok(Self {
+            disturbed: 0,
+            disturbed_failures: BTreeMap::new(),
+            stalls,
             elapsed: Duration::ZERO,
             unsent: 0,
             longest_pause: Duration::ZERO,
@@ -149,6 +169,7 @@ impl LoadReport {
             "failed": self.failed(),
             "wrong": self.wrong(),
             "unsent": self.unsent,
+            "disturbed": self.disturbed,
             "longest_pause_us": micros(nanos(self.longest_pause)),
             "operations": operations.collect::<serde_json::Map<_, _>>(),
             "handshake_us": self.handshakes.as_ref().map(quantiles),
@@ -156,14 +177,24 @@ impl LoadReport {
         })
     }
 
-    pub(crate) fn record(&mut self, operation: Operation, latency: Duration) {
+    /// Counts an answer of status 200 to a request that began at `begun`.
+    pub(crate) fn record(&mut self, operation: Operation, begun: Instant, latency: Duration) {
+        let now = Instant::now();
+        if let Some(last) = self.last_answer.replace(now) {
+            self.longest_pause = self.longest_pause.max((now - last).saturating_sub(self.stalled(last)));
+        }
+        if self.is_disturbed(begun) {
+            self.disturbed += 1;
+        } else {
+            self.record_latency(operation, latency);
+        }
+    }
+
+    /// Counts the latency alone.
+    pub(crate) fn record_latency(&mut self, operation: Operation, latency: Duration) {
         let latencies = self.latencies.entry(operation);
         let histogram = latencies.or_insert_with(|| self.blank.clone());
         histogram.saturating_record(nanos(latency));
-        let now = Instant::now();
-        if let Some(last) = self.last_answer.replace(now) {
-            self.longest_pause = self.longest_pause.max(now - last);
-        }
     }
 
     pub(crate) fn record_handshake(&mut self, time: Duration) {
@@ -171,13 +202,27 @@ impl LoadReport {
         histogram.saturating_record(nanos(time));
     }
 
-    /// Counts a failure; `said` is asked for its words the first time only.
+    /// Counts a failure whenever it began; `said` is asked for its words the first time only.
     pub(crate) fn fail(&mut self, operation: Operation, failure: Failure, said: impl FnOnce() -> String) {
-        let kind = self.failures.entry((operation, failure)).or_default();
-        if kind.count == 0 {
-            kind.first = said();
+        self.failures.entry((operation, failure)).or_default().count_one(said);
+    }
+
+    /// Counts the failure of a request that began at `begun`.
+    pub(crate) fn fail_since(&mut self, begun: Instant, operation: Operation, failure: Failure, said: impl FnOnce() -> String) {
+        if self.is_disturbed(begun) {
+            self.disturbed += 1;
+            self.disturbed_failures.entry((operation, failure)).or_default().count_one(said);
+        } else {
+            self.fail(operation, failure, said);
         }
-        kind.count += 1;
+    }
+
+    fn is_disturbed(&self, begun: Instant) -> bool {
+        self.stalls.as_ref().is_some_and(|stalls| stalls.disturb(begun, Instant::now()))
+    }
+
+    fn stalled(&self, since: Instant) -> Duration {
+        self.stalls.as_ref().map_or(Duration::ZERO, |stalls| stalls.within(since, Instant::now()))
     }
 }
 
@@ -202,6 +247,13 @@ impl fmt::Display for LoadReport {
         for ((operation, failure), found) in &self.failures {
             let (operation, count) = (operation.as_str(), found.count);
             writeln!(f, "{count} x {operation}: {failure} ({})", found.first)?;
+        }
+        if self.disturbed > 0 {
+            writeln!(f, "{} requests while the machine stood still", self.disturbed)?;
+        }
+        for ((operation, failure), found) in &self.disturbed_failures {
+            let (operation, count) = (operation.as_str(), found.count);
+            writeln!(f, "of these {count} x {operation}: {failure} ({})", found.first)?;
         }
         Ok(())
     }
@@ -247,7 +299,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_by_kind_and_keep_their_first_words() {
-        let mut report = LoadReport::new().unwrap();
+        let mut report = LoadReport::new(None).unwrap();
         let refused = || Failure::Refused { status: 429, error_name: "ThrottlingException".into() };
         report.fail(Operation::Encrypt, refused(), || "first".into());
         report.fail(Operation::Encrypt, refused(), || "second".into());
@@ -260,9 +312,9 @@ mod tests {
 
     #[test]
     fn latencies_keep_three_digits_from_a_microsecond_to_a_minute() {
-        let mut report = LoadReport::new().unwrap();
-        report.record(Operation::Encrypt, Duration::from_micros(123));
-        report.record(Operation::Health, Duration::from_secs(3_600));
+        let mut report = LoadReport::new(None).unwrap();
+        report.record_latency(Operation::Encrypt, Duration::from_micros(123));
+        report.record_latency(Operation::Health, Duration::from_secs(3_600));
         let near = report.latency(0.5).as_nanos();
         assert!((122_400..=123_600).contains(&near), "{near}");
         assert!(report.latency(1.0) >= Duration::from_secs(60));

@@ -59,6 +59,10 @@ impl Schedule {
                 return Some(self.slot(number, self.due(number, rate.get())));
             }
             Pace::Closed => Instant::now(),
+            Pace::Think { pause } => {
+                tokio::time::sleep(pause).await;
+                Instant::now()
+            }
         };
         if self.stop.is_cancelled() || self.over_at(due) {
             return None;
@@ -185,6 +189,17 @@ mod tests {
             assert_eq!(slot.due, schedule.due(slot.number, 1_000));
             assert_eq!(slot.counts, slot.number >= 10, "warm-up is 10 ms");
         }
+    }
+
+    #[tokio::test]
+    async fn a_thinking_connection_pauses_before_each_request() {
+        let mut plan = LoadPlan::new(Vec::new());
+        plan.pace = Pace::Think { pause: Duration::from_millis(20) };
+        plan.end = End::Requests(2);
+        let schedule = Schedule::start(&plan, CancellationToken::new());
+        assert!(schedule.next().await.is_some() && schedule.next().await.is_some());
+        assert!(schedule.start.elapsed() >= Duration::from_millis(40));
+        assert!(schedule.next().await.is_none());
     }
 
     #[tokio::test]

@@ -159,7 +159,7 @@ impl Caller {
         match outcome {
             Ok(answer) if answer.status == 200 => {
                 if slot.counts {
-                    findings.record(operation, latency);
+                    findings.record(operation, begun, latency);
                     if let Some(time) = answer.handshake {
                         findings.record_handshake(time);
                     }
@@ -168,11 +168,11 @@ impl Caller {
             }
             Ok(Answer { status, .. }) => {
                 let (error_name, said) = refusal(lane.body());
-                findings.fail(operation, Failure::Refused { status, error_name }, || said);
+                findings.fail_since(begun, operation, Failure::Refused { status, error_name }, || said);
                 false
             }
             Err(error) => {
-                findings.fail(operation, failure(&error), || chain(&error));
+                findings.fail_since(begun, operation, failure(&error), || chain(&error));
                 false
             }
         }

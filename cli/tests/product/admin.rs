@@ -8,7 +8,7 @@ use holdfast_proto::admin::{
 };
 use holdfast_proto::admin_client::AdminClient;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::{
     Request,
     transport::{Certificate, Channel, ClientTlsConfig},
@@ -116,7 +116,12 @@ impl Admin {
 
     /// Asks until it is so.
     pub(crate) async fn until(&mut self, what: &str, so: impl AsyncFn(&mut Self) -> bool) {
-        let asking = async { while !so(self).await {} };
+        let asking = async {
+            while !so(self).await {
+                // Only so that asking does not take the processor from what is waited for.
+                sleep(BETWEEN_QUESTIONS).await;
+            }
+        };
         timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
@@ -130,3 +135,5 @@ impl Admin {
 fn is_active(key: &HyokKey) -> bool {
     key.versions.iter().any(|version| version.state == "active")
 }
+
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(5);

@@ -6,6 +6,7 @@ mod client;
 mod dev;
 mod gate;
 mod hsm;
+mod http;
 mod planes_apart;
 mod process;
 mod rotation;

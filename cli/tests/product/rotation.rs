@@ -1,6 +1,6 @@
 //! Rotation under load, with two nodes and a network that comes and goes.
 
-use std::{num::NonZeroU32, thread};
+use std::{thread, time::Duration};
 
 use holdfast_bench::plan::{End, Pace};
 use holdfast_proto::admin::HyokKey;
@@ -31,7 +31,7 @@ fn a_thousand_rotations_under_load_fail_no_decrypt_though_one_stream_stands_stil
 
     let mut load = plan(targets, End::Stopped);
     // Beside it the rotations must get on.
-    load.pace = Pace::Open { rate: RATE };
+    load.pace = Pace::Think { pause: PAUSE };
     let stop = load.stop.clone();
     let load = thread::spawn(move || run_load(load));
 
@@ -77,5 +77,5 @@ impl Versions for HyokKey {
     }
 }
 
-/// Requests per second, over both nodes.
-const RATE: NonZeroU32 = NonZeroU32::new(300).unwrap();
+/// Between two requests of one connection.
+const PAUSE: Duration = Duration::from_millis(20);

@@ -1,8 +1,10 @@
 //! `holdfast dev` on PKCS#11 partitions.
 
 use std::{
+    cell::RefCell,
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::{dev_arguments, handout},
+    http::Http,
     process::{Holdfast, run},
 };
 
@@ -21,14 +24,15 @@ pub(crate) struct Dev {
     folder: TempDir,
     environment: (&'static str, String),
     specs: Vec<String>,
+    /// A connection to the ops port.
+    ops: RefCell<Http>,
 }
 
 impl Dev {
     /// Starts and waits until it serves.
     pub(crate) fn start(environment: (&'static str, String), specs: Vec<String>) -> Self {
         let folder = TempDir::new().unwrap();
-        let process = Self::process(&folder, &environment, &specs);
-        Self { process, folder, environment, specs }
+        Self::start_in(folder, environment, specs)
     }
 
     /// Ends and starts once more on the same directory.
@@ -38,12 +42,11 @@ impl Dev {
 
     /// Ends, and starts once more when `change` was done to its directory.
     pub(crate) fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
-        let Self { process, folder, environment, specs } = self;
+        let Self { process, folder, environment, specs, .. } = self;
         let (status, seen) = process.stop();
         assert_eq!(status.code(), Some(0), "{seen}");
         change(folder.path());
-        let process = Self::process(&folder, &environment, &specs);
-        Self { process, folder, environment, specs }
+        Self::start_in(folder, environment, specs)
     }
 
     /// `dev.json`.
@@ -83,6 +86,8 @@ impl Dev {
         let end = Instant::now() + PATIENCE;
         while !good(self) {
             assert!(Instant::now() < end, "waited {PATIENCE:?} until {what}; metrics:\n{}", self.metrics());
+            // Only so that looking does not take the processor from what is waited for.
+            thread::sleep(BETWEEN_LOOKS);
         }
     }
 
@@ -103,22 +108,23 @@ impl Dev {
     }
 
     fn metrics(&self) -> String {
-        let url = format!("{}/metrics", self.handout()["ops"]["url"].as_str().unwrap());
-        let output = std::process::Command::new("curl").args(["--silent", "--show-error", "--fail", &url]).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        let answer = self.ops.borrow_mut().send("GET", "/metrics", &[], &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text().to_owned()
     }
 
-    fn process(folder: &TempDir, (name, value): &(&'static str, String), specs: &[String]) -> Holdfast {
+    fn start_in(folder: TempDir, environment: (&'static str, String), specs: Vec<String>) -> Self {
         let mut arguments = dev_arguments(folder.path());
-        for spec in specs {
+        for spec in &specs {
             arguments.extend(["--partition".to_owned(), spec.clone()]);
         }
-        let mut process = Holdfast::start_with(&arguments, &[(*name, value.as_str())]);
+        let mut process = Holdfast::start_with(&arguments, &[(environment.0, environment.1.as_str())]);
         process.wait_for("curl --aws-sigv4");
-        process
+        let ops = handout(folder.path())["ops"]["url"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+        Self { process, folder, environment, specs, ops: RefCell::new(Http::plain(ops)) }
     }
 }
 
 /// Far longer than anything that a test waits for should take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);

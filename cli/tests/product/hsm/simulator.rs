@@ -2,9 +2,10 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -58,23 +59,28 @@ impl Simulator {
     /// Has a partition show a fault; its answer.
     pub(crate) fn fault(&self, partition: &str, mut command: Value) -> Value {
         command["partition"] = json!(partition);
-        let mut control = self.connect();
-        writeln!(control, "{command}").unwrap();
-        let mut line = String::new();
-        BufReader::new(control).read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(answer["ok"], true, "{command}: {answer}");
-        answer
-    }
-
-    /// When a process that held the socket has crashed, another takes it over.
-    fn connect(&self) -> UnixStream {
         let end = Instant::now() + PATIENCE;
         loop {
-            match UnixStream::connect(self.folder.path().join("control")) {
-                Ok(control) => return control,
+            match self.ask(&command) {
+                Ok(answer) => {
+                    let answer: Value = serde_json::from_str(&answer).unwrap();
+                    assert_eq!(answer["ok"], true, "{command}: {answer}");
+                    return answer;
+                }
                 Err(error) => assert!(Instant::now() < end, "nobody listens for faults: {error}"),
             }
+            thread::sleep(BETWEEN_TRIES);
+        }
+    }
+
+    /// Fails when the process that holds the socket is gone, or is killed meanwhile; then another takes it over.
+    fn ask(&self, command: &Value) -> io::Result<String> {
+        let mut control = UnixStream::connect(self.folder.path().join("control"))?;
+        writeln!(control, "{command}")?;
+        let mut line = String::new();
+        match BufReader::new(control).read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line),
         }
     }
 
@@ -92,3 +98,5 @@ fn module() -> PathBuf {
 const PIN: &str = "1234";
 /// Far longer than a process takes to notice that another is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Only so that trying does not take the processor from what is waited for.
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
