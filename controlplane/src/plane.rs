@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    access::{Access, Permit, login::AccessError},
+    access::{Access, AccessSettings, Permit, login::AccessError},
     api::{self, Api, ApiError, Door},
     audit::Audit,
     core::{
@@ -174,7 +174,8 @@ impl ControlPlane {
     /// [`CoreError::NotFound`] where there is no such user any more.
     pub async fn reset_admin_password(&self) -> Result<Secret, CoreError> {
         let admin = UserName::try_from(ADMIN).map_err(|_| CoreError::NotFound("user"))?;
-        self.core.reset_password(&Permit::system("recovery"), &admin).await
+        let reset = self.core.reset_password(&Permit::system("recovery"), &admin, None).await?;
+        reset.generated.ok_or(CoreError::Random)
     }
 
     /// Waits until the demo's key can encrypt on all connected nodes; whether it can after `limit`.
@@ -218,7 +219,8 @@ impl ControlPlane {
             audit: audit.clone(),
             connections: settings.sync_connections,
         };
-        let access = Arc::new(Access::new(Arc::clone(&store))?);
+        let access = AccessSettings { writer: Arc::clone(&writer), seal: seal.clone(), renew_for: settings.renew_for };
+        let access = Arc::new(Access::open(access).await?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
         let core = Arc::new(Core::new(writer, seal, publisher).with_files(BackedUpFiles::of(settings.data_dir.clone())));
 

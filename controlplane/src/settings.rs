@@ -1,6 +1,6 @@
 //! What a control plane is told when it starts. Plain values: the caller read them from a file or from flags.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     connections::{API_CAPS, ConnectionCaps, SYNC_CAPS},
@@ -26,6 +26,8 @@ pub struct Settings {
     pub audit_dir: Option<PathBuf>,
     /// Encryptions under one version at which a local key rotates by itself.
     pub rotate_at: u64,
+    /// How long a sign-in can be renewed without the password.
+    pub renew_for: Duration,
     /// Connections that the API holds.
     pub api_connections: ConnectionCaps,
     /// Connections that the sync listener holds.
@@ -60,6 +62,7 @@ impl Settings {
             control_seals: Vec::new(),
             audit_dir: None,
             rotate_at: ROTATE_AT,
+            renew_for: RENEW_FOR,
             api_connections: API_CAPS,
             sync_connections: SYNC_CAPS,
             metrics: None,
@@ -72,3 +75,6 @@ impl fmt::Debug for Render {
         f.write_str("Render(..)")
     }
 }
+
+/// A week's work without typing the password again.
+const RENEW_FOR: Duration = Duration::from_hours(7 * 24);

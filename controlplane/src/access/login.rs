@@ -1,31 +1,41 @@
-//! Logging in. An unknown user costs what a known one costs, and is told the same.
+//! Signing in with a password. An unknown user costs what a known one costs, and is told the same; so is one who was disabled.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 use holdfast_proto::secret::Secret;
 use tokio::{
-    sync::{Semaphore, TryAcquireError},
+    sync::{Mutex as AsyncMutex, Semaphore, TryAcquireError},
     task::spawn_blocking,
 };
+use uuid::Uuid;
 
 use super::{
-    Caller,
-    lockout::Lockouts,
+    bearer::Used,
+    keys::{KeyError, Keys},
+    lockout::{Lockouts, Try},
+    opaque::NoRandomness,
     password::{HashFailed, Hashed, generate},
-    token::{BadToken, Token, TokenError, Tokens},
+    sign_ins::SignedIn,
+    token::BadToken,
 };
 use crate::{
+    core::Writer,
     names::UserName,
-    store::{ReadError, Store, View},
+    store::{ReadError, View, entry::UserEntry, seal::ControlSeal},
 };
 
-/// Logs users in and knows them by their tokens.
+/// Signs users in and knows them, and their tools, by their tokens.
 pub struct Access {
-    store: Arc<dyn Store>,
-    tokens: Tokens,
+    pub(super) writer: Arc<Writer>,
+    pub(super) keys: Keys,
+    /// How long a sign-in can be renewed.
+    pub(super) renew_for: Duration,
+    /// Who changes a user's sign-ins takes turns.
+    pub(super) renewals: AsyncMutex<()>,
+    pub(super) used: Used,
     lockouts: Mutex<Lockouts>,
     /// Verified for users that don't exist, so that they take as long.
     nobody: Hashed,
@@ -35,12 +45,32 @@ pub struct Access {
     queue: Semaphore,
 }
 
-/// Why nobody was logged in.
+/// What access is made of.
+pub struct AccessSettings {
+    /// Of the store with the users.
+    pub writer: Arc<Writer>,
+    /// Protects the keys that sign tokens.
+    pub seal: ControlSeal,
+    /// How long a sign-in can be renewed without the password.
+    pub renew_for: Duration,
+}
+
+/// Proof that a user's password was given just now.
+#[derive(Clone, Debug)]
+pub struct PasswordChecked {
+    user: Uuid,
+    generation: u64,
+}
+
+/// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// No such user, or another password.
     #[error("the user name or password is wrong")]
     Wrong,
+    /// What was to renew a sign-in renews none.
+    #[error(transparent)]
+    Bad(#[from] BadToken),
     /// Too many tries failed.
     #[error("too many failed logins: try again in {seconds} s")]
     Locked {
@@ -53,9 +83,15 @@ pub enum LoginError {
     /// The store can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// No token could be made.
+    /// There is no key to sign a token with.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Key(#[from] KeyError),
+    /// No signature.
+    #[error("signing a token failed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    /// No refresh token could be drawn.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// The control plane is stopping.
     #[error("stopping")]
     Stopping,
@@ -64,23 +100,27 @@ pub enum LoginError {
 /// Access can't be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// No key.
+    /// The store can't be read.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Read(#[from] ReadError),
     /// No hash.
     #[error(transparent)]
     Hash(#[from] HashFailed),
 }
 
 impl Access {
-    /// Access to the users in `store`.
+    /// Access to the users in a store.
     ///
     /// # Errors
-    /// [`AccessError`] without randomness.
-    pub fn new(store: Arc<dyn Store>) -> Result<Self, AccessError> {
+    /// [`AccessError`].
+    pub async fn open(settings: AccessSettings) -> Result<Self, AccessError> {
+        let AccessSettings { writer, seal, renew_for } = settings;
         Ok(Self {
-            store,
-            tokens: Tokens::new(SystemTime::now())?,
+            keys: Keys::load(Arc::clone(&writer), seal).await?,
+            writer,
+            renew_for,
+            renewals: AsyncMutex::default(),
+            used: Used::default(),
             lockouts: Mutex::default(),
             nobody: Hashed::new(&generate()?)?,
             hashing: Semaphore::new(HASHES_AT_ONCE),
@@ -88,47 +128,60 @@ impl Access {
         })
     }
 
-    /// Checks a password and makes a token.
+    /// Checks a password and signs its user in.
     ///
     /// # Errors
     /// [`LoginError`].
-    pub async fn login(&self, name: &str, password: Secret) -> Result<Token, LoginError> {
+    pub async fn login(&self, attempt: Try<'_>, password: Secret) -> Result<SignedIn, LoginError> {
+        let user = self.check(attempt, password).await?;
+        self.sign_in(&user, SystemTime::now()).await
+    }
+
+    /// Checks the password of a user who is signed in, as for a login: whoever got hold of a token must not guess it.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub async fn check_password(&self, attempt: Try<'_>, password: Secret) -> Result<PasswordChecked, LoginError> {
+        let user = self.check(attempt, password).await?;
+        Ok(PasswordChecked { user: user.id, generation: user.generation })
+    }
+
+    async fn check(&self, attempt: Try<'_>, password: Secret) -> Result<UserEntry, LoginError> {
         let _place = self.queue.try_acquire().map_err(|refused| match refused {
             TryAcquireError::NoPermits => LoginError::Crowded,
             TryAcquireError::Closed => LoginError::Stopping,
         })?;
         let _turn = self.hashing.acquire().await.map_err(|_| LoginError::Stopping)?;
-        if let Some(left) = self.lockouts().locked(name, Instant::now()) {
+        if let Some(left) = self.lockouts().locked(attempt, Instant::now()) {
             return Err(LoginError::Locked { seconds: left.as_secs() + 1 });
         }
-        let user = match UserName::try_from(name) {
-            Ok(name) => View::of(&self.store).await?.user(&name)?,
+        let user = match UserName::try_from(attempt.name) {
+            Ok(name) => View::of(self.writer.store()).await?.user(&name)?,
             Err(_) => None,
         };
         let hashed = user.as_ref().map_or_else(|| self.nobody.clone(), |user| Hashed::stored(user.password_hash.clone()));
         let fits = spawn_blocking(move || hashed.verify(&password)).await.map_err(|_| LoginError::Stopping)?;
-        match user.filter(|_| fits) {
+        match user.filter(|user| fits && !user.disabled) {
             Some(user) => {
-                self.lockouts().succeeded(name);
-                Ok(self.tokens.issue(&user, SystemTime::now())?)
+                self.lockouts().succeeded(attempt, Instant::now());
+                Ok(user)
             }
             None => {
-                self.lockouts().failed(name, Instant::now());
+                self.lockouts().failed(attempt, Instant::now());
                 Err(LoginError::Wrong)
             }
         }
     }
 
-    /// Whose token this is.
-    ///
-    /// # Errors
-    /// [`BadToken`].
-    pub fn caller(&self, jwt: &str) -> Result<Caller, BadToken> {
-        self.tokens.verify(jwt, SystemTime::now())
-    }
-
-    fn lockouts(&self) -> std::sync::MutexGuard<'_, Lockouts> {
+    fn lockouts(&self) -> MutexGuard<'_, Lockouts> {
         self.lockouts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PasswordChecked {
+    /// Whether it was this user's, and still is.
+    pub(crate) fn is_of(&self, user: &UserEntry) -> bool {
+        (self.user, self.generation) == (user.id, user.generation)
     }
 }
 
@@ -140,37 +193,19 @@ const MOST_WAITING: usize = 64;
 mod tests {
     use std::{future::poll_fn, pin::Pin, task::Poll};
 
-    use uuid::Uuid;
-
     use super::*;
-    use crate::store::{
-        entry::{Entry, EntryChange, Role, Stamps, UserEntry},
-        memory::MemoryStore,
-    };
+    use crate::access::fixtures::{access, place};
 
-    async fn access() -> Access {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
-        let user = UserEntry {
-            id: Uuid::from_u128(1),
-            name: UserName::try_from("admin").unwrap(),
-            password_hash: Hashed::new(&Secret::new("right".into())).unwrap().as_str().into(),
-            roles: vec![Role::Admin],
-            stamps: Stamps::default(),
-        };
-        store.commit(store.head().revision(), vec![EntryChange::Put(Entry::User(user))]).await.unwrap();
-        Access::new(store).unwrap()
-    }
-
-    async fn login(access: &Access, name: &str, password: &str) -> Result<Token, LoginError> {
-        access.login(name, Secret::new(password.into())).await
+    async fn login(access: &Access, name: &str, password: &str) -> Result<SignedIn, LoginError> {
+        access.login(place(name), Secret::new(password.into())).await
     }
 
     #[tokio::test]
     async fn a_right_password_gives_a_token_of_that_user() {
         let access = access().await;
-        let token = login(&access, "admin", "right").await.unwrap();
-        assert_eq!(access.caller(&token.jwt).unwrap().name().as_str(), "admin");
-        assert_eq!(token.life.as_secs(), 300);
+        let signed_in = login(&access, "admin", "right password").await.unwrap();
+        assert_eq!(access.caller(&signed_in.token.jwt).await.unwrap().who().to_string(), "admin");
+        assert_eq!(signed_in.token.life.as_secs(), 300);
     }
 
     #[tokio::test]
@@ -182,7 +217,7 @@ mod tests {
             }
             assert!(matches!(login(&access, name, "wrong").await, Err(LoginError::Locked { .. })));
         }
-        assert!(matches!(login(&access, "admin", "right").await, Err(LoginError::Locked { .. })));
+        assert!(matches!(login(&access, "admin", "right password").await, Err(LoginError::Locked { .. })));
     }
 
     #[tokio::test]
@@ -206,7 +241,7 @@ mod tests {
         // Those who go away make room.
         drop(answers);
         drop(turns);
-        assert!(login(&access, "admin", "right").await.is_ok());
+        assert!(login(&access, "admin", "right password").await.is_ok());
     }
 
     async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {

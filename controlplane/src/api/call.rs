@@ -57,7 +57,7 @@ impl Api {
         F: Future<Output = Result<T, Refusal>> + Send,
     {
         let caller = self.caller(origin).await;
-        let (who, trail) = caller.as_ref().map_or_else(|_| (String::new(), None), |c| (c.name().to_string(), Some(c.trail().clone())));
+        let (who, trail) = caller.as_ref().map_or_else(|_| (String::new(), None), |c| (c.who().to_string(), Some(c.trail().clone())));
         let record = Record { who: &who, via: origin.via, peer: origin.peer, operation: call.operation, target: &call.target };
         let begun = self.audit.begin(record, trail);
         let result = match caller.and_then(|caller| Ok(caller.permit::<R>()?)) {
@@ -88,7 +88,7 @@ impl Api {
 
     async fn caller(&self, origin: Origin<'_>) -> Result<Caller, Refusal> {
         let token = origin.token.ok_or_else(|| Refusal::new(Kind::Unauthorized, "log in first: there is no bearer token"))?;
-        Ok(self.access.caller(token)?)
+        Ok(self.access.caller(token).await?)
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tonic::{Code, Status};
 
 use crate::{
-    access::{Denied, LoginError, token::BadToken},
+    access::{Denied, LoginError, bearer::CallerError},
     core::CoreError,
 };
 
@@ -136,18 +136,21 @@ impl From<CoreError> for Refusal {
 impl From<LoginError> for Refusal {
     fn from(error: LoginError) -> Self {
         let kind = match &error {
-            LoginError::Wrong => Kind::Unauthorized,
+            LoginError::Wrong | LoginError::Bad(_) => Kind::Unauthorized,
             LoginError::Locked { .. } | LoginError::Crowded => Kind::TooMany,
             LoginError::Stopping => Kind::Unavailable,
-            LoginError::Read(_) | LoginError::Token(_) => return Self::internal(&error),
+            LoginError::Read(_) | LoginError::Key(_) | LoginError::Sign(_) | LoginError::Random(_) => return Self::internal(&error),
         };
         Self::new(kind, error.to_string())
     }
 }
 
-impl From<BadToken> for Refusal {
-    fn from(error: BadToken) -> Self {
-        Self::new(Kind::Unauthorized, error.to_string())
+impl From<CallerError> for Refusal {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Bad(bad) => Self::new(Kind::Unauthorized, bad.to_string()),
+            CallerError::Read(_) => Self::internal(&error),
+        }
     }
 }
 

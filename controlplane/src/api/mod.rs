@@ -6,6 +6,7 @@ mod call;
 mod error;
 mod grpc;
 mod rest;
+mod sign_in;
 
 use std::{
     future::{Ready, ready},

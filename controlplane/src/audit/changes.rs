@@ -152,7 +152,15 @@ mod tests {
 
     fn user(hash: &str, roles: &[Role]) -> Entry {
         let name = UserName::try_from("eve").unwrap();
-        Entry::User(UserEntry { id: Uuid::nil(), name, password_hash: hash.into(), roles: roles.into(), stamps: Stamps::default() })
+        Entry::User(UserEntry {
+            id: Uuid::nil(),
+            name,
+            password_hash: hash.into(),
+            roles: roles.into(),
+            disabled: false,
+            generation: 0,
+            stamps: Stamps::default(),
+        })
     }
 
     /// `changes`, on a store that has `before`.

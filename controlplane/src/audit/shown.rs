@@ -24,7 +24,7 @@ pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
         EntryName::Count(key, version, node) => ("count", format!("{key}/{version}/{node}")),
         EntryName::CredentialUsed(_, id) => ("credential_used", id.to_string()),
         EntryName::ApiToken(id) => ("api_token", id.to_string()),
-        EntryName::RefreshToken(id) => ("refresh_token", id.to_string()),
+        EntryName::SignIns(id) => ("sign_ins", id.to_string()),
         EntryName::SigningKey(id) => ("signing_key", id.to_string()),
         EntryName::TokenUsed(id) => ("token_used", id.to_string()),
         EntryName::AwsConnection(id) => ("aws_connection", id.to_string()),
@@ -52,7 +52,7 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         Entry::AwsConnection(_) => &[&["secret"], &["role_anywhere", "private_key"]],
         Entry::SourceKey(_) => &[&["key", "local", "sealed"]],
         Entry::User(_) => &[&["password_hash"]],
-        Entry::ApiToken(_) | Entry::RefreshToken(_) => &[&["hash"]],
+        Entry::ApiToken(_) => &[&["hash"]],
         Entry::Demo(_) => &[&["credential", "secret"]],
         Entry::KeyStore(_)
         | Entry::HyokKey(_)
@@ -64,6 +64,8 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         | Entry::Count(_)
         | Entry::CredentialUsed(_)
         | Entry::TokenUsed(_)
+        // What is secret in it is in a list, and hidden by its name.
+        | Entry::SignIns(_)
         | Entry::KmsContainer(_)
         | Entry::PolicyTemplate(_)
         | Entry::JobConfig(_)

@@ -86,7 +86,7 @@ impl Writer {
         match trail.who() {
             Who::System(reason) => self.audit.system(reason, &trail.taken()),
             // The call's line has it.
-            Who::User(_) => {}
+            Who::User(_) | Who::Tool { .. } => {}
         }
     }
 }

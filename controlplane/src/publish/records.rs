@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             | EntryName::Count(..)
             | EntryName::CredentialUsed(..)
             | EntryName::ApiToken(_)
-            | EntryName::RefreshToken(_)
+            | EntryName::SignIns(_)
             | EntryName::SigningKey(_)
             | EntryName::TokenUsed(_)
             | EntryName::AwsConnection(_)

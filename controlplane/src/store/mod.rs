@@ -49,7 +49,7 @@ pub trait Store: Send + Sync + 'static {
     /// dropped. Don't hold a [`View`] meanwhile: it would wait for ever.
     fn commit(&self, expected: Revision, changes: Vec<EntryChange>) -> CommitFuture;
 
-    /// Writes entries beside the configuration ([`EntryName::NodeSeen`], [`EntryName::Count`]): the revision does not move, and a crash may
+    /// Writes entries beside the configuration (such as [`EntryName::NodeSeen`], [`EntryName::SignIns`]): the revision does not move, and a crash may
     /// lose the last of them.
     ///
     /// # Errors
@@ -110,8 +110,6 @@ pub enum Within {
     Partitions,
     /// All tool's tokens.
     ApiTokens,
-    /// All refresh tokens.
-    RefreshTokens,
     /// All signing keys.
     SigningKeys,
 }
@@ -173,7 +171,7 @@ impl EntryName {
             Self::Count(key, version, node) => (COUNT, [key.0.as_bytes(), &version.to_be_bytes(), node.as_str().as_bytes()]),
             Self::CredentialUsed(store, id) => (CREDENTIAL_USED, [store.0.as_bytes(), id.0.as_bytes(), &[]]),
             Self::ApiToken(id) => (API_TOKEN, [id.as_bytes(), &[], &[]]),
-            Self::RefreshToken(id) => (REFRESH_TOKEN, [id.as_bytes(), &[], &[]]),
+            Self::SignIns(user) => (SIGN_INS, [user.as_bytes(), &[], &[]]),
             Self::SigningKey(id) => (SIGNING_KEY, [id.as_bytes(), &[], &[]]),
             Self::TokenUsed(id) => (TOKEN_USED, [id.as_bytes(), &[], &[]]),
             Self::AwsConnection(id) => (AWS_CONNECTION, [id.as_bytes(), &[], &[]]),
@@ -211,7 +209,6 @@ impl Within {
             Self::HsmConnections => vec![HSM_CONNECTION],
             Self::Partitions => vec![PARTITION],
             Self::ApiTokens => vec![API_TOKEN],
-            Self::RefreshTokens => vec![REFRESH_TOKEN],
             Self::SigningKeys => vec![SIGNING_KEY],
         }
     }
@@ -232,7 +229,7 @@ const COUNT: u8 = 11;
 const EXTERNAL_ID: u8 = 12;
 const CREDENTIAL_USED: u8 = 13;
 const API_TOKEN: u8 = 14;
-const REFRESH_TOKEN: u8 = 15;
+const SIGN_INS: u8 = 15;
 const SIGNING_KEY: u8 = 16;
 const TOKEN_USED: u8 = 17;
 const AWS_CONNECTION: u8 = 18;

@@ -146,7 +146,7 @@ pub(crate) fn secrets(entry: &mut Entry) -> Vec<(SecretOf, &mut SealedSecret)> {
         | Entry::Count(_)
         | Entry::CredentialUsed(_)
         | Entry::ApiToken(_)
-        | Entry::RefreshToken(_)
+        | Entry::SignIns(_)
         | Entry::TokenUsed(_)
         | Entry::KmsContainer(_)
         | Entry::PolicyTemplate(_)

@@ -114,6 +114,8 @@ fn one_of_each() -> Vec<Entry> {
             name: UserName::try_from("admin").unwrap(),
             password_hash: "$argon2id$".into(),
             roles: vec![Role::Admin, Role::KeyAdmin, Role::KeyUser, Role::Auditor],
+            disabled: true,
+            generation: 3,
             stamps: Stamps::default(),
         }),
         Entry::Demo(Box::new(DemoEntry {

@@ -11,8 +11,8 @@ use super::{
     entry::{
         ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, EntryName, ExternalIdEntry,
         HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
-        NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, RefreshTokenEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry,
-        UserEntry, VirtualKeyEntry,
+        NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry, UserEntry,
+        VirtualKeyEntry,
     },
 };
 use crate::names::{NodeName, UserName};
@@ -349,20 +349,12 @@ impl View {
         self.one(&EntryName::ApiToken(id))
     }
 
-    /// All refresh tokens.
+    /// A user's sign-ins that can be renewed.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn refresh_tokens(&self) -> Result<Vec<RefreshTokenEntry>, ReadError> {
-        self.all(Within::RefreshTokens)
-    }
-
-    /// One refresh token.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn refresh_token(&self, id: Uuid) -> Result<Option<RefreshTokenEntry>, ReadError> {
-        self.one(&EntryName::RefreshToken(id))
+    pub fn sign_ins(&self, user: Uuid) -> Result<Option<SignInsEntry>, ReadError> {
+        self.one(&EntryName::SignIns(user))
     }
 
     /// All signing keys.

@@ -8,24 +8,22 @@ mod maintenance;
 mod nodes;
 mod partitions;
 mod source_keys;
+mod users;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::admin::{
     access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
     maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
-    source_keys_server::SourceKeysServer,
+    source_keys_server::SourceKeysServer, users_server::UsersServer,
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
     access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, maintenance::MaintenanceApi, nodes::NodesApi,
-    partitions::PartitionsApi, source_keys::SourceKeysApi,
+    partitions::PartitionsApi, source_keys::SourceKeysApi, users::UsersApi,
 };
 use super::{
     Api, LONGEST_BODY,
@@ -45,9 +43,11 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let source_keys = SourceKeysServer::new(SourceKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let partitions = PartitionsServer::new(PartitionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let maintenance = MaintenanceServer::new(MaintenanceApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let users = UsersServer::new(UsersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
+        .route_service("/holdfast.admin.v1.Users/{method}", users)
         .route_service("/holdfast.admin.v1.KeyStores/{method}", key_stores)
         .route_service("/holdfast.admin.v1.HyokKeys/{method}", hyok_keys)
         .route_service("/holdfast.admin.v1.SourceKeys/{method}", source_keys)
@@ -70,13 +70,15 @@ impl Api {
     {
         let (metadata, extensions, message) = request.into_parts();
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let origin = Origin { via: Via::Grpc, token: bearer(authorization), peer: peer(&extensions) };
+        let origin = Origin { token: bearer(authorization), ..stranger(&extensions) };
         Ok(Response::new(self.call(origin, call, |permit| act(permit, message)).await?))
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+/// Where a call without a token comes from.
+fn stranger(extensions: &Extensions) -> Origin<'static> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    Origin { via: Via::Grpc, token: None, peer }
 }
 
 fn id(field: &'static str, text: &str) -> Result<Uuid, Refusal> {

@@ -17,6 +17,12 @@ pub struct UserEntry {
     pub password_hash: String,
     /// What the user may do.
     pub roles: Vec<Role>,
+    /// May not sign in, and what was signed in is refused.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Moves with the password and when the user is disabled: all sign-ins before are refused.
+    #[serde(default)]
+    pub generation: u64,
     /// When made and changed.
     pub stamps: Stamps,
 }
@@ -33,6 +39,28 @@ pub enum Role {
     KeyUser,
     /// Reads.
     Auditor,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Admin, Self::KeyAdmin, Self::KeyUser, Self::Auditor];
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::KeyAdmin => "key-admin",
+            Self::KeyUser => "key-user",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A token of a tool, which acts for the user who made it.
@@ -54,19 +82,26 @@ pub struct ApiTokenEntry {
     pub stamps: Stamps,
 }
 
-/// What renews a sign-in without the password.
+/// A user's sign-ins that can be renewed without the password. A note, since there are many: a crash may lose the last of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefreshTokenEntry {
-    /// The token's id.
+pub struct SignInsEntry {
+    /// The user.
+    pub user: Uuid,
+    /// The oldest first.
+    pub sign_ins: Vec<SignIn>,
+}
+
+/// One sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    /// The id of what renews it.
     pub id: Uuid,
-    /// Whose it is.
-    pub owner: UserName,
-    /// SHA-256 over the token.
+    /// SHA-256 over what renews it.
     pub hash: [u8; 32],
+    /// The user's generation when it was made: refused once that has moved.
+    pub generation: u64,
     /// From then on it is refused, milliseconds since 1970.
     pub expires_ms: u64,
-    /// When made and changed.
-    pub stamps: Stamps,
 }
 
 /// A key that signs sign-in tokens.
@@ -74,7 +109,7 @@ pub struct RefreshTokenEntry {
 pub struct SigningKeyEntry {
     /// The key's id, as it stands in tokens.
     pub id: Uuid,
-    /// PKCS#8, under the control seal.
+    /// PKCS#8 as PEM, under the control seal.
     pub secret: SealedSecret,
     /// When made and changed.
     pub stamps: Stamps,

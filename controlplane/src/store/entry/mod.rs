@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub(super) use self::pick::Pick;
 pub use self::{
-    access::{ApiTokenEntry, RefreshTokenEntry, Role, SigningKeyEntry, TokenUsedEntry, UserEntry},
+    access::{ApiTokenEntry, Role, SignIn, SignInsEntry, SigningKeyEntry, TokenUsedEntry, UserEntry},
     cloud::{
         AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, PolicyContent, PolicyPeople,
         PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
@@ -67,8 +67,8 @@ pub enum EntryName {
     CredentialUsed(StoreId, CredentialId),
     /// A tool's token.
     ApiToken(Uuid),
-    /// What renews a sign-in.
-    RefreshToken(Uuid),
+    /// A user's sign-ins that can be renewed, by the user's id. A note: moves no revision.
+    SignIns(Uuid),
     /// A key that signs sign-in tokens.
     SigningKey(Uuid),
     /// When a tool's token was last used. A note: moves no revision.
@@ -120,8 +120,8 @@ pub enum Entry {
     CredentialUsed(CredentialUsedEntry),
     /// See [`ApiTokenEntry`].
     ApiToken(ApiTokenEntry),
-    /// See [`RefreshTokenEntry`].
-    RefreshToken(RefreshTokenEntry),
+    /// See [`SignInsEntry`].
+    SignIns(SignInsEntry),
     /// See [`SigningKeyEntry`].
     SigningKey(SigningKeyEntry),
     /// See [`TokenUsedEntry`].
@@ -177,7 +177,7 @@ impl EntryName {
             | Self::Count(..)
             | Self::CredentialUsed(..)
             | Self::ApiToken(..)
-            | Self::RefreshToken(..)
+            | Self::SignIns(..)
             | Self::SigningKey(..)
             | Self::TokenUsed(..)
             | Self::AwsConnection(..)
@@ -210,7 +210,7 @@ impl Entry {
             Self::Count(e) => EntryName::Count(e.key, e.version, e.node.clone()),
             Self::CredentialUsed(e) => EntryName::CredentialUsed(e.store, e.credential),
             Self::ApiToken(e) => EntryName::ApiToken(e.id),
-            Self::RefreshToken(e) => EntryName::RefreshToken(e.id),
+            Self::SignIns(e) => EntryName::SignIns(e.user),
             Self::SigningKey(e) => EntryName::SigningKey(e.id),
             Self::TokenUsed(e) => EntryName::TokenUsed(e.token),
             Self::AwsConnection(e) => EntryName::AwsConnection(e.id),

@@ -3,7 +3,7 @@
 use super::{
     ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, ExternalIdEntry,
     HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
-    NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, RefreshTokenEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry, UserEntry,
+    NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry, UserEntry,
     VirtualKeyEntry,
 };
 
@@ -91,9 +91,9 @@ impl Pick for ApiTokenEntry {
     }
 }
 
-impl Pick for RefreshTokenEntry {
+impl Pick for SignInsEntry {
     fn pick(entry: Entry) -> Option<Self> {
-        if let Entry::RefreshToken(e) = entry { Some(e) } else { None }
+        if let Entry::SignIns(e) = entry { Some(e) } else { None }
     }
 }
 
