@@ -236,7 +236,7 @@ fn done(task: wire::KeyTask, partition: Option<&mut Partition>) -> wire::KeyTask
             let partition = partition.filter(|partition| partition.group == task.target).unwrap();
             Outcome::Keys(wire::KeyList { keys: partition.keys.iter().map(|key| key.listed(partition.group)).collect() })
         }
-        other @ Task::Inspect(_) => panic!("nobody asks for that here: {other:?}"),
+        other @ (Task::Inspect(_) | Task::Reseal(_)) => panic!("nobody asks for that here: {other:?}"),
     };
     wire::KeyTaskResult { id: task.id, outcome: Some(outcome) }
 }
