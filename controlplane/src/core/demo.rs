@@ -29,7 +29,7 @@ use crate::{
     access::{Manage, Permit, Trail},
     store::{
         View,
-        entry::{CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, Stamps, Tier},
+        entry::{AddressEntry, CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, SentEntry, Stamps, Tier},
         seal::ControlSeal,
     },
 };
@@ -230,6 +230,12 @@ fn key_store(demo: &DemoEntry, now_ns: u64) -> KeyStoreEntry {
         max_credentials: MAX_CREDENTIALS,
         credential_version: 1,
         health_key: demo.health_blob,
+        health_ciphertext: Vec::new(),
+        kms: None,
+        partition: None,
+        address: AddressEntry::default(),
+        sent: SentEntry::default(),
+        retire_unused_after_seconds: None,
         labels: BTreeMap::new(),
         stamps: Stamps::new(now_ns),
     }

@@ -22,7 +22,7 @@ use crate::{
     access::{Manage, Permit},
     store::{
         View,
-        entry::{Entry, EntryChange, KeyStoreEntry, SourceKeyEntry, Stamps, Tier},
+        entry::{AddressEntry, Entry, EntryChange, KeyStoreEntry, SentEntry, SourceKeyEntry, Stamps, Tier},
     },
 };
 
@@ -103,6 +103,12 @@ impl Core {
             max_credentials: MAX_CREDENTIALS,
             credential_version: 1,
             health_key: import.health.id,
+            health_ciphertext: Vec::new(),
+            kms: None,
+            partition: None,
+            address: AddressEntry::default(),
+            sent: SentEntry::default(),
+            retire_unused_after_seconds: None,
             labels: std::collections::BTreeMap::new(),
             stamps,
         };

@@ -198,6 +198,7 @@ mod tests {
             access_key_id: AccessKeyId::try_from("ABCDEFGHIJKLMNOP2345").unwrap(),
             secret,
             generation: 1,
+            version: 1,
             stamps: Stamps::default(),
         };
         assert_eq!(seal.open_credential(&entry).unwrap().expose(), "sesame");

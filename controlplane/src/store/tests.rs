@@ -43,6 +43,12 @@ fn key_store(n: u128) -> Entry {
         max_credentials: 2,
         credential_version: 4,
         health_key: Uuid::from_u128(n),
+        health_ciphertext: Vec::new(),
+        kms: None,
+        partition: None,
+        address: AddressEntry::default(),
+        sent: SentEntry::default(),
+        retire_unused_after_seconds: None,
         labels: BTreeMap::from([("a".into(), "b".into())]),
         stamps: Stamps { created_ns: 1, updated_ns: 2 },
     })
@@ -55,6 +61,7 @@ fn credential(store: u128, n: u128) -> CredentialEntry {
         access_key_id: AccessKeyId::try_from("ABCDEFGHIJKLMNOP2345").unwrap(),
         secret: SealedSecret(vec![0, 255, n as u8]),
         generation: 1,
+        version: 1,
         stamps: Stamps::default(),
     }
 }

@@ -22,8 +22,8 @@ use crate::{
     store::{
         Store, View,
         entry::{
-            CredentialEntry, Entry, EntryChange, EntryName, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, SourceKeyEntry, Stamps,
-            Tier, VersionEntry, VirtualKeyEntry,
+            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, SentEntry, SourceKeyEntry,
+            Stamps, Tier, VersionEntry, VirtualKeyEntry,
         },
         memory::MemoryStore,
         seal::{ControlSeal, SecretOf},
@@ -67,6 +67,12 @@ pub(in crate::publish) fn key_store(n: u128, blocked: bool) -> EntryChange {
         max_credentials: 2,
         credential_version: 0,
         health_key: Uuid::from_u128(n),
+        health_ciphertext: Vec::new(),
+        kms: None,
+        partition: None,
+        address: AddressEntry::default(),
+        sent: SentEntry::default(),
+        retire_unused_after_seconds: None,
         labels: BTreeMap::new(),
         stamps: Stamps::default(),
     }))
@@ -129,6 +135,7 @@ impl Estate {
             access_key_id: AccessKeyId::try_from("A".repeat(20 + usize::try_from(n).unwrap()).as_str()).unwrap(),
             secret: self.seal.seal(SecretOf::Credential(id), &Secret::new("s".repeat(43))).unwrap(),
             generation: 0,
+            version: 1,
             stamps: Stamps::default(),
         }))
     }

@@ -46,6 +46,24 @@ pub struct KeyStoreEntry {
     pub credential_version: u32,
     /// The source key that encrypts and decrypts for health checks.
     pub health_key: Uuid,
+    /// What a data plane made with it when it was taken; empty for key stores older than this member.
+    #[serde(default, with = "bytes")]
+    pub health_ciphertext: Vec<u8>,
+    /// Its KMS container.
+    #[serde(default)]
+    pub kms: Option<Uuid>,
+    /// The added partition by which its group was named.
+    #[serde(default)]
+    pub partition: Option<Uuid>,
+    /// Where AWS KMS finds it.
+    #[serde(default)]
+    pub address: AddressEntry,
+    /// What is echoed as it came.
+    #[serde(default)]
+    pub sent: SentEntry,
+    /// A credential that was unused for so long is deleted, unless it is the newest; none: never.
+    #[serde(default)]
+    pub retire_unused_after_seconds: Option<u64>,
     /// Free text pairs.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -61,6 +79,38 @@ pub enum Tier {
     Local,
     /// A group of PKCS#11 partitions.
     Partition(String),
+}
+
+/// Where AWS KMS finds a key store, as admins would tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressEntry {
+    /// As in `https://host[:port]`; none: not told.
+    pub endpoint: Option<String>,
+    /// The way there.
+    pub connectivity: Connectivity,
+    /// With [`Connectivity::Vpc`], and only then.
+    pub vpc_service: Option<String>,
+}
+
+/// By which way AWS KMS comes (CreateCustomKeyStore API, XksProxyConnectivity).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Connectivity {
+    /// Over the internet.
+    #[default]
+    #[serde(rename = "PUBLIC_ENDPOINT")]
+    Public,
+    /// By a VPC endpoint service.
+    #[serde(rename = "VPC_ENDPOINT_SERVICE")]
+    Vpc,
+}
+
+/// Spellings of a key store's members that clients want back as they sent them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentEntry {
+    /// The tier.
+    pub tier: Option<String>,
+    /// The health key.
+    pub health_key: Option<String>,
 }
 
 /// A SigV4 credential of a key store.
@@ -79,6 +129,9 @@ pub struct CredentialEntry {
     pub secret: SealedSecret,
     /// Moves when the secret of this id changes.
     pub generation: u64,
+    /// The key store's credential version when it was made.
+    #[serde(default = "first")]
+    pub version: u32,
     /// When made and changed.
     pub stamps: Stamps,
 }
@@ -294,6 +347,17 @@ impl SourceKeyEntry {
     }
 }
 
+impl Connectivity {
+    /// As AWS and this API spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "PUBLIC_ENDPOINT",
+            Self::Vpc => "VPC_ENDPOINT_SERVICE",
+        }
+    }
+}
+
 impl VirtualKeyEntry {
     /// The version that encrypts.
     #[must_use]
@@ -316,4 +380,8 @@ const fn undeletable() -> bool {
 /// Encrypt, Decrypt, Wrap and Unwrap.
 const fn usage_for_xks() -> u32 {
     60
+}
+
+const fn first() -> u32 {
+    1
 }
