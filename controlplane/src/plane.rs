@@ -252,6 +252,7 @@ impl ControlPlane {
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).finish_keys()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_retiring_credentials()));
         let rotating = Arc::clone(&core);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Some(virtual_key) = rotations_due.recv().await {

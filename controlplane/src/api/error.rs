@@ -118,6 +118,7 @@ impl From<CoreError> for Refusal {
             CoreError::Invalid { .. } => Kind::Invalid,
             CoreError::Exists { .. } | CoreError::Raced => Kind::Conflict,
             CoreError::State(_) | CoreError::Refused(_) => Kind::State,
+            CoreError::TooMany(_) => Kind::TooMany,
             CoreError::NoNode { .. } | CoreError::Unavailable(_) | CoreError::Deadline => Kind::Unavailable,
             CoreError::Read(_)
             | CoreError::Commit(_)

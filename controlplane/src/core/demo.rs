@@ -68,7 +68,7 @@ pub(crate) fn promise(seal: &ControlSeal, options: DemoOptions) -> Result<(DemoE
     let external_id = ExternalKeyId::try_from(key.to_string().as_str()).map_err(bad_name("external_key_id"))?;
     let (access_key_id, secret) = NewCredential::draw()?;
     let stamps = Stamps::new(now_ns());
-    let credential = sealed(seal, store, NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps })?;
+    let credential = sealed(seal, store, NewCredential { access_key_id: access_key_id.clone(), secret: &secret, version: 1, stamps })?;
     let shown = DemoCredential {
         uri_path: uri_path.clone(),
         region: options.region.clone(),
@@ -129,7 +129,7 @@ impl Core {
         let stamps = Stamps::new(now_ns());
         let plan = |view: &View| {
             let demo = view.demo()?.ok_or(CoreError::NotFound("demo"))?;
-            let new = NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps };
+            let new = NewCredential { access_key_id: access_key_id.clone(), secret: &secret, version: 1, stamps };
             let credential = sealed(&self.seal, demo.store, new)?;
             let changes = if demo.fulfilled {
                 replacing_oldest(view, demo.store, credential)?
@@ -202,13 +202,14 @@ impl Core {
     }
 }
 
-fn replacing_oldest(view: &View, store: StoreId, credential: CredentialEntry) -> Result<Vec<EntryChange>, CoreError> {
+fn replacing_oldest(view: &View, store: StoreId, mut credential: CredentialEntry) -> Result<Vec<EntryChange>, CoreError> {
     let mut key_store = key_stores::found(view, store)?;
     let mut live = view.credentials(store)?;
     live.sort_by_key(|c| c.stamps.created_ns);
     let surplus = (live.len() + 1).saturating_sub(key_store.max_credentials.into());
     let mut changes: Vec<_> = live.iter().take(surplus).map(|c| EntryChange::Delete(EntryName::Credential(store, c.id))).collect();
     key_store.credential_version += 1;
+    credential.version = key_store.credential_version;
     key_store.stamps = key_store.stamps.touched(now_ns());
     changes.extend([Entry::KeyStore(key_store), Entry::Credential(credential)].map(EntryChange::Put));
     Ok(changes)

@@ -87,7 +87,7 @@ impl Core {
         key_stores::in_range(&import.name, &import.region, MAX_CREDENTIALS)?;
         let stamps = Stamps::new(now_ns());
         let (access_key_id, secret) = &import.credential;
-        let credential = sealed(&self.seal, id, NewCredential { access_key_id: access_key_id.clone(), secret, stamps })?;
+        let credential = sealed(&self.seal, id, NewCredential { access_key_id: access_key_id.clone(), secret, version: 1, stamps })?;
         let key_store = KeyStoreEntry {
             id,
             name: import.name.clone(),

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod credentials;
 pub mod demo;
 mod draw;
+mod health;
 pub mod hsm;
 pub mod hyok_keys;
 pub mod import;
@@ -48,6 +49,7 @@ pub struct Core {
     /// Nudged when a key is left to be made.
     making: tokio::sync::Notify,
     files: Option<BackedUpFiles>,
+    health_checks: health::HealthChecks,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -84,6 +86,9 @@ pub enum CoreError {
     /// The state it is in does not allow that.
     #[error("{0}")]
     State(String),
+    /// It is asked too often.
+    #[error("{0}")]
+    TooMany(&'static str),
     /// Others kept changing the configuration.
     #[error("the configuration was changed by someone else meanwhile; try again")]
     Raced,
@@ -131,7 +136,8 @@ impl Core {
     /// The operations over a store, with a publisher that serves the same store.
     #[must_use]
     pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making: tokio::sync::Notify::new() }
+        let (making, health_checks) = (tokio::sync::Notify::new(), health::HealthChecks::default());
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks }
     }
 
     /// The same, with the data directory that backups are to hold.
@@ -160,7 +166,7 @@ impl CoreError {
     /// The same may be done later, with nothing changed.
     const fn may_pass(&self) -> bool {
         match self {
-            Self::NoNode { .. } | Self::Unavailable(_) | Self::Deadline | Self::Raced => true,
+            Self::NoNode { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => true,
             Self::NotFound(_)
             | Self::Exists { .. }
             | Self::Invalid { .. }

@@ -1,25 +1,21 @@
 //! Between the admin protocol and `core`. What comes in is checked here.
 
-use std::{num::NonZeroU32, time::Duration};
-
 use data_encoding::HEXLOWER_PERMISSIVE;
 use holdfast_proto::{
     admin as wire,
-    ids::{AccessKeyId, ExternalKeyId, Revision, StoreId, UriPath},
+    ids::{ExternalKeyId, Revision, StoreId},
     records::LegacyFormat,
-    secret::Secret,
 };
 
 use super::{Kind, Refusal, id};
 use crate::{
     core::{
         hyok_keys::{Backed, NewHyokKey},
-        key_stores::{KeyStoreOptions, NewKeyStore},
         source_keys::ExistingKey,
     },
     names::NodeName,
     publish::{Configuration, NodeView, PartitionReport},
-    store::entry::{CredentialEntry, KeyStoreEntry, LegacyEntry, Tier},
+    store::entry::LegacyEntry,
 };
 
 pub(super) fn node(node: &NodeView) -> wire::Node {
@@ -68,40 +64,6 @@ fn partition(partition: PartitionReport) -> wire::NodePartition {
     wire::NodePartition { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys }
 }
 
-pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
-    wire::KeyStore {
-        id: entry.id.to_string(),
-        name: entry.name,
-        uri_path: entry.uri_path.to_string(),
-        region: entry.region,
-        tier: match entry.tier {
-            Tier::Local => LOCAL.into(),
-            Tier::Partition(group) => group,
-        },
-        blocked: entry.blocked,
-        mtls_enabled: entry.mtls_enabled,
-        success_audit: entry.success_audit,
-        quota: entry.quota.unwrap_or(0),
-        in_flight: entry.in_flight.unwrap_or(0),
-        max_snapshot_age_seconds: entry.max_snapshot_age_seconds.unwrap_or(0),
-        max_credentials: entry.max_credentials.into(),
-        credential_version: entry.credential_version,
-        created_ms: entry.stamps.created_ns / NS_PER_MS,
-        updated_ms: entry.stamps.updated_ns / NS_PER_MS,
-        ..wire::KeyStore::default()
-    }
-}
-
-pub(super) fn credential(entry: &CredentialEntry) -> wire::Credential {
-    wire::Credential {
-        id: entry.id.to_string(),
-        key_store_id: entry.store.to_string(),
-        access_key_id: entry.access_key_id.to_string(),
-        created_ms: entry.stamps.created_ns / NS_PER_MS,
-        ..wire::Credential::default()
-    }
-}
-
 pub(super) fn key(backed: Backed) -> wire::HyokKey {
     let versions = backed.virtual_key.versions.iter().map(|version| wire::KeyVersion {
         number: version.number,
@@ -126,44 +88,6 @@ pub(super) fn key(backed: Backed) -> wire::HyokKey {
 
 pub(super) fn texts(names: Vec<NodeName>) -> Vec<String> {
     names.into_iter().map(String::from).collect()
-}
-
-pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStore, Refusal> {
-    let uri_path = given(&q.uri_path).map(UriPath::try_from).transpose().map_err(|e| invalid("uri_path", e))?;
-    let credential = match (given(&q.access_key_id), given(&q.secret_access_key)) {
-        (None, None) => None,
-        (Some(access_key_id), Some(secret)) => {
-            let access_key_id = AccessKeyId::try_from(access_key_id).map_err(|e| invalid("access_key_id", e))?;
-            Some((access_key_id, secret_access_key(secret)?))
-        }
-        (Some(_), None) | (None, Some(_)) => {
-            return Err(invalid("access_key_id", "must come together with secret_access_key"));
-        }
-    };
-    let max_credentials = match q.max_credentials {
-        0 => DEFAULT_MAX_CREDENTIALS,
-        given => u8::try_from(given).map_err(|_| invalid("max_credentials", "must be 2 to 20"))?,
-    };
-    Ok(NewKeyStore {
-        name: q.name,
-        region: q.region,
-        tier: match q.tier.as_str() {
-            "" | LOCAL => Tier::Local,
-            _ => Tier::Partition(q.tier),
-        },
-        health_key: q.health_check_key.map(|key| existing_key("health_check_key", &key)).transpose()?,
-        uri_path,
-        credential,
-        max_credentials,
-        options: KeyStoreOptions {
-            blocked: q.blocked,
-            mtls_enabled: q.mtls_enabled,
-            success_audit: q.success_audit,
-            quota: NonZeroU32::new(q.quota),
-            in_flight: NonZeroU32::new(q.in_flight),
-            max_snapshot_age: Some(q.max_snapshot_age_seconds).filter(|age| *age > 0).map(Duration::from_secs),
-        },
-    })
 }
 
 pub(super) fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
@@ -198,21 +122,12 @@ pub(super) fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<Exist
     ExistingKey::new(&cka_id, &key.label).map_err(|e| invalid(field, e))
 }
 
-/// What AWS KMS takes as a secret access key (CreateCustomKeyStore API: 43–64 of `[A-Za-z0-9/+=]`).
-fn secret_access_key(text: &str) -> Result<Secret, Refusal> {
-    let characters = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/+=".contains(&b));
-    if !(43..=64).contains(&text.len()) || !characters {
-        return Err(invalid("secret_access_key", "must have 43 to 64 of A-Z, a-z, 0-9, '/', '+' and '='"));
-    }
-    Ok(Secret::new(text.into()))
-}
-
 /// Empty means absent.
-fn given(text: &str) -> Option<&str> {
+pub(super) fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn invalid(field: &str, detail: impl std::fmt::Display) -> Refusal {
+pub(super) fn invalid(field: &str, detail: impl std::fmt::Display) -> Refusal {
     Refusal::new(Kind::Invalid, format!("{field}: {detail}"))
 }
 
@@ -220,6 +135,4 @@ const fn revision(revision: Revision) -> wire::Revision {
     wire::Revision { epoch: revision.epoch, counter: revision.counter }
 }
 
-const LOCAL: &str = "local";
-const DEFAULT_MAX_CREDENTIALS: u8 = 2;
-const NS_PER_MS: u64 = 1_000_000;
+pub(super) const NS_PER_MS: u64 = 1_000_000;

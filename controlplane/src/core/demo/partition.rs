@@ -16,7 +16,7 @@ use crate::{
         credentials::{NewCredential, sealed},
         draw::{now_ns, suffix, tag},
         hyok_keys::{Made, NewHyokKey, entries},
-        key_stores::{self, KeyStoreOptions, NewKeyStore},
+        key_stores::{self, KeyStoreOptions, NewKeyStore, Settled},
         source_keys::{self, ExistingKey},
         write::Plan,
     },
@@ -73,7 +73,7 @@ impl Core {
         let stamps = Stamps::new(now_ns());
         let plan = |view: &View| {
             let (key_store, key) = found(view, group)?;
-            let new = NewCredential { access_key_id: access_key_id.clone(), secret: &secret, stamps };
+            let new = NewCredential { access_key_id: access_key_id.clone(), secret: &secret, version: 1, stamps };
             let changes = replacing_oldest(view, key_store.id, sealed(&self.seal, key_store.id, new)?)?;
             Ok(Plan { changes, answer: (key_store, key) })
         };
@@ -116,16 +116,13 @@ impl Core {
         let external_id = ExternalKeyId::try_from(id.to_string().as_str()).map_err(bad_name("external_key_id"))?;
         let path = UriPath::try_from(format!("/demo-{}/kms/xks/v1", suffix()?).as_str()).map_err(bad_name("uri_path"))?;
         let new = NewKeyStore {
-            name,
-            region: options.region.clone(),
-            tier,
-            health_key: None,
-            uri_path: None,
-            credential: None,
             max_credentials: MAX_CREDENTIALS,
             options: KeyStoreOptions { quota: options.quota, ..KeyStoreOptions::default() },
+            ..NewKeyStore::plain(name, options.region.clone())
         };
-        let (created, credential) = self.draft(store, new, (path, health.id))?;
+        let settled =
+            Settled { tier, kms: None, partition: None, uri_path: path, health_key: health.id, health_ciphertext: Vec::new() };
+        let (created, credential) = self.draft(store, new, settled)?;
         let key_store = &created.key_store;
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
         let plan = |view: &View| {

@@ -1,0 +1,138 @@
+//! Between the admin protocol's key stores and those of `core`. What comes in is checked here or there.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use holdfast_proto::{admin as wire, ids::UriPath};
+
+use crate::{
+    api::{
+        error::Refusal,
+        grpc::convert::{NS_PER_MS, existing_key, given, invalid},
+    },
+    core::{
+        credentials::{UsedCredential, taken_over},
+        key_stores::{Address, KeyStoreOptions, KeyStorePatch, NewHealthKey, NewKeyStore, NewTier, health_key_id},
+    },
+    store::entry::{CredentialEntry, KeyStoreEntry, Tier},
+};
+
+pub(super) fn key_store(entry: KeyStoreEntry) -> wire::KeyStore {
+    wire::KeyStore {
+        id: entry.id.to_string(),
+        health_check_key_id: health_key_id(&entry),
+        name: entry.name,
+        uri_path: entry.uri_path.to_string(),
+        region: entry.region,
+        tier: match entry.tier {
+            Tier::Local => LOCAL.into(),
+            Tier::Partition(group) => group,
+        },
+        blocked: entry.blocked,
+        mtls_enabled: entry.mtls_enabled,
+        success_audit: entry.success_audit,
+        quota: entry.quota.unwrap_or(0),
+        in_flight: entry.in_flight.unwrap_or(0),
+        max_snapshot_age_seconds: entry.max_snapshot_age_seconds.unwrap_or(0),
+        max_credentials: entry.max_credentials.into(),
+        kms_id: entry.kms.map(|kms| kms.to_string()).unwrap_or_default(),
+        xks_proxy_uri_endpoint: entry.address.endpoint.unwrap_or_default(),
+        xks_proxy_connectivity: entry.address.connectivity.as_str().into(),
+        xks_proxy_vpc_endpoint_service_name: entry.address.vpc_service.unwrap_or_default(),
+        retire_unused_after_seconds: entry.retire_unused_after_seconds.unwrap_or(0),
+        credential_version: entry.credential_version,
+        created_ms: entry.stamps.created_ns / NS_PER_MS,
+        updated_ms: entry.stamps.updated_ns / NS_PER_MS,
+    }
+}
+
+pub(super) fn credential(entry: &CredentialEntry) -> wire::Credential {
+    wire::Credential {
+        id: entry.id.to_string(),
+        key_store_id: entry.store.to_string(),
+        access_key_id: entry.access_key_id.to_string(),
+        created_ms: entry.stamps.created_ns / NS_PER_MS,
+        last_used_ms: 0,
+        version: entry.version,
+    }
+}
+
+pub(super) fn used_credential(one: &UsedCredential) -> wire::Credential {
+    wire::Credential { last_used_ms: one.used_ms.unwrap_or(0), ..credential(&one.credential) }
+}
+
+pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStore, Refusal> {
+    let health_key = match (q.health_check_key, given(&q.health_check_key_id)) {
+        (None, None) => NewHealthKey::Made,
+        (Some(existing), None) => NewHealthKey::OnGroup(existing_key("health_check_key", &existing)?),
+        (None, Some(id)) => NewHealthKey::Source(id.into()),
+        (Some(_), Some(_)) => return Err(invalid("health_check_key_id", "must not come together with health_check_key")),
+    };
+    let max_credentials = match q.max_credentials {
+        0 => DEFAULT_MAX_CREDENTIALS,
+        given => u8::try_from(given).map_err(|_| invalid("max_credentials", "must be 2 to 20"))?,
+    };
+    Ok(NewKeyStore {
+        name: q.name,
+        region: q.region,
+        kms: text(q.kms),
+        tier: match q.tier.as_str() {
+            "" | LOCAL => NewTier::Local,
+            _ => NewTier::Group(q.tier),
+        },
+        tier_as_sent: None,
+        health_key,
+        address: Address {
+            endpoint: text(q.xks_proxy_uri_endpoint),
+            connectivity: text(q.xks_proxy_connectivity),
+            vpc_service: text(q.xks_proxy_vpc_endpoint_service_name),
+        },
+        uri_path: uri_path(&q.uri_path)?,
+        credential: taken_over(&q.access_key_id, &q.secret_access_key)?,
+        max_credentials,
+        options: KeyStoreOptions {
+            blocked: q.blocked,
+            mtls_enabled: q.mtls_enabled,
+            success_audit: q.success_audit,
+            quota: NonZeroU32::new(q.quota),
+            in_flight: NonZeroU32::new(q.in_flight),
+            max_snapshot_age: seconds(q.max_snapshot_age_seconds),
+            retire_unused_after: seconds(q.retire_unused_after_seconds),
+        },
+    })
+}
+
+pub(super) fn patch(q: wire::UpdateKeyStoreRequest) -> Result<KeyStorePatch, Refusal> {
+    Ok(KeyStorePatch {
+        name: q.name,
+        success_audit: q.success_audit,
+        mtls_enabled: q.mtls_enabled,
+        quota: q.quota.map(NonZeroU32::new),
+        in_flight: q.in_flight.map(NonZeroU32::new),
+        max_snapshot_age: q.max_snapshot_age_seconds.map(seconds),
+        retire_unused_after: q.retire_unused_after_seconds.map(seconds),
+        health_key: q.health_check_key_id.and_then(text),
+        address: Address {
+            endpoint: q.xks_proxy_uri_endpoint.and_then(text),
+            connectivity: q.xks_proxy_connectivity.and_then(text),
+            vpc_service: q.xks_proxy_vpc_endpoint_service_name.and_then(text),
+        },
+        uri_path: uri_path(q.uri_path.as_deref().unwrap_or_default())?,
+        credential: taken_over(&q.access_key_id, &q.secret_access_key)?,
+        ..KeyStorePatch::default()
+    })
+}
+
+fn uri_path(text: &str) -> Result<Option<UriPath>, Refusal> {
+    given(text).map(UriPath::try_from).transpose().map_err(|e| invalid("uri_path", e))
+}
+
+fn text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn seconds(seconds: u64) -> Option<Duration> {
+    Some(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+const LOCAL: &str = "local";
+const DEFAULT_MAX_CREDENTIALS: u8 = 2;

@@ -1,0 +1,201 @@
+//! Changes of key stores.
+//!
+//! Always holds: what is not told stays as it is; nothing is unlinked, unblocked or set to zero because a client sends members that it
+//! does not mean (the API's contract, §7.4).
+
+use std::{num::NonZeroU32, time::Duration};
+
+use holdfast_proto::{
+    ids::{AccessKeyId, StoreId, UriPath},
+    secret::Secret,
+};
+
+use super::{Address, Operation, allowed, create::source_key, distinct, found, invalid, nameable, standing};
+use crate::{
+    access::{Manage, Permit},
+    core::{
+        Applied, Core, CoreError,
+        credentials::{NewCredential, addable, sealed},
+        draw::now_ns,
+        write::Plan,
+    },
+    store::{
+        View,
+        entry::{Entry, EntryChange, KeyStoreEntry, SourceKeyEntry, Stamps, Tier},
+    },
+};
+
+/// What is to change; none: it stays.
+#[derive(Clone, Debug, Default)]
+pub struct KeyStorePatch {
+    /// Unique, 1–256 characters.
+    pub name: Option<String>,
+    /// Audits successes as well as failures.
+    pub success_audit: Option<bool>,
+    /// Demands KMS's client certificate.
+    pub mtls_enabled: Option<bool>,
+    /// Requests per second and node; none within: no limit.
+    pub quota: Option<Option<NonZeroU32>>,
+    /// Requests in flight per node; none within: the node's default.
+    pub in_flight: Option<Option<NonZeroU32>>,
+    /// Past this age of a node's snapshot the store refuses; none within: never.
+    pub max_snapshot_age: Option<Option<Duration>>,
+    /// When unused credentials are deleted; none within: never.
+    pub retire_unused_after: Option<Option<Duration>>,
+    /// A source key for health checks, by id or name.
+    pub health_key: Option<String>,
+    /// Where AWS KMS finds it.
+    pub address: Address,
+    /// Of a proxy that is taken over.
+    pub uri_path: Option<UriPath>,
+    /// One more credential, of a proxy that is taken over.
+    pub credential: Option<(AccessKeyId, Secret)>,
+    /// What clients send along and can't change.
+    pub fixed: FixedMembers,
+}
+
+/// Members that can't be changed: refused unless they are as they are, or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FixedMembers {
+    /// The KMS container, by id or name.
+    pub kms: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// `EXTERNAL_KEY_STORE`.
+    pub store_type: Option<String>,
+    /// Live credentials at once.
+    pub max_credentials: Option<u64>,
+    /// The partition's id.
+    pub partition: Option<String>,
+    /// In any spelling.
+    pub tier: Option<String>,
+    /// Blocked, which has an operation of its own.
+    pub blocked: bool,
+    /// Linked, which this version does not do.
+    pub linked: bool,
+    /// Of CloudHSM key stores, by name.
+    pub cloud_hsm: Option<&'static str>,
+}
+
+/// A health key that was found fit.
+struct NewHealth {
+    key: SourceKeyEntry,
+    as_sent: String,
+    ciphertext: Vec<u8>,
+}
+
+impl Core {
+    /// Changes what is told and leaves the rest; answers when the data planes have it.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`]; `Invalid` for a value or for a member that can't be changed; `Exists` for a name, a path or an access key
+    /// id; `State` where the key store has all its credentials; those of asking a data plane about a new health key.
+    pub async fn update_key_store(
+        &self,
+        permit: &Permit<Manage>,
+        id: StoreId,
+        patch: KeyStorePatch,
+    ) -> Result<Applied<KeyStoreEntry>, CoreError> {
+        if let Some(name) = &patch.name {
+            nameable(name)?;
+        }
+        let health = self.changed_health_key(permit, id, &patch).await?;
+        let plan = |view: &View| {
+            let before = found(view, id)?;
+            allowed(Operation::Update, standing(view, &before)?)?;
+            unchanged(view, &before, &patch.fixed)?;
+            let mut after = patch.applied(&before)?;
+            distinct(view.key_stores()?.iter().filter(|other| other.id != id), &after.name, &after.uri_path)?;
+            if let Some(health) = &health {
+                view.source_key(health.key.id)?.ok_or_else(|| invalid(HEALTH_KEY, "there is no such source key"))?;
+                after.health_key = health.key.id;
+                after.health_ciphertext.clone_from(&health.ciphertext);
+                after.sent.health_key = Some(health.as_sent.clone());
+            }
+            let mut changes = Vec::new();
+            if let Some((access_key_id, secret)) = &patch.credential {
+                addable(view, &before, access_key_id)?;
+                let (access_key_id, version) = (access_key_id.clone(), before.credential_version);
+                let new = NewCredential { access_key_id, secret, version, stamps: Stamps::new(now_ns()) };
+                changes.push(EntryChange::Put(Entry::Credential(sealed(&self.seal, id, new)?)));
+            }
+            if after != before || !changes.is_empty() {
+                after.stamps = after.stamps.touched(now_ns());
+                changes.push(EntryChange::Put(Entry::KeyStore(after.clone())));
+            }
+            Ok(Plan { changes, answer: after })
+        };
+        let (key_store, revision) = self.writer.change(permit.trail(), plan).await?;
+        Ok(self.applied(key_store, revision).await)
+    }
+
+    /// The new health key, if it is another one.
+    async fn changed_health_key(
+        &self,
+        permit: &Permit<Manage>,
+        id: StoreId,
+        patch: &KeyStorePatch,
+    ) -> Result<Option<NewHealth>, CoreError> {
+        let Some(wanted) = &patch.health_key else { return Ok(None) };
+        let (before, key) = {
+            let view = self.view().await?;
+            (found(&view, id)?, source_key(&view, wanted)?)
+        };
+        if key.id == before.health_key {
+            return Ok(None);
+        }
+        self.fit_for_health(permit, &before.tier, &key).await?;
+        let ciphertext = self.health_ciphertext(permit, &key).await?;
+        Ok(Some(NewHealth { key, as_sent: wanted.clone(), ciphertext }))
+    }
+}
+
+impl KeyStorePatch {
+    /// The entry after this, but for its health key and stamps.
+    fn applied(&self, before: &KeyStoreEntry) -> Result<KeyStoreEntry, CoreError> {
+        let seconds = |told: Option<Option<Duration>>, now| told.map_or(now, |told| told.map(|time| time.as_secs()));
+        let number = |told: Option<Option<NonZeroU32>>, now| told.map_or(now, |told| told.map(NonZeroU32::get));
+        Ok(KeyStoreEntry {
+            name: self.name.clone().unwrap_or_else(|| before.name.clone()),
+            uri_path: self.uri_path.clone().unwrap_or_else(|| before.uri_path.clone()),
+            success_audit: self.success_audit.unwrap_or(before.success_audit),
+            mtls_enabled: self.mtls_enabled.unwrap_or(before.mtls_enabled),
+            quota: number(self.quota, before.quota),
+            in_flight: number(self.in_flight, before.in_flight),
+            max_snapshot_age_seconds: seconds(self.max_snapshot_age, before.max_snapshot_age_seconds),
+            retire_unused_after_seconds: seconds(self.retire_unused_after, before.retire_unused_after_seconds),
+            address: self.address.after(&before.address)?,
+            ..before.clone()
+        })
+    }
+}
+
+/// Refuses members that can't be changed and differ.
+fn unchanged(view: &View, now: &KeyStoreEntry, fixed: &FixedMembers) -> Result<(), CoreError> {
+    let kms = now.kms.map(|id| view.kms_container(id)).transpose()?.flatten();
+    let is_kms = |told: &String| kms.as_ref().is_some_and(|kms| kms.name == *told || kms.id.to_string() == *told);
+    let is_partition = |told: &String| now.partition.is_some_and(|id| id.to_string() == *told);
+    let is_tier = |told: &String| (told == "local") == (now.tier == Tier::Local);
+    let differing = [
+        ("kms", fixed.kms.as_ref().is_some_and(|told| !is_kms(told))),
+        ("region", fixed.region.as_ref().is_some_and(|told| *told != now.region)),
+        ("custom_key_store_type", fixed.store_type.as_ref().is_some_and(|told| told != EXTERNAL)),
+        ("max_credentials", fixed.max_credentials.is_some_and(|told| told != u64::from(now.max_credentials))),
+        ("partition_id", fixed.partition.as_ref().is_some_and(|told| !is_partition(told))),
+        ("source_key_tier", fixed.tier.as_ref().is_some_and(|told| !is_tier(told))),
+        ("blocked", fixed.blocked && !now.blocked),
+    ];
+    if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {
+        return Err(invalid(field, "can't be changed by an update"));
+    }
+    if fixed.linked {
+        return Err(invalid("linked_state", "linked key stores are not in this version"));
+    }
+    match fixed.cloud_hsm {
+        Some(field) => Err(invalid(field, "is of CloudHSM key stores, which are not in this version")),
+        None => Ok(()),
+    }
+}
+
+const EXTERNAL: &str = "EXTERNAL_KEY_STORE";
+const HEALTH_KEY: &str = "health_check_key_id";
