@@ -231,12 +231,16 @@ fn done(task: wire::KeyTask, partition: Option<&mut Partition>) -> wire::KeyTask
             let kind = KeyKind::from_wire(&key.kind).unwrap();
             Outcome::Attributes(wire::KeyAttributes { usage: key.usage, ..attributes(kind.algorithm(), kind.bits(), key.unexportable) })
         }
-        Task::HealthCiphertext(_) => Outcome::HealthCiphertext(vec![1; 45]),
+        // A ciphertext that tells which key made it.
+        Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source) }) => match source.body.unwrap() {
+            Body::Local(key) => Outcome::HealthCiphertext([&[7], key.id.as_slice()].concat()),
+            Body::Partition(key) => Outcome::HealthCiphertext([&[8], key.cka_id.as_slice()].concat()),
+        },
         Task::List(_) => {
             let partition = partition.filter(|partition| partition.group == task.target).unwrap();
             Outcome::Keys(wire::KeyList { keys: partition.keys.iter().map(|key| key.listed(partition.group)).collect() })
         }
-        other @ (Task::Inspect(_) | Task::Reseal(_)) => panic!("nobody asks for that here: {other:?}"),
+        other => panic!("nobody asks for that here: {other:?}"),
     };
     wire::KeyTaskResult { id: task.id, outcome: Some(outcome) }
 }
