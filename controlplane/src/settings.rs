@@ -24,6 +24,10 @@ pub struct Settings {
     pub control_seals: Vec<PathBuf>,
     /// Gets `admin.jsonl`; none: `audit` in the data directory.
     pub audit_dir: Option<PathBuf>,
+    /// Where `database_backup` jobs write to; none: there can be no such jobs.
+    pub backup_dir: Option<PathBuf>,
+    /// Holds the passphrase of those backups; read for each.
+    pub backup_passphrase_file: Option<PathBuf>,
     /// Encryptions under one version at which a local key rotates by itself.
     pub rotate_at: u64,
     /// How long a sign-in can be renewed without the password.
@@ -61,6 +65,8 @@ impl Settings {
             api_certificate: None,
             control_seals: Vec::new(),
             audit_dir: None,
+            backup_dir: None,
+            backup_passphrase_file: None,
             rotate_at: ROTATE_AT,
             renew_for: RENEW_FOR,
             api_connections: API_CAPS,

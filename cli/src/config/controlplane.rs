@@ -26,6 +26,14 @@ pub(crate) fn read(file: &Path) -> Result<ControlPlaneConfig, ConfigError> {
 fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     let data_dir = root.required("data_dir", Section::path);
 
+    let (backup_dir, backup_passphrase_file) = (root.path("backup_dir"), root.path("backup_passphrase_file"));
+    if backup_dir.is_some() != backup_passphrase_file.is_some() {
+        root.refuse(
+            if backup_dir.is_some() { "backup_dir" } else { "backup_passphrase_file" },
+            "needs the other of backup_dir and backup_passphrase_file",
+        );
+    }
+
     let api = root.section("api");
     let api_listen = api.required("listen", Section::address);
     let api_certificate = match (api.path("chain"), api.path("key")) {
@@ -62,6 +70,7 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     settings.ops_listen = ops_listen;
     settings.api_certificate = api_certificate;
     settings.audit_dir = audit_dir;
+    (settings.backup_dir, settings.backup_passphrase_file) = (backup_dir, backup_passphrase_file);
     settings.control_seals = control_seals.unwrap_or_default();
     settings.rotate_at = rotate_at.unwrap_or(settings.rotate_at);
     Some(ControlPlaneConfig { settings, log })
