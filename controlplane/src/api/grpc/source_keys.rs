@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::super::{Api, call::Call};
 use crate::{
     access::{Manage, Permit, Read},
-    core::source_keys::{AskedKind, NewVaultKey, SourceKeyPatch},
+    core::source_keys::{Among, AskedKind, NewVaultKey, SourceKeyPatch, Wanted},
     store::entry::{KeyProgress, SourceKeyEntry, Tier},
 };
 
@@ -27,7 +27,7 @@ impl SourceKeys for SourceKeysApi {
     ) -> Result<Response<wire::ListSourceKeysResponse>, Status> {
         let core = &self.0.core;
         let act = |permit: Permit<Read>, _| async move {
-            let source_keys = core.source_keys(&permit).await?.iter().map(source_key).collect();
+            let source_keys = core.source_keys(&permit, Among::All).await?.iter().map(source_key).collect();
             Ok(wire::ListSourceKeysResponse { source_keys })
         };
         self.0.rpc(request, Call::new("source_key.list", ""), act).await
@@ -36,7 +36,7 @@ impl SourceKeys for SourceKeysApi {
     async fn get_source_key(&self, request: Request<wire::GetSourceKeyRequest>) -> Result<Response<wire::GetSourceKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("source_key.get", &request.get_ref().id));
         let act = |permit: Permit<Read>, q: wire::GetSourceKeyRequest| async move {
-            let found = core.source_key(&permit, &q.id).await?;
+            let found = core.source_key(&permit, named(&q.id)).await?;
             Ok(wire::GetSourceKeyResponse { source_key: Some(source_key(&found)) })
         };
         self.0.rpc(request, call, act).await
@@ -72,7 +72,7 @@ impl SourceKeys for SourceKeysApi {
         let act = |permit: Permit<Manage>, q: wire::UpdateSourceKeyRequest| async move {
             let wire::UpdateSourceKeyRequest { id, name, description, undeletable } = q;
             let patch = SourceKeyPatch { name, description, undeletable, ..SourceKeyPatch::default() };
-            let changed = core.update_source_key(&permit, &id, patch).await?;
+            let changed = core.update_source_key(&permit, named(&id), patch).await?;
             Ok(wire::UpdateSourceKeyResponse { source_key: Some(source_key(&changed)) })
         };
         self.0.rpc(request, call, act).await
@@ -84,11 +84,15 @@ impl SourceKeys for SourceKeysApi {
     ) -> Result<Response<wire::DeleteSourceKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("source_key.delete", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::DeleteSourceKeyRequest| async move {
-            core.delete_source_key(&permit, &q.id).await?;
+            core.delete_source_key(&permit, named(&q.id)).await?;
             Ok(wire::DeleteSourceKeyResponse {})
         };
         self.0.rpc(request, call, act).await
     }
+}
+
+const fn named(name: &str) -> Wanted<'_> {
+    Wanted { name, among: Among::All }
 }
 
 pub(super) fn source_key(entry: &SourceKeyEntry) -> wire::SourceKey {

@@ -6,9 +6,11 @@ mod asking;
 mod body;
 mod envelope;
 mod list;
+mod luna;
 mod openapi;
 mod status;
 mod tokens;
+mod vault_keys;
 
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ pub(super) fn without_last_slash(mut request: Request) -> Request {
 
 /// All resources, with what describes them.
 fn resources() -> OpenApiRouter<Arc<Api>> {
-    let resources = OpenApiRouter::new().merge(status::routes()).merge(tokens::routes());
+    let resources = OpenApiRouter::new().merge(status::routes()).merge(tokens::routes()).merge(vault_keys::routes()).merge(luna::routes());
     OpenApiRouter::new().nest("/api/v1", resources)
 }
 

@@ -25,14 +25,12 @@ use uuid::Uuid;
 pub use self::{
     cm_id::{cm_id, parse_cm_id},
     existing::{BadKeyName, ExistingKey},
+    find::{Among, Wanted},
     kind::AskedKind,
     on_partition::{NewPartitionKey, PartitionKeyOnToken},
     vault::{NewVaultKey, SourceKeyPatch, blob},
 };
-pub(super) use self::{
-    find::{find, in_use},
-    vault::described,
-};
+pub(super) use self::{find::find, vault::described};
 use super::{Core, CoreError, draw::now_ns};
 use crate::{
     access::{Permit, Read, Right},
@@ -57,12 +55,12 @@ pub struct NewSourceKey {
 }
 
 impl Core {
-    /// All source keys.
+    /// All source keys of these.
     ///
     /// # Errors
     /// [`CoreError::Read`].
-    pub async fn source_keys(&self, _permit: &Permit<Read>) -> Result<Vec<SourceKeyEntry>, CoreError> {
-        Ok(self.view().await?.source_keys()?)
+    pub async fn source_keys(&self, _permit: &Permit<Read>, among: Among) -> Result<Vec<SourceKeyEntry>, CoreError> {
+        Ok(self.view().await?.source_keys()?.into_iter().filter(|entry| among.has(entry)).collect())
     }
 
     /// Has a key made. Whoever asks commits the entry; the same `id` again gives the same key.

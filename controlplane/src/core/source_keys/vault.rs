@@ -11,7 +11,11 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-use super::{DEADLINE, find, in_use, usage};
+use super::{
+    DEADLINE, Wanted,
+    find::{in_use, wanted},
+    usage,
+};
 use crate::{
     access::{Manage, Permit, Read},
     core::{Core, CoreError, draw::now_ns, write::Plan},
@@ -59,12 +63,12 @@ pub struct SourceKeyPatch {
 }
 
 impl Core {
-    /// One source key, by its id in either form or its unique name.
+    /// One source key.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] where several have the name.
-    pub async fn source_key(&self, _permit: &Permit<Read>, wanted: &str) -> Result<SourceKeyEntry, CoreError> {
-        find(&self.view().await?, wanted)
+    pub async fn source_key(&self, _permit: &Permit<Read>, key: Wanted<'_>) -> Result<SourceKeyEntry, CoreError> {
+        wanted(&self.view().await?, key)
     }
 
     /// Makes a local key.
@@ -106,11 +110,11 @@ impl Core {
     pub async fn update_source_key(
         &self,
         permit: &Permit<Manage>,
-        wanted: &str,
+        key: Wanted<'_>,
         patch: SourceKeyPatch,
     ) -> Result<SourceKeyEntry, CoreError> {
         let plan = |view: &View| {
-            let before = find(view, wanted)?;
+            let before = wanted(view, key)?;
             let mut after = patched(before.clone(), &patch)?;
             if after == before {
                 return Ok(Plan { changes: Vec::new(), answer: before });
@@ -131,9 +135,9 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError`]: `NotFound`; `State` for a local key that is undeletable, and where something uses the key.
-    pub async fn delete_source_key(&self, permit: &Permit<Manage>, wanted: &str) -> Result<(), CoreError> {
+    pub async fn delete_source_key(&self, permit: &Permit<Manage>, key: Wanted<'_>) -> Result<(), CoreError> {
         let plan = |view: &View| {
-            let entry = find(view, wanted)?;
+            let entry = wanted(view, key)?;
             if let Some(user) = in_use(view, entry.id)? {
                 let still = if entry.undeletable { "Key is not deletable" } else { "the key is in use" };
                 return Err(CoreError::State(format!("{still}: {user}")));
