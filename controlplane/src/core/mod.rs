@@ -4,6 +4,7 @@
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
 pub mod aws_connections;
+mod aws_names;
 pub mod backup;
 pub mod credentials;
 pub mod demo;
@@ -12,6 +13,7 @@ mod health;
 pub mod hsm;
 pub mod hyok_keys;
 pub mod import;
+pub mod jobs;
 pub mod key_stores;
 pub mod kms_containers;
 pub mod nodes;
@@ -50,6 +52,7 @@ pub struct Core {
     making: tokio::sync::Notify,
     files: Option<BackedUpFiles>,
     health_checks: health::HealthChecks,
+    backup_place: Option<jobs::BackupPlace>,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -137,13 +140,19 @@ impl Core {
     #[must_use]
     pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
         let (making, health_checks) = (tokio::sync::Notify::new(), health::HealthChecks::default());
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks }
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks, backup_place: None }
     }
 
     /// The same, with the data directory that backups are to hold.
     #[must_use]
     pub fn with_files(self, files: BackedUpFiles) -> Self {
         Self { files: Some(files), ..self }
+    }
+
+    /// The same, with somewhere for backup jobs to put their backups.
+    #[must_use]
+    pub fn with_backup_place(self, place: Option<jobs::BackupPlace>) -> Self {
+        Self { backup_place: place, ..self }
     }
 
     /// Where it is published.

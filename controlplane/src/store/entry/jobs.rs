@@ -47,7 +47,7 @@ pub enum JobParams {
 }
 
 /// Which keys are rotated, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRotationParams {
     /// When new key material expires: days (`44d`) or hours (`22h`).
     pub expiration: Option<String>,
@@ -62,7 +62,7 @@ pub struct KeyRotationParams {
 }
 
 /// What is synchronized.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SynchronizationParams {
     /// KMS containers, as they were sent; empty with `synchronize_all`.
     pub kms: Vec<String>,
