@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU32,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum_server::Handle;
@@ -23,6 +23,7 @@ use crate::{
         BackedUpFiles, Core, CoreError, Writer,
         demo::{DemoCredential, DemoOptions, PartitionDemo},
         import::ImportKeyStore,
+        jobs::{BackupPlace, Runner},
     },
     files::{self, FileError},
     init::{ADMIN, initialised},
@@ -40,6 +41,7 @@ use crate::{
 /// A running control plane.
 pub struct ControlPlane {
     core: Arc<Core>,
+    jobs: Arc<Runner>,
     api_addr: SocketAddr,
     ops_addr: Option<SocketAddr>,
     api: Handle<SocketAddr>,
@@ -195,6 +197,15 @@ impl ControlPlane {
         self.core.import(&Permit::system("import"), stores).await
     }
 
+    /// Runs the jobs that are due at `now`, as the control plane does by itself when they are. Whoever holds this value runs the process
+    /// and needs no login.
+    ///
+    /// # Errors
+    /// [`CoreError::Read`]; a job that fails is logged.
+    pub async fn run_due_jobs(&self, now: SystemTime) -> Result<(), CoreError> {
+        self.jobs.run_due(now.into()).await.map(drop)
+    }
+
     /// Ends: not ready, then the API within ten seconds, then the streams to nodes.
     pub async fn drain(self) {
         self.draining.cancel();
@@ -222,7 +233,9 @@ impl ControlPlane {
         let access = AccessSettings { writer: Arc::clone(&writer), seal: seal.clone(), renew_for: settings.renew_for };
         let access = Arc::new(Access::open(access).await?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
-        let core = Arc::new(Core::new(writer, seal, publisher).with_files(BackedUpFiles::of(settings.data_dir.clone())));
+        let core = Core::new(writer, seal, publisher).with_files(BackedUpFiles::of(settings.data_dir.clone()));
+        let core = Arc::new(core.with_backup_place(BackupPlace::of(&settings)));
+        let jobs = Arc::new(Runner::new(Arc::clone(&core), audit.clone()));
 
         let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;
@@ -251,6 +264,7 @@ impl ControlPlane {
         }
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).finish_keys()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&jobs).keep_running()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_retiring_credentials()));
         let rotating = Arc::clone(&core);
@@ -259,7 +273,7 @@ impl ControlPlane {
                 rotate(&rotating, virtual_key).await;
             }
         }));
-        Ok(Self { core, api_addr, ops_addr, api: handle, draining, stop, tasks })
+        Ok(Self { core, jobs, api_addr, ops_addr, api: handle, draining, stop, tasks })
     }
 }
 
@@ -297,6 +311,9 @@ impl Parts {
         let api_tls = server.as_ref().and_then(|server| keep(&mut faults, api_tls(settings, server)));
         let audit_dir = settings.audit_dir.clone().unwrap_or_else(|| dir.join("audit"));
         let audit = keep(&mut faults, Audit::open(&audit_dir).map_err(|cause| StartFault::Audit { dir: audit_dir, cause }));
+        if let Some(place) = BackupPlace::of(settings) {
+            keep(&mut faults, place.prepare());
+        }
         let api = keep(&mut faults, bind("API", settings.api_listen));
         let sync = keep(&mut faults, bind("sync", settings.sync_listen));
         let ops = settings.ops_listen.and_then(|addr| keep(&mut faults, bind("ops", addr)));

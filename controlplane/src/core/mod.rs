@@ -39,7 +39,10 @@ use crate::{
     files::FileError,
     names::NodeName,
     publish::Publisher,
-    store::{CommitError, ReadError, Store, View, seal::{ControlSeal, SecretUnopened}},
+    store::{
+        CommitError, ReadError, Store, View,
+        seal::{ControlSeal, SecretUnopened},
+    },
 };
 
 /// The admin operations.

@@ -14,6 +14,11 @@ use std::{
 use time::{OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use uuid::Uuid;
 
+use crate::{
+    files::{self, FileError},
+    settings::Settings,
+};
+
 /// Where backup jobs put their backups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupPlace {
@@ -21,6 +26,20 @@ pub struct BackupPlace {
     pub dir: PathBuf,
     /// Holds the passphrase; what is blank at its end is not part of it.
     pub passphrase_file: PathBuf,
+}
+
+impl BackupPlace {
+    /// What the settings say; none where they don't say both.
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
+        let (dir, passphrase_file) = settings.backup_dir.clone().zip(settings.backup_passphrase_file.clone())?;
+        Some(Self { dir, passphrase_file })
+    }
+
+    /// Makes the folder, and sees to it that the passphrase can be read when it is needed.
+    pub(crate) fn prepare(&self) -> Result<(), FileError> {
+        files::make_dir(&self.dir)?;
+        files::read(&self.passphrase_file).map(drop)
+    }
 }
 
 /// A backup that was not made, or old ones that were not removed.

@@ -15,6 +15,7 @@ use self::schedule::Schedule;
 pub use self::{
     folder::{BackupFault, BackupPlace},
     params::{GivenBackup, GivenKeyRotation, GivenParams, GivenSynchronization, Operation},
+    run::Runner,
 };
 use super::{Core, CoreError, aws_names, draw::now_ns, write::Plan};
 use crate::{
