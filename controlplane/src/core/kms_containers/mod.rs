@@ -183,7 +183,7 @@ fn put(entry: KmsContainerEntry) -> Plan<KmsContainerEntry> {
 }
 
 fn key_stores(view: &View, id: Uuid) -> Result<Vec<KeyStoreEntry>, ReadError> {
-    Ok(view.key_stores()?.into_iter().filter(|_| id.is_max()).collect())
+    Ok(view.key_stores()?.into_iter().filter(|store| store.kms == Some(id)).collect())
 }
 
 fn needed<T: Clone>(field: &'static str, given: Option<&T>) -> Result<T, CoreError> {
