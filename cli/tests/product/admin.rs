@@ -3,8 +3,8 @@
 use std::{fs, path::Path, time::Duration};
 
 use holdfast_proto::admin::{
-    BlockHyokKeyRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest, HyokKey, ListHyokKeysRequest,
-    ListKeyStoresRequest, ListNodesRequest, LoginRequest, Node, RotateHyokKeyRequest,
+    BackupRequest, BlockHyokKeyRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest, HyokKey, ListHyokKeysRequest,
+    ListKeyStoresRequest, ListNodesRequest, LoginRequest, Node, ResealRequest, RotateHyokKeyRequest, SealUse,
 };
 use holdfast_proto::admin_client::AdminClient;
 use serde_json::{Value, json};
@@ -74,6 +74,29 @@ impl Admin {
     pub(crate) async fn rotate(&mut self, id: &str) {
         let request = self.request(RotateHyokKeyRequest { id: id.into(), ..Default::default() });
         self.client.hyok_keys.rotate_hyok_key(request).await.unwrap();
+    }
+
+    /// Blocks a key, on all nodes.
+    pub(crate) async fn block(&mut self, id: &str) {
+        let request = self.request(BlockHyokKeyRequest { id: id.into() });
+        assert!(self.client.hyok_keys.block_hyok_key(request).await.unwrap().into_inner().pending_nodes.is_empty());
+    }
+
+    /// The file of a backup.
+    pub(crate) async fn backup(&mut self, passphrase: &str) -> Vec<u8> {
+        let request = self.request(BackupRequest { passphrase: passphrase.into() });
+        let mut chunks = self.client.maintenance.backup(request).await.unwrap().into_inner();
+        let mut file = Vec::new();
+        while let Some(chunk) = chunks.message().await.unwrap() {
+            file.extend(chunk.data);
+        }
+        file
+    }
+
+    /// Brings all under the first seals.
+    pub(crate) async fn reseal(&mut self) -> Vec<SealUse> {
+        let request = self.request(ResealRequest {});
+        self.client.maintenance.reseal(request).await.unwrap().into_inner().seals
     }
 
     /// The demo key.

@@ -10,5 +10,6 @@ mod http;
 mod planes_apart;
 mod process;
 mod rotation;
+mod safety;
 mod secrets;
 mod site;
