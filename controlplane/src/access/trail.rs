@@ -94,7 +94,7 @@ mod tests {
 
     async fn changes() -> Changes {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
-        let key = VirtualKeyEntry { id: Uuid::nil(), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        let key = VirtualKeyEntry::silent(Uuid::nil(), None, Stamps::default());
         Changes::of(&View::of(&store).await.unwrap(), &[EntryChange::Put(Entry::VirtualKey(key))]).unwrap()
     }
 

@@ -204,8 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_commit_of_thousands_of_entries_makes_one_bounded_line_that_says_how_much_is_missing() {
-        let key =
-            |n| VirtualKeyEntry { id: Uuid::from_u128(n), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        let key = |n| VirtualKeyEntry::silent(Uuid::from_u128(n), None, Stamps::default());
         let changes: Vec<_> = (0..4_000).map(|n| EntryChange::Put(Entry::VirtualKey(key(n)))).collect();
         let all = shown(Vec::new(), &changes).await;
         let shown = all["changes"].as_array().unwrap().len();
@@ -216,8 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn changes_of_several_commits_are_kept_together_in_the_same_bounds() {
-        let key =
-            |n| VirtualKeyEntry { id: Uuid::from_u128(n), silent: true, backs: None, versions: Vec::new(), stamps: Stamps::default() };
+        let key = |n| VirtualKeyEntry::silent(Uuid::from_u128(n), None, Stamps::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
         let view = View::of(&store).await.unwrap();
         let mut all = Changes::default();

@@ -29,7 +29,9 @@ use crate::{
     access::{Manage, Permit, Trail},
     store::{
         View,
-        entry::{AddressEntry, CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, SentEntry, Stamps, Tier},
+        entry::{
+            AddressEntry, CredentialEntry, DemoEntry, Entry, EntryChange, EntryName, KeyStoreEntry, SentEntry, SourceKeyEntry, Stamps, Tier,
+        },
         seal::ControlSeal,
     },
 };
@@ -109,8 +111,8 @@ impl Core {
                 return Ok(Plan { changes: Vec::new(), answer: () });
             };
             key_stores::unique(view, NAME, &demo.uri_path)?;
-            let new = NewHyokKey { store: demo.store, name: NAME.into(), external_id: None, legacy: None, source: None };
-            let mut all = entries(&new, demo.external_id.clone(), (made, source.clone()));
+            let source = SourceKeyEntry { made_for: Some(made.virtual_key), ..source.clone() };
+            let mut all = entries(&NewHyokKey::new(demo.store, NAME.into()), demo.external_id.clone(), (made, source));
             all.push(Entry::SourceKey(health.clone()));
             all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
             all.push(Entry::Credential(demo.credential.clone()));

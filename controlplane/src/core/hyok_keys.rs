@@ -1,27 +1,32 @@
 //! HYOK keys: what AWS sees. Each is backed by exactly one virtual key; tier `local` gets a silent one.
+//!
+//! Always holds: a key's place and the index of its external id come and go with it, in one commit; so do a silent virtual key and the
+//! local source keys that were made for that alone.
 
-use holdfast_proto::{
-    ids::{ExternalKeyId, KeyId, StoreId},
-    records::KeyUsage,
-};
+mod backing;
+mod delete;
+
+use std::sync::Arc;
+
+use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
 use uuid::Uuid;
 
+pub use self::backing::SourceOf;
+pub(super) use self::backing::{Made, entries};
+pub use super::state::Link;
 use super::{
     Applied, Core, CoreError, bad_name,
     draw::{now_ns, tag},
-    key_stores,
-    source_keys::{self, ExistingKey, NewSourceKey},
-    state::{NewVersion, with_version},
+    key_stores, policy_templates,
+    state::{KeyCommand, hyok_key, new_hyok_key},
+    virtual_keys::{self, VirtualKey, on_tier},
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read, Use},
     store::{
         View,
-        entry::{
-            Entry, EntryChange, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, LegacyEntry, SourceKeyEntry, Stamps,
-            VirtualKeyEntry,
-        },
+        entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStoreEntry, LegacyEntry},
     },
 };
 
@@ -36,66 +41,128 @@ pub struct NewHyokKey {
     pub external_id: Option<ExternalKeyId>,
     /// How ciphertexts of a proxy that is taken over open.
     pub legacy: Option<LegacyEntry>,
-    /// A key of the store's partition group that becomes version 0; none: one is made.
-    pub source: Option<ExistingKey>,
+    /// Begins blocked.
+    pub blocked: bool,
+    /// Whether it is to be made in AWS KMS as well.
+    pub link: Link,
+    /// What it is to be made on.
+    pub source: SourceOf,
+    /// The tier that this is said to be on, as it was spelt.
+    pub tier_as_sent: Option<String>,
+    /// What AWS is to be told of it once it is linked.
+    pub for_aws: ForAws,
+    /// The policy template (id or name) for that; none: what `for_aws` says.
+    pub template: Option<String>,
 }
 
-/// A HYOK key with its versions.
+/// A HYOK key with all that is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backed {
     /// The key store it is in.
-    pub key_store: KeyStoreEntry,
+    pub key_store: Arc<KeyStoreEntry>,
     /// The key.
     pub key: HyokKeyEntry,
-    /// The virtual key behind it.
-    pub virtual_key: VirtualKeyEntry,
+    /// The virtual key behind it, with its versions.
+    pub virtual_key: VirtualKey,
+}
+
+/// A HYOK key and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The key store it is in.
+    pub key_store: Arc<KeyStoreEntry>,
+    /// The key.
+    pub key: HyokKeyEntry,
+}
+
+impl NewHyokKey {
+    /// A key of a name, on a new source key, of which nothing else was said.
+    #[must_use]
+    pub fn new(store: StoreId, name: String) -> Self {
+        Self {
+            store,
+            name,
+            external_id: None,
+            legacy: None,
+            blocked: false,
+            link: Link::Unlinked,
+            source: SourceOf::New,
+            tier_as_sent: None,
+            for_aws: ForAws::default(),
+            template: None,
+        }
+    }
 }
 
 impl Core {
-    /// Creates a HYOK key on a source key of the store's tier, which a connected data plane makes or looks at.
+    /// Creates a HYOK key on a virtual key, or on a source key of the store's tier, which a connected data plane makes or looks at.
     ///
     /// # Errors
-    /// [`CoreError`]: `NotFound` for the store, `Exists` for the external id, `Invalid` for a source key that will not do, and those of
-    /// making one.
-    pub async fn create_hyok_key(&self, permit: &Permit<Manage>, new: NewHyokKey) -> Result<Backed, CoreError> {
+    /// [`CoreError`]: `NotFound` for the store or what it is to be made on, `Exists` for the external id, `Invalid` for a source key that
+    /// will not do, `State` for a virtual key that backs another, and those of asking a data plane.
+    pub async fn create_hyok_key(&self, permit: &Permit<Manage>, mut new: NewHyokKey) -> Result<Backed, CoreError> {
         let id = KeyId(Uuid::new_v4());
-        let external_id = match new.external_id {
-            Some(given) => given,
+        in_range(&new)?;
+        let external_id = match &new.external_id {
+            Some(given) => given.clone(),
             None => ExternalKeyId::try_from(id.to_string().as_str()).map_err(bad_name("external_key_id"))?,
         };
-        let tier = {
+        // Before a key is made in vain, and again at the commit.
+        let (tier, chosen) = {
             let view = self.view().await?;
-            unique(&view, new.store, &external_id)?;
-            key_stores::found(&view, new.store)?.tier
-        };
-        let source = match &new.source {
-            Some(existing) => self.existing_source_key(permit, &tier, ("source_key", existing)).await?,
-            None => {
-                let source = NewSourceKey { name: format!("of {external_id}"), tier, usage: KeyUsage::BOTH, unexportable: true };
-                self.make_source_key(permit, Uuid::new_v4(), source).await?
+            let tier = possible(&view, &new, &external_id)?.tier;
+            on_tier(&tier, new.tier_as_sent.as_deref())?;
+            if let Some(template) = &new.template {
+                new.for_aws.policy = KeyPolicy::Template(policy_templates::find(&view, template)?.id);
             }
+            let chosen = backing::chosen(&view, &tier, &new.source)?;
+            (tier, chosen)
         };
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
-        let new = NewHyokKey { external_id: None, ..new };
+        let source = match chosen {
+            Some(_) => None,
+            None => {
+                let named = (made.virtual_key, format!("of {external_id}"));
+                Some(self.source_for(permit, (&tier, &new.source), named).await?)
+            }
+        };
         let plan = |view: &View| {
-            key_stores::found(view, new.store)?;
-            unique(view, new.store, &external_id)?;
-            source_keys::unused_for_health(view, source.id)?;
-            let entries = entries(&new, external_id.clone(), (made, source_keys::entry(view, &source)?));
+            possible(view, &new, &external_id)?;
+            let entries = match (&chosen, &source) {
+                (Some(virtual_key), _) => backing::on_virtual_key(view, &new, (external_id.clone(), made, virtual_key.id))?,
+                (None, Some(source)) => entries(&new, external_id.clone(), (made, source.settled(view)?)),
+                (None, None) => return Err(CoreError::NotFound("source key")),
+            };
             Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         backed(&self.view().await?, id)
     }
 
-    /// The HYOK keys of a key store, with their versions.
+    /// The HYOK keys, of one key store (id or name) or of all, that `choose` takes, in its order, with what else it gives.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`].
-    pub async fn hyok_keys(&self, _permit: &Permit<Read>, store: StoreId) -> Result<Vec<Backed>, CoreError> {
+    /// [`CoreError::NotFound`] for the key store.
+    pub async fn hyok_keys<T: Send>(
+        &self,
+        _permit: &Permit<Read>,
+        store: Option<&str>,
+        choose: impl FnOnce(Vec<Placed>) -> (Vec<Placed>, T) + Send,
+    ) -> Result<(Vec<Backed>, T), CoreError> {
         let view = self.view().await?;
-        let key_store = key_stores::found(&view, store)?;
-        view.hyok_keys(store)?.into_iter().map(|key| with_virtual_key(&view, key_store.clone(), key)).collect()
+        let key_stores = match store {
+            Some(store) => vec![store_named(&view, store)?],
+            None => view.key_stores()?,
+        };
+        let mut all = Vec::new();
+        for key_store in key_stores {
+            let key_store = Arc::new(key_store);
+            let keys = view.hyok_keys(key_store.id)?;
+            all.extend(keys.into_iter().map(|key| Placed { key_store: Arc::clone(&key_store), key }));
+        }
+        let (chosen, more) = choose(all);
+        let chosen = chosen.into_iter().map(|placed| with_virtual_key(&view, placed)).collect::<Result<_, _>>()?;
+        Ok((chosen, more))
     }
 
     /// One HYOK key, with its versions.
@@ -111,8 +178,10 @@ impl Core {
     /// # Errors
     /// [`CoreError::NotFound`].
     pub async fn set_hyok_key_blocked(&self, permit: &Permit<Use>, id: KeyId, blocked: bool) -> Result<Applied<Backed>, CoreError> {
+        let command = if blocked { KeyCommand::Block } else { KeyCommand::Unblock };
         let plan = |view: &View| {
             let mut backed = backed(view, id)?;
+            hyok_key(backed.link(), command).map_err(|why| CoreError::State(why.into()))?;
             if backed.key.blocked == blocked {
                 return Ok(Plan { changes: Vec::new(), answer: backed });
             }
@@ -125,51 +194,62 @@ impl Core {
     }
 }
 
-/// Ids and draws of a key that is being made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Made {
-    pub(super) id: KeyId,
-    pub(super) virtual_key: Uuid,
-    pub(super) tag: [u8; 4],
-    pub(super) now_ns: u64,
-}
-
-/// All entries of a new HYOK key on a source key.
-pub(super) fn entries(new: &NewHyokKey, external_id: ExternalKeyId, made: (Made, SourceKeyEntry)) -> Vec<Entry> {
-    let (made, source) = made;
-    let stamps = Stamps::new(made.now_ns);
-    let place = KeyPlaceEntry { key: made.id, store: new.store };
-    let index = ExternalIdEntry { store: new.store, external_id: external_id.clone(), key: made.id };
-    let versions = with_version(&[], NewVersion { source: source.id, tag: made.tag, now_ns: made.now_ns });
-    let key = HyokKeyEntry {
-        id: made.id,
-        store: new.store,
-        external_id,
-        name: new.name.clone(),
-        blocked: false,
-        virtual_key: made.virtual_key,
-        legacy: new.legacy,
-        stamps,
-    };
-    let virtual_key = VirtualKeyEntry { id: made.virtual_key, silent: true, backs: Some(place), versions, stamps };
-    vec![Entry::HyokKey(key), Entry::KeyPlace(place), Entry::ExternalId(index), Entry::VirtualKey(virtual_key), Entry::SourceKey(source)]
+impl Backed {
+    /// Whether it has its counterpart in AWS KMS: none has in this version.
+    #[must_use]
+    pub const fn link(&self) -> Link {
+        Link::Unlinked
+    }
 }
 
 /// The key with its store and versions, or that there is none.
 pub(super) fn backed(view: &View, id: KeyId) -> Result<Backed, CoreError> {
     let key = view.find_hyok_key(id)?.ok_or(CoreError::NotFound("key"))?;
-    let key_store = key_stores::found(view, key.store)?;
-    with_virtual_key(view, key_store, key)
+    let key_store = Arc::new(key_stores::found(view, key.store)?);
+    with_virtual_key(view, Placed { key_store, key })
 }
 
-fn with_virtual_key(view: &View, key_store: KeyStoreEntry, key: HyokKeyEntry) -> Result<Backed, CoreError> {
+fn with_virtual_key(view: &View, Placed { key_store, key }: Placed) -> Result<Backed, CoreError> {
     let virtual_key = view.virtual_key(key.virtual_key)?.ok_or(CoreError::NotFound("virtual key"))?;
-    Ok(Backed { key_store, key, virtual_key })
+    Ok(Backed { key_store, key, virtual_key: virtual_keys::with_sources(view, virtual_key)? })
 }
 
-fn unique(view: &View, store: StoreId, external_id: &ExternalKeyId) -> Result<(), CoreError> {
-    if view.key_of_external_id(store, external_id)?.is_some() {
+fn store_named(view: &View, wanted: &str) -> Result<KeyStoreEntry, CoreError> {
+    if let Ok(id) = Uuid::try_parse(wanted) {
+        return key_stores::found(view, StoreId(id));
+    }
+    view.key_stores()?.into_iter().find(|key_store| key_store.name == wanted).ok_or(CoreError::NotFound("key store"))
+}
+
+/// The store of a key that may be made.
+fn possible(view: &View, new: &NewHyokKey, external_id: &ExternalKeyId) -> Result<KeyStoreEntry, CoreError> {
+    let key_store = key_stores::found(view, new.store)?;
+    // Key stores are unlinked in this version.
+    new_hyok_key(Link::Unlinked, new.link).map_err(|why| CoreError::Invalid { field: "linked_state", detail: why.into() })?;
+    if view.key_of_external_id(new.store, external_id)?.is_some() {
         return Err(CoreError::Exists { what: "external key id", name: external_id.to_string() });
+    }
+    if let KeyPolicy::Template(template) = new.for_aws.policy {
+        view.policy_template(template)?.ok_or(CoreError::NotFound("policy template"))?;
+    }
+    Ok(key_store)
+}
+
+/// Refuses what can't be said of a key in AWS (KMS API: CreateKey, TagResource, CreateAlias).
+fn in_range(new: &NewHyokKey) -> Result<(), CoreError> {
+    let invalid = |field, detail: &str| Err(CoreError::Invalid { field, detail: detail.into() });
+    if new.name.chars().count() > 256 {
+        return invalid("name", "must have at most 256 characters");
+    }
+    let ForAws { description, alias, tags, .. } = &new.for_aws;
+    if description.chars().count() > 8192 {
+        return invalid("Description", "must have at most 8192 characters");
+    }
+    if alias.len() > 250 || !alias.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b)) {
+        return invalid("Alias", "must have at most 250 of A-Z, a-z, 0-9, '/', '_' and '-'");
+    }
+    if tags.len() > 50 || tags.iter().any(|tag| !(1..=128).contains(&tag.key.chars().count()) || tag.value.chars().count() > 256) {
+        return invalid("Tags", "must be at most 50, with keys of 1 to 128 characters and values of at most 256");
     }
     Ok(())
 }

@@ -143,8 +143,9 @@ fn exists(what: &'static str, name: &impl ToString) -> CoreError {
 
 fn key(store: StoreId, external_id: ExternalKeyId, blob: LocalBlob) -> Result<Vec<Entry>, CoreError> {
     let made = Made { id: KeyId(Uuid::new_v4()), virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
-    let new = NewHyokKey { store, name: external_id.to_string(), external_id: None, legacy: None, source: None };
+    let new = NewHyokKey::new(store, external_id.to_string());
     let source = SourceKeyEntry::new(blob.id, String::new(), SourceKey::Local(blob), Stamps::new(made.now_ns));
+    let source = SourceKeyEntry { made_for: Some(made.virtual_key), ..source };
     let mut entries = entries(&new, external_id, (made, source));
     for entry in &mut entries {
         if let Entry::VirtualKey(virtual_key) = entry {

@@ -24,6 +24,7 @@ pub mod rotation;
 pub mod source_keys;
 mod state;
 pub mod users;
+pub mod virtual_keys;
 pub mod write;
 
 use std::{sync::Arc, time::Duration};

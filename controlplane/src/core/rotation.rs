@@ -1,18 +1,15 @@
 //! Rotation: a new version goes through `pending` to `active` (design §6). `rotate` makes it; `publish` promotes it, once every node that
 //! counts has it on disk.
 
-use holdfast_proto::{
-    ids::{KeyId, Revision},
-    records::KeyUsage,
-};
+use holdfast_proto::ids::{KeyId, Revision};
 use uuid::Uuid;
 
 use super::{
     Core, CoreError,
     draw::{now_ns, tag},
-    hyok_keys::{self, Backed},
-    source_keys::NewSourceKey,
-    state::{NewVersion, wants_rotation, with_version},
+    hyok_keys::{self, Backed, SourceOf},
+    state::{KeyCommand, NewVersion, hyok_key, wants_rotation, with_version},
+    virtual_keys::on_tier,
     write::Plan,
 };
 use crate::{
@@ -23,9 +20,20 @@ use crate::{
     },
 };
 
+/// What a new version is to be made on.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The source key.
+    pub source: SourceOf,
+    /// The tier that it is said to be on, as it was spelt.
+    pub tier_as_sent: Option<String>,
+}
+
 /// A version that was made and waits to be promoted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
+    /// The key, with the new version.
+    pub key: Backed,
     /// The new version's number.
     pub version: u32,
     /// The revision that has it.
@@ -33,29 +41,36 @@ pub struct Rotated {
 }
 
 impl Core {
-    /// Makes a new version of a HYOK key, on a new source key of the same tier. It encrypts as soon as all nodes can decrypt with it.
+    /// Makes a new version of a HYOK key, on a source key of the same tier. It encrypts as soon as all nodes can decrypt with it.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; those of making a source key.
-    pub async fn rotate_key(&self, permit: &Permit<Use>, key: KeyId) -> Result<Rotated, CoreError> {
-        let (name, tier) = {
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for a source key that the key has a version on; those of making or looking at a source
+    /// key.
+    pub async fn rotate_key(&self, permit: &Permit<Use>, key: KeyId, rotation: Rotation) -> Result<Rotated, CoreError> {
+        let (name, tier, virtual_key) = {
             let view = self.view().await?;
-            let Backed { key_store, key, .. } = hyok_keys::backed(&view, key)?;
-            (format!("of {}", key.external_id), key_store.tier)
+            let Backed { key_store, key, virtual_key } = hyok_keys::backed(&view, key)?;
+            (format!("of {}", key.external_id), key_store.tier.clone(), virtual_key.key.id)
         };
-        let new = NewSourceKey { name, tier, usage: KeyUsage::BOTH, unexportable: true };
-        let source = self.make_source_key(permit, Uuid::new_v4(), new).await?;
-        let made = NewVersion { source: source.id, tag: tag()?, now_ns: now_ns() };
+        on_tier(&tier, rotation.tier_as_sent.as_deref())?;
+        let source = self.source_for(permit, (&tier, &rotation.source), (virtual_key, name)).await?;
+        let made = NewVersion { source: source.id(), tag: tag()?, now_ns: now_ns() };
         let plan = |view: &View| {
             let backed = hyok_keys::backed(view, key)?;
-            let versions = with_version(&backed.virtual_key.versions, made);
+            hyok_key(backed.link(), KeyCommand::Rotate).map_err(|why| CoreError::State(why.into()))?;
+            let before = &backed.virtual_key.key.versions;
+            if let Some(same) = before.iter().find(|version| version.source == made.source) {
+                return Err(CoreError::State(format!("version {} of the key is on that source key already", same.number)));
+            }
+            let versions = with_version(before, made);
             let version = versions.last().map_or(0, |v| v.number);
             let mut changes = with_versions(backed, versions);
-            changes.push(EntryChange::Put(Entry::SourceKey(source.clone())));
+            changes.push(EntryChange::Put(Entry::SourceKey(source.settled(view)?)));
             Ok(Plan { changes, answer: version })
         };
         let (version, revision) = self.writer.change(permit.trail(), plan).await?;
-        Ok(Rotated { version, revision })
+        let key = hyok_keys::backed(&self.view().await?, key)?;
+        Ok(Rotated { key, version, revision })
     }
 
     /// Rotates a key whose active version has encrypted often enough; does nothing where a newer one is on its way already, or nothing is
@@ -66,10 +81,9 @@ impl Core {
     pub async fn rotate_worn_key(&self, virtual_key: Uuid) -> Result<Option<Rotated>, CoreError> {
         let virtual_key = self.view().await?.virtual_key(virtual_key)?;
         let worn = virtual_key.filter(|key| key.active().is_some_and(|active| wants_rotation(&key.versions, active.number)));
-        match worn.and_then(|key| key.backs) {
-            Some(place) => self.rotate_key(&Permit::system("rotation"), place.key).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(place) = worn.and_then(|key| key.backs) else { return Ok(None) };
+        let rotation = Rotation { source: SourceOf::New, tier_as_sent: None };
+        self.rotate_key(&Permit::system("rotation"), place.key, rotation).await.map(Some)
     }
 }
 
@@ -77,7 +91,8 @@ impl Core {
 fn with_versions(backed: Backed, versions: Vec<VersionEntry>) -> Vec<EntryChange> {
     let Backed { mut key, virtual_key, .. } = backed;
     key.stamps = key.stamps.touched(now_ns());
-    let virtual_key = VirtualKeyEntry { versions, stamps: virtual_key.stamps.touched(now_ns()), ..virtual_key };
+    let stamps = virtual_key.key.stamps.touched(now_ns());
+    let virtual_key = VirtualKeyEntry { versions, stamps, ..virtual_key.key };
     // The key's own entry changes too: it is the one that publishers watch.
     vec![EntryChange::Put(Entry::HyokKey(key)), EntryChange::Put(Entry::VirtualKey(virtual_key))]
 }

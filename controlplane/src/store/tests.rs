@@ -75,6 +75,8 @@ fn hyok_key(store: u128, n: u128) -> Entry {
         blocked: false,
         virtual_key: Uuid::from_u128(n),
         legacy: Some(LegacyEntry { format: LegacyFormat::RawConcat, version: 0 }),
+        tier_as_sent: None,
+        for_aws: ForAws::default(),
         stamps: Stamps::default(),
     })
 }
@@ -101,11 +103,8 @@ fn one_of_each() -> Vec<Entry> {
         Entry::KeyPlace(place),
         Entry::ExternalId(ExternalIdEntry { store: store_id(1), external_id: ExternalKeyId::try_from("key-6").unwrap(), key: key_id(6) }),
         Entry::VirtualKey(VirtualKeyEntry {
-            id: Uuid::from_u128(7),
-            silent: true,
-            backs: Some(place),
             versions: vec![version(0, VersionState::Retired), version(1, VersionState::Active), version(2, VersionState::Pending)],
-            stamps: Stamps::default(),
+            ..VirtualKeyEntry::silent(Uuid::from_u128(7), Some(place), Stamps::default())
         }),
         source_key(8, SourceKey::Local(blob)),
         source_key(9, SourceKey::Partition(partition)),

@@ -1,21 +1,13 @@
 //! Between the admin protocol and `core`. What comes in is checked here.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use holdfast_proto::{
-    admin as wire,
-    ids::{ExternalKeyId, Revision, StoreId},
-    records::LegacyFormat,
-};
+use holdfast_proto::{admin as wire, ids::Revision};
 
-use super::{Kind, Refusal, id};
+use super::{Kind, Refusal};
 use crate::{
-    core::{
-        hyok_keys::{Backed, NewHyokKey},
-        source_keys::ExistingKey,
-    },
+    core::source_keys::ExistingKey,
     names::NodeName,
     publish::{Configuration, NodeView, PartitionReport},
-    store::entry::LegacyEntry,
 };
 
 pub(super) fn node(node: &NodeView) -> wire::Node {
@@ -64,57 +56,8 @@ fn partition(partition: PartitionReport) -> wire::NodePartition {
     wire::NodePartition { name, group, condition, detail, id, label, manufacturer, model, firmware, serial, excluded_keys }
 }
 
-pub(super) fn key(backed: Backed) -> wire::HyokKey {
-    let versions = backed.virtual_key.versions.iter().map(|version| wire::KeyVersion {
-        number: version.number,
-        state: version.state.as_str().into(),
-        created_ms: version.created_ns / NS_PER_MS,
-    });
-    wire::HyokKey {
-        id: backed.key.id.to_string(),
-        key_store_id: backed.key.store.to_string(),
-        external_key_id: backed.key.external_id.to_string(),
-        name: backed.key.name,
-        blocked: backed.key.blocked,
-        versions: versions.collect(),
-        legacy_format: legacy_format(backed.key.legacy.map(|legacy| legacy.format)).into(),
-        legacy_version: backed.key.legacy.map_or(0, |legacy| legacy.version),
-        virtual_key_id: backed.key.virtual_key.to_string(),
-        created_ms: backed.key.stamps.created_ns / NS_PER_MS,
-        updated_ms: backed.key.stamps.updated_ns / NS_PER_MS,
-        ..wire::HyokKey::default()
-    }
-}
-
 pub(super) fn texts(names: Vec<NodeName>) -> Vec<String> {
     names.into_iter().map(String::from).collect()
-}
-
-pub(super) fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
-    let format = match q.legacy_format.as_str() {
-        "" | "none" => None,
-        "aws-sample" => Some(LegacyFormat::AwsSample),
-        "raw-concat" => Some(LegacyFormat::RawConcat),
-        _ => return Err(invalid("legacy_format", "must be none, aws-sample or raw-concat")),
-    };
-    if q.name.chars().count() > 256 {
-        return Err(invalid("name", "must have at most 256 characters"));
-    }
-    Ok(NewHyokKey {
-        store: StoreId(id("key_store_id", &q.key_store_id)?),
-        external_id: given(&q.external_key_id).map(ExternalKeyId::try_from).transpose().map_err(|e| invalid("external_key_id", e))?,
-        legacy: format.map(|format| LegacyEntry { format, version: 0 }),
-        source: q.source_key.map(|key| existing_key("source_key", &key)).transpose()?,
-        name: q.name,
-    })
-}
-
-const fn legacy_format(format: Option<LegacyFormat>) -> &'static str {
-    match format {
-        None => "none",
-        Some(LegacyFormat::AwsSample) => "aws-sample",
-        Some(LegacyFormat::RawConcat) => "raw-concat",
-    }
 }
 
 pub(super) fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {

@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use holdfast_proto::{
     admin as wire,
-    ids::{KeyId, StoreId},
+    ids::{ExternalKeyId, KeyId, StoreId},
+    records::LegacyFormat,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert::{key, new_key, texts},
+    Refusal,
+    convert::{NS_PER_MS, existing_key, given, invalid, texts},
     id,
 };
 use crate::{
     access::{Manage, Permit, Read, Use},
     api::{Api, call::Call},
+    core::{
+        hyok_keys::{Backed, NewHyokKey, SourceOf},
+        rotation::Rotation,
+    },
+    store::entry::{ForAws, LegacyEntry, VersionEntry},
 };
 
 /// The service.
@@ -25,14 +32,19 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     async fn list_hyok_keys(&self, request: Request<wire::ListHyokKeysRequest>) -> Result<Response<wire::ListHyokKeysResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.list", &request.get_ref().key_store_id));
         let act = |permit: Permit<Read>, q: wire::ListHyokKeysRequest| async move {
-            let keys = core.hyok_keys(&permit, StoreId(id("key_store_id", &q.key_store_id)?)).await?;
+            let (keys, ()) = core.hyok_keys(&permit, given(&q.key_store_id), |all| (all, ())).await?;
             Ok(wire::ListHyokKeysResponse { keys: keys.into_iter().map(key).collect() })
         };
         self.0.rpc(request, call, act).await
     }
 
-    async fn get_hyok_key(&self, _: Request<wire::GetHyokKeyRequest>) -> Result<Response<wire::GetHyokKeyResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+    async fn get_hyok_key(&self, request: Request<wire::GetHyokKeyRequest>) -> Result<Response<wire::GetHyokKeyResponse>, Status> {
+        let (core, call) = (&self.0.core, Call::new("hyok_key.get", &request.get_ref().id));
+        let act = |permit: Permit<Read>, q: wire::GetHyokKeyRequest| async move {
+            let found = core.hyok_key(&permit, KeyId(id("id", &q.id)?)).await?;
+            Ok(wire::GetHyokKeyResponse { key: Some(key(found)) })
+        };
+        self.0.rpc(request, call, act).await
     }
 
     async fn create_hyok_key(&self, request: Request<wire::CreateHyokKeyRequest>) -> Result<Response<wire::CreateHyokKeyResponse>, Status> {
@@ -68,13 +80,75 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     async fn rotate_hyok_key(&self, request: Request<wire::RotateHyokKeyRequest>) -> Result<Response<wire::RotateHyokKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.rotate", &request.get_ref().id));
         let act = |permit: Permit<Use>, q: wire::RotateHyokKeyRequest| async move {
-            let rotated = core.rotate_key(&permit, KeyId(id("id", &q.id)?)).await?;
+            let rotation = Rotation { source: source_of(q.source_key, &q.source_key_id)?, tier_as_sent: None };
+            let rotated = core.rotate_key(&permit, KeyId(id("id", &q.id)?), rotation).await?;
             Ok(wire::RotateHyokKeyResponse { version: rotated.version })
         };
         self.0.rpc(request, call, act).await
     }
 
-    async fn delete_hyok_key(&self, _: Request<wire::DeleteHyokKeyRequest>) -> Result<Response<wire::DeleteHyokKeyResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+    async fn delete_hyok_key(&self, request: Request<wire::DeleteHyokKeyRequest>) -> Result<Response<wire::DeleteHyokKeyResponse>, Status> {
+        let (core, call) = (&self.0.core, Call::new("hyok_key.delete", &request.get_ref().id));
+        let act = |permit: Permit<Manage>, q: wire::DeleteHyokKeyRequest| async move {
+            let applied = core.delete_hyok_key(&permit, KeyId(id("id", &q.id)?)).await?;
+            Ok(wire::DeleteHyokKeyResponse { pending_nodes: texts(applied.pending) })
+        };
+        self.0.rpc(request, call, act).await
+    }
+}
+
+fn key(backed: Backed) -> wire::HyokKey {
+    let versions = backed.virtual_key.key.versions.iter().map(version);
+    wire::HyokKey {
+        id: backed.key.id.to_string(),
+        key_store_id: backed.key.store.to_string(),
+        external_key_id: backed.key.external_id.to_string(),
+        name: backed.key.name,
+        blocked: backed.key.blocked,
+        versions: versions.collect(),
+        legacy_format: legacy_format(backed.key.legacy.map(|legacy| legacy.format)).into(),
+        legacy_version: backed.key.legacy.map_or(0, |legacy| legacy.version),
+        virtual_key_id: backed.key.virtual_key.to_string(),
+        description: backed.key.for_aws.description,
+        created_ms: backed.key.stamps.created_ns / NS_PER_MS,
+        updated_ms: backed.key.stamps.updated_ns / NS_PER_MS,
+    }
+}
+
+pub(super) fn version(version: &VersionEntry) -> wire::KeyVersion {
+    wire::KeyVersion { number: version.number, state: version.state.as_str().into(), created_ms: version.created_ns / NS_PER_MS }
+}
+
+fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
+    let format = match q.legacy_format.as_str() {
+        "" | "none" => None,
+        "aws-sample" => Some(LegacyFormat::AwsSample),
+        "raw-concat" => Some(LegacyFormat::RawConcat),
+        _ => return Err(invalid("legacy_format", "must be none, aws-sample or raw-concat")),
+    };
+    Ok(NewHyokKey {
+        external_id: given(&q.external_key_id).map(ExternalKeyId::try_from).transpose().map_err(|e| invalid("external_key_id", e))?,
+        legacy: format.map(|format| LegacyEntry { format, version: 0 }),
+        blocked: q.blocked,
+        source: source_of(q.source_key, &q.source_key_id)?,
+        for_aws: ForAws { description: q.description, ..ForAws::default() },
+        ..NewHyokKey::new(StoreId(id("key_store_id", &q.key_store_id)?), q.name)
+    })
+}
+
+fn source_of(on_token: Option<wire::ExistingKey>, named: &str) -> Result<SourceOf, Refusal> {
+    match (on_token, given(named)) {
+        (None, None) => Ok(SourceOf::New),
+        (Some(key), None) => Ok(SourceOf::OnToken(existing_key("source_key", &key)?)),
+        (None, Some(named)) => Ok(SourceOf::Named(named.into())),
+        (Some(_), Some(_)) => Err(invalid("source_key_id", "must not come together with source_key")),
+    }
+}
+
+const fn legacy_format(format: Option<LegacyFormat>) -> &'static str {
+    match format {
+        None => "none",
+        Some(LegacyFormat::AwsSample) => "aws-sample",
+        Some(LegacyFormat::RawConcat) => "raw-concat",
     }
 }

@@ -9,6 +9,7 @@ mod nodes;
 mod partitions;
 mod source_keys;
 mod users;
+mod virtual_keys;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,14 +17,14 @@ use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::admin::{
     access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
     maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
-    source_keys_server::SourceKeysServer, users_server::UsersServer,
+    source_keys_server::SourceKeysServer, users_server::UsersServer, virtual_keys_server::VirtualKeysServer,
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
     access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, maintenance::MaintenanceApi, nodes::NodesApi,
-    partitions::PartitionsApi, source_keys::SourceKeysApi, users::UsersApi,
+    partitions::PartitionsApi, source_keys::SourceKeysApi, users::UsersApi, virtual_keys::VirtualKeysApi,
 };
 use super::{
     Api, LONGEST_BODY,
@@ -44,6 +45,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let partitions = PartitionsServer::new(PartitionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let maintenance = MaintenanceServer::new(MaintenanceApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let users = UsersServer::new(UsersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let virtual_keys = VirtualKeysServer::new(VirtualKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
@@ -53,6 +55,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route_service("/holdfast.admin.v1.SourceKeys/{method}", source_keys)
         .route_service("/holdfast.admin.v1.Partitions/{method}", partitions)
         .route_service("/holdfast.admin.v1.Maintenance/{method}", maintenance)
+        .route_service("/holdfast.admin.v1.VirtualKeys/{method}", virtual_keys)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
 }
 

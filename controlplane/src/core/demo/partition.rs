@@ -120,8 +120,7 @@ impl Core {
             options: KeyStoreOptions { quota: options.quota, ..KeyStoreOptions::default() },
             ..NewKeyStore::plain(name, options.region.clone())
         };
-        let settled =
-            Settled { tier, kms: None, partition: None, uri_path: path, health_key: health.id, health_ciphertext: Vec::new() };
+        let settled = Settled { tier, kms: None, partition: None, uri_path: path, health_key: health.id, health_ciphertext: Vec::new() };
         let (created, credential) = self.draft(store, new, settled)?;
         let key_store = &created.key_store;
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
@@ -129,7 +128,7 @@ impl Core {
             key_stores::unique(view, &key_store.name, &key_store.uri_path)?;
             source_keys::unused_by_customers(view, health.id)?;
             source_keys::unused_for_health(view, source.id)?;
-            let new = NewHyokKey { store, name: key_store.name.clone(), external_id: None, legacy: None, source: None };
+            let new = NewHyokKey::new(store, key_store.name.clone());
             let mut all = entries(&new, external_id.clone(), (made, source_keys::entry(view, &source)?));
             all.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             all.push(Entry::KeyStore(key_store.clone()));

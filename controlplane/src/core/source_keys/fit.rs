@@ -21,6 +21,9 @@ pub(super) fn lacks(entry: &SourceKeyEntry, told: &KeyAttributes) -> Vec<String>
         KeyProgress::Making => lacks.push("it is not made yet".into()),
         KeyProgress::Failed(why) => lacks.push(format!("it was not made: {why}")),
     }
+    if entry.made_for.is_some() {
+        lacks.push("it was made for one HYOK key alone".into());
+    }
     if let Some(other) = other_than_aes_256(told) {
         lacks.push(other);
     }
@@ -120,6 +123,7 @@ mod tests {
             (local(), KeyAttributes { unexportable: false, ..told() }, "unexportable"),
             (SourceKeyEntry { undeletable: false, ..local() }, told(), "undeletable"),
             (SourceKeyEntry { usage_mask: 12, ..local() }, told(), "lacks Wrap, Unwrap"),
+            (SourceKeyEntry { made_for: Some(Uuid::nil()), ..local() }, told(), "one HYOK key alone"),
             (SourceKeyEntry { progress: KeyProgress::Making, ..local() }, told(), "not made yet"),
         ];
         for (entry, told, words) in cases {

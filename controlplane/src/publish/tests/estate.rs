@@ -22,7 +22,7 @@ use crate::{
     store::{
         Store, View,
         entry::{
-            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, SentEntry, SourceKeyEntry,
+            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, SentEntry, SourceKeyEntry,
             Stamps, Tier, VersionEntry, VirtualKeyEntry,
         },
         memory::MemoryStore,
@@ -94,6 +94,8 @@ pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> Entry
         blocked,
         virtual_key: Uuid::from_u128(n),
         legacy: None,
+        tier_as_sent: None,
+        for_aws: ForAws::default(),
         stamps: Stamps::default(),
     }))
 }
@@ -108,12 +110,10 @@ pub(in crate::publish) fn virtual_key(store: u128, n: u128, states: &[VersionSta
         let tag = number.to_be_bytes();
         VersionEntry { number, tag, state: *state, source: Uuid::from_u128(1), created_ns: 0 }
     };
+    let place = KeyPlaceEntry { key: key_id(n), store: store_id(store) };
     EntryChange::Put(Entry::VirtualKey(VirtualKeyEntry {
-        id: Uuid::from_u128(n),
-        silent: true,
-        backs: Some(KeyPlaceEntry { key: key_id(n), store: store_id(store) }),
         versions: (0..).zip(states).map(version).collect(),
-        stamps: Stamps::default(),
+        ..VirtualKeyEntry::silent(Uuid::from_u128(n), Some(place), Stamps::default())
     }))
 }
 

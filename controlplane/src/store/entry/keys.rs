@@ -10,7 +10,7 @@ use holdfast_proto::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Stamps;
+use super::{PolicyContent, Stamps};
 use crate::store::encoding::{CredentialIdDef, KeyIdDef, LegacyFormatDef, SourceKeyDef, StoreIdDef, VersionStateDef, bytes, checked};
 
 /// A key store's header.
@@ -160,8 +160,49 @@ pub struct HyokKeyEntry {
     pub virtual_key: Uuid,
     /// How ciphertexts of a replaced proxy open.
     pub legacy: Option<LegacyEntry>,
+    /// What it is to be called where clients ask for the tier: as they spelt it.
+    #[serde(default)]
+    pub tier_as_sent: Option<String>,
+    /// What AWS is to be told of it, kept until it is linked.
+    #[serde(default)]
+    pub for_aws: ForAws,
     /// When made and changed; changes with its virtual key's versions, too.
     pub stamps: Stamps,
+}
+
+/// What AWS is to be told of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForAws {
+    /// For people; empty: none.
+    pub description: String,
+    /// Without the `alias/` before it; empty: none.
+    pub alias: String,
+    /// In the order in which they were given.
+    pub tags: Vec<Tag>,
+    /// Who may do what with it there.
+    pub policy: KeyPolicy,
+    /// Takes a policy that locks out whoever sets it.
+    pub bypass_lockout_check: bool,
+}
+
+/// An AWS tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Where a key's policy in AWS comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPolicy {
+    /// It was said with the key, or nothing was.
+    Own(PolicyContent),
+    /// From a policy template.
+    Template(Uuid),
 }
 
 /// How ciphertexts of a replaced proxy open.
@@ -204,8 +245,17 @@ pub struct ExternalIdEntry {
 pub struct VirtualKeyEntry {
     /// The virtual key.
     pub id: Uuid,
-    /// Made for a HYOK key and never shown on its own.
+    /// What admins call it; empty: nothing.
+    #[serde(default)]
+    pub name: String,
+    /// Made for a HYOK key, goes with it, and is never shown on its own.
     pub silent: bool,
+    /// It may be deleted.
+    #[serde(default)]
+    pub deletable: bool,
+    /// What it is to be called where clients ask for the tier: as they spelt it.
+    #[serde(default)]
+    pub tier_as_sent: Option<String>,
     /// The HYOK key that it backs, if any.
     pub backs: Option<KeyPlaceEntry>,
     /// In the order of their numbers, from 0; at most one is active.
@@ -246,6 +296,9 @@ pub struct SourceKeyEntry {
     /// Free text pairs.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// The virtual key that it was made for alone, and goes with; others can't have it.
+    #[serde(default)]
+    pub made_for: Option<Uuid>,
     /// It is not deleted, whoever asks.
     #[serde(default = "undeletable")]
     pub undeletable: bool,
@@ -329,6 +382,7 @@ impl SourceKeyEntry {
             key,
             description: String::new(),
             labels: BTreeMap::new(),
+            made_for: None,
             undeletable: undeletable(),
             usage_mask: usage_for_xks(),
             partition: None,
@@ -358,7 +412,25 @@ impl Connectivity {
     }
 }
 
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self::Own(PolicyContent::Default)
+    }
+}
+
 impl VirtualKeyEntry {
+    /// One that is made for a HYOK key, without versions.
+    #[must_use]
+    pub const fn silent(id: Uuid, backs: Option<KeyPlaceEntry>, stamps: Stamps) -> Self {
+        Self { id, name: String::new(), silent: true, deletable: false, tier_as_sent: None, backs, versions: Vec::new(), stamps }
+    }
+
+    /// The newest version.
+    #[must_use]
+    pub fn newest(&self) -> Option<&VersionEntry> {
+        self.versions.last()
+    }
+
     /// The version that encrypts.
     #[must_use]
     pub fn active(&self) -> Option<&VersionEntry> {

@@ -28,8 +28,8 @@ pub use self::{
     hsm::{ConnectedPartition, HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
     keys::{
-        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry,
-        KeyProgress, KeyStoreEntry, LegacyEntry, SealedSecret, SentEntry, SourceKeyEntry, Tier, VersionEntry, VirtualKeyEntry,
+        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyPolicy,
+        KeyProgress, KeyStoreEntry, LegacyEntry, SealedSecret, SentEntry, SourceKeyEntry, Tag, Tier, VersionEntry, VirtualKeyEntry,
     },
     kms_action::KmsAction,
     nodes::{CountEntry, Fingerprint, NodeEntry, NodeSeenEntry},
