@@ -151,7 +151,7 @@ impl Core {
     ) -> Result<(Vec<Backed>, T), CoreError> {
         let view = self.view().await?;
         let key_stores = match store {
-            Some(store) => vec![store_named(&view, store)?],
+            Some(store) => vec![key_stores::find(&view, store)?],
             None => view.key_stores()?,
         };
         let mut all = Vec::new();
@@ -212,13 +212,6 @@ pub(super) fn backed(view: &View, id: KeyId) -> Result<Backed, CoreError> {
 fn with_virtual_key(view: &View, Placed { key_store, key }: Placed) -> Result<Backed, CoreError> {
     let virtual_key = view.virtual_key(key.virtual_key)?.ok_or(CoreError::NotFound("virtual key"))?;
     Ok(Backed { key_store, key, virtual_key: virtual_keys::with_sources(view, virtual_key)? })
-}
-
-fn store_named(view: &View, wanted: &str) -> Result<KeyStoreEntry, CoreError> {
-    if let Ok(id) = Uuid::try_parse(wanted) {
-        return key_stores::found(view, StoreId(id));
-    }
-    view.key_stores()?.into_iter().find(|key_store| key_store.name == wanted).ok_or(CoreError::NotFound("key store"))
 }
 
 /// The store of a key that may be made.

@@ -81,7 +81,7 @@ impl Dice {
 
 fn entry(writer: u8, number: u32, commit: u64) -> Entry {
     let stamps = Stamps { created_ns: 0, updated_ns: commit };
-    Entry::VirtualKey(VirtualKeyEntry { id: id(writer, number), silent: true, backs: None, versions: Vec::new(), stamps })
+    Entry::VirtualKey(VirtualKeyEntry::silent(id(writer, number), None, stamps))
 }
 
 fn name(writer: u8, number: u32) -> EntryName {

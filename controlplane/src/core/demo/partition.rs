@@ -126,8 +126,6 @@ impl Core {
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
         let plan = |view: &View| {
             key_stores::unique(view, &key_store.name, &key_store.uri_path)?;
-            source_keys::unused_by_customers(view, health.id)?;
-            source_keys::unused_for_health(view, source.id)?;
             let new = NewHyokKey::new(store, key_store.name.clone());
             let mut all = entries(&new, external_id.clone(), (made, source_keys::entry(view, &source)?));
             all.push(Entry::SourceKey(source_keys::entry(view, &health)?));

@@ -95,11 +95,8 @@ impl Ready {
     pub(in crate::core) fn settled(&self, view: &View) -> Result<SourceKeyEntry, CoreError> {
         match self {
             Self::Fresh(entry) => Ok(entry.clone()),
-            Self::TakenOver(entry) => {
-                source_keys::unused_for_health(view, entry.id)?;
-                Ok(source_keys::entry(view, entry)?)
-            }
             // It may check the health of a key store as well: the users of this API make one key for both.
+            Self::TakenOver(entry) => Ok(source_keys::entry(view, entry)?),
             Self::Known(entry) => view.source_key(entry.id)?.ok_or(CoreError::NotFound("source key")),
         }
     }

@@ -188,7 +188,6 @@ impl Core {
             if named {
                 view.source_key(health.id)?.ok_or_else(|| invalid(HEALTH_KEY, NO_SOURCE_KEY))?;
             } else {
-                source_keys::unused_by_customers(view, health.id)?;
                 entries.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             }
             Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })

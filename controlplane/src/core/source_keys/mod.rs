@@ -151,30 +151,6 @@ pub(super) fn entry(view: &View, entry: &SourceKeyEntry) -> Result<SourceKeyEntr
     Ok(view.source_key(entry.id)?.unwrap_or_else(|| entry.clone()))
 }
 
-/// Refuses a customers' key that checks the health of a key store.
-pub(super) fn unused_for_health(view: &View, source: Uuid) -> Result<(), CoreError> {
-    // One that was made just now is in no use.
-    if view.source_key(source)?.is_none() {
-        return Ok(());
-    }
-    match view.key_stores()?.into_iter().find(|key_store| key_store.health_key == source) {
-        Some(other) => {
-            let detail = format!("that key is the health check key of key store {}", other.name);
-            Err(CoreError::Invalid { field: "source_key", detail })
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses a health check key that customers' data is encrypted under.
-pub(super) fn unused_by_customers(view: &View, health: Uuid) -> Result<(), CoreError> {
-    let known = view.source_key(health)?.is_some();
-    if known && view.virtual_keys()?.iter().any(|key| key.versions.iter().any(|version| version.source == health)) {
-        return Err(CoreError::Invalid { field: "health_check_key", detail: "that key encrypts for customers".into() });
-    }
-    Ok(())
-}
-
 impl From<TaskError> for CoreError {
     fn from(error: TaskError) -> Self {
         match error {
