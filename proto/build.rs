@@ -1,6 +1,8 @@
 //! Compiles the protocol files with protox, so that no protoc is needed.
 
-use std::error::Error;
+use std::{env, error::Error, fs, path::Path};
+
+use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=holdfast");
@@ -8,6 +10,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut files = vec!["holdfast/sync/v1/sync.proto".to_owned()];
     files.extend(admin.map(|name| format!("holdfast/admin/v1/{name}.proto")));
     let descriptors = protox::compile(files, ["."])?;
+    // What the admin port tells of itself: nothing of the stream to data planes, which it does not serve.
+    let mut served = descriptors.clone();
+    served.file.retain(|file| !file.name().starts_with("holdfast/sync/"));
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("admin.descriptors"), served.encode_to_vec())?;
     // Whoever opens a stream brings the transport: this crate does no I/O.
     tonic_prost_build::configure().build_transport(false).skip_debug(WITH_SECRETS).compile_fds(descriptors)?;
     Ok(())

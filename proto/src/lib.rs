@@ -26,3 +26,6 @@ pub mod sync {
 pub mod admin {
     tonic::include_proto!("holdfast.admin.v1");
 }
+
+/// The files of [`admin`] as an encoded `google.protobuf.FileDescriptorSet`, for gRPC reflection.
+pub const ADMIN_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/admin.descriptors"));

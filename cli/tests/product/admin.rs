@@ -22,10 +22,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) async fn sign_in(port: u16, api: &Value) -> Self {
-        let ca = fs::read(Path::new(api["ca"].as_str().unwrap())).unwrap();
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-        let channel = Channel::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
-        let mut client = AdminClient::new(channel);
+        let mut client = AdminClient::new(channel(port, api).await);
         let text = |name: &str| api[name].as_str().unwrap().to_owned();
         let login = LoginRequest { username: text("username"), password: text("password") };
         let token = client.access.login(login).await.unwrap().into_inner().jwt;
@@ -153,6 +150,13 @@ impl Admin {
         request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
         request
     }
+}
+
+/// To the API, over TLS that its authority answers for.
+pub(crate) async fn channel(port: u16, api: &Value) -> Channel {
+    let ca = fs::read(Path::new(api["ca"].as_str().unwrap())).unwrap();
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    Channel::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
 }
 
 fn is_active(key: &HyokKey) -> bool {

@@ -1,6 +1,6 @@
 //! `curl` as a client of what `holdfast dev` started: it shares no code with us.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,12 @@ pub(crate) fn dev_arguments(directory: &Path) -> Vec<String> {
 /// What `dev.json` says.
 pub(crate) fn handout(directory: &Path) -> Value {
     serde_json::from_slice(&fs::read(directory.join("dev.json")).unwrap()).unwrap()
+}
+
+/// Where the API is.
+pub(crate) fn api(handout: &Value) -> SocketAddr {
+    let (_, port) = handout["api"]["url"].as_str().unwrap().rsplit_once(':').unwrap();
+    ([127, 0, 0, 1], port.parse().unwrap()).into()
 }
 
 /// Calls `operation` on the demo key.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     admin::Admin,
-    client::{ask, dev_arguments, handout},
+    client::{self, ask, dev_arguments, handout},
     process::{Holdfast, alone, run},
     site::run_load,
 };
@@ -160,8 +160,8 @@ fn bad_arguments_exit_with_2() {
 }
 
 fn facts_of(directory: &Path) -> Value {
-    let api = handout(directory)["api"].clone();
-    let port = api["url"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+    let handout = handout(directory);
+    let (port, api) = (client::api(&handout).port(), handout["api"].clone());
     tokio::runtime::Runtime::new().unwrap().block_on(async { Admin::sign_in(port, &api).await.make_facts().await })
 }
 

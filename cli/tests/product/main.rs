@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod admin;
+mod api_page;
 mod client;
 mod dev;
 mod gate;
@@ -9,6 +10,7 @@ mod hsm;
 mod http;
 mod planes_apart;
 mod process;
+mod reflection;
 mod rotation;
 mod safety;
 mod secrets;

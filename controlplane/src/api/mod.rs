@@ -64,6 +64,9 @@ pub enum ApiError {
     /// The socket.
     #[error("the API's socket can't be used")]
     Socket(#[source] io::Error),
+    /// The gRPC API can't describe itself.
+    #[error("the API's protocol files can't be used")]
+    Descriptors(#[source] tonic_reflection::server::Error),
 }
 
 /// The listener's TLS, from a PEM chain and key.
@@ -79,7 +82,7 @@ pub(crate) fn tls(chain: &str, key: &str) -> Result<RustlsConfig, ApiError> {
 
 /// Serves until `handle` ends it.
 pub(crate) async fn serve(door: Door, handle: Handle<SocketAddr>, api: Arc<Api>) -> Result<(), ApiError> {
-    let paths = rest::router(Arc::clone(&api)).merge(grpc::router(api));
+    let paths = rest::router(Arc::clone(&api)).merge(grpc::router(api).map_err(ApiError::Descriptors)?);
     // Around the router, since it must happen before a path is looked up.
     let app = Router::new().fallback_service(paths).layer(map_request(async |request| rest::without_last_slash(request)));
     let connections = Admission(Connections::new("api", door.connections));

@@ -14,10 +14,13 @@ mod virtual_keys;
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::ConnectInfo};
-use holdfast_proto::admin::{
-    access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
-    maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
-    source_keys_server::SourceKeysServer, users_server::UsersServer, virtual_keys_server::VirtualKeysServer,
+use holdfast_proto::{
+    ADMIN_DESCRIPTORS,
+    admin::{
+        access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
+        maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
+        source_keys_server::SourceKeysServer, users_server::UsersServer, virtual_keys_server::VirtualKeysServer,
+    },
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
@@ -37,7 +40,12 @@ use crate::{
 };
 
 /// All gRPC paths.
-pub(super) fn router(api: Arc<Api>) -> Router {
+///
+/// # Errors
+/// When the protocol files don't decode.
+pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::Error> {
+    // Open to all: what it tells is public, and tools ask before they have a token.
+    let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(ADMIN_DESCRIPTORS).build_v1()?;
     let access = AccessServer::new(AccessApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let key_stores = KeyStoresServer::new(KeyStoresApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let hyok_keys = HyokKeysServer::new(HyokKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
@@ -47,7 +55,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let users = UsersServer::new(UsersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let virtual_keys = VirtualKeysServer::new(VirtualKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
-    Router::new()
+    Ok(Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
         .route_service("/holdfast.admin.v1.Users/{method}", users)
         .route_service("/holdfast.admin.v1.KeyStores/{method}", key_stores)
@@ -57,6 +65,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route_service("/holdfast.admin.v1.Maintenance/{method}", maintenance)
         .route_service("/holdfast.admin.v1.VirtualKeys/{method}", virtual_keys)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
+        .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection))
 }
 
 impl Api {

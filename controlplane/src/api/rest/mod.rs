@@ -8,6 +8,7 @@ mod envelope;
 mod list;
 mod luna;
 mod openapi;
+mod page;
 mod status;
 mod tokens;
 mod vault_keys;
@@ -28,8 +29,9 @@ use super::{
 
 /// All REST paths; the rest is refused in JSON.
 pub(super) fn router(api: Arc<Api>) -> Router {
-    let (paths, _description) = resources().split_for_parts();
+    let (paths, description) = resources().split_for_parts();
     paths
+        .merge(page::router(openapi::whole(description)))
         .fallback(async || Refusal::new(Kind::NotFound, "Resource not found: there is nothing at this path"))
         .method_not_allowed_fallback(async || Refusal::new(Kind::Method, "this path has no such method"))
         .with_state(api)

@@ -1,6 +1,16 @@
 //! The API's description (OpenAPI 3.1), made of what the handlers say of themselves.
 
-use utoipa::{IntoResponses, ToSchema};
+use std::collections::BTreeSet;
+
+use utoipa::{
+    IntoResponses, ToSchema,
+    openapi::{
+        Info, License, OpenApi,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        tag::Tag,
+    },
+};
 
 /// The body of every refusal (contract §1.3).
 #[derive(ToSchema)]
@@ -41,4 +51,76 @@ pub(super) enum Refusals {
     /// No data plane is connected that could do it.
     #[response(status = 503)]
     Unavailable(#[to_schema] Refused),
+}
+
+/// The description of all paths, with what they have in common: a bearer token, where a path does not say that it needs none.
+pub(super) fn whole(paths: OpenApi) -> OpenApi {
+    let mut whole = paths;
+    whole.info = Info::new("Holdfast", env!("CARGO_PKG_VERSION"));
+    whole.info.description = Some(ABOUT.to_owned());
+    whole.info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
+    let tags: BTreeSet<_> = operations(&whole).filter_map(|(_, _, operation)| operation.tags.as_ref()).flatten().collect();
+    whole.tags = Some(tags.into_iter().map(Tag::new).collect());
+    let mut bearer = Http::new(HttpAuthScheme::Bearer);
+    bearer.bearer_format = Some("JWT".to_owned());
+    bearer.description = Some("The `jwt` that `POST /api/v1/auth/tokens` gives; it lasts five minutes.".to_owned());
+    whole.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    whole.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])]);
+    whole
+}
+
+/// Every operation of a description: method, path, and what is said of it.
+fn operations(of: &OpenApi) -> impl Iterator<Item = (&'static str, &str, &Operation)> {
+    of.paths.paths.iter().flat_map(|(path, item)| {
+        let methods = [
+            ("GET", &item.get),
+            ("PUT", &item.put),
+            ("POST", &item.post),
+            ("DELETE", &item.delete),
+            ("OPTIONS", &item.options),
+            ("HEAD", &item.head),
+            ("PATCH", &item.patch),
+            ("TRACE", &item.trace),
+        ];
+        methods.into_iter().filter_map(move |(method, operation)| Some((method, path.as_str(), operation.as_ref()?)))
+    })
+}
+
+const BEARER: &str = "bearer";
+const ABOUT: &str = "The control plane of an AWS KMS external key store: key stores, their credentials and keys, and what they are made of. \
+    Empty strings and `null` in bodies mean the same as leaving the member out, and members that are not described are ignored.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::rest::resources;
+
+    #[test]
+    fn every_operation_has_a_summary_a_tag_and_an_answer_and_names_are_unique() {
+        let whole = whole(resources().into_openapi());
+        let mut names = BTreeSet::new();
+        for (method, path, operation) in operations(&whole) {
+            assert!(operation.summary.as_ref().is_some_and(|summary| !summary.is_empty()), "{method} {path}: summary");
+            assert!(operation.tags.as_ref().is_some_and(|tags| tags.len() == 1), "{method} {path}: tag");
+            assert!(operation.responses.responses.keys().any(|status| status.starts_with('2')), "{method} {path}: success");
+            let name = operation.operation_id.clone().unwrap();
+            assert!(names.insert(name.clone()), "{method} {path}: {name} is taken");
+        }
+    }
+
+    #[test]
+    fn only_calls_that_are_open_to_all_say_that_they_need_no_token() {
+        let whole = whole(resources().into_openapi());
+        let open = operations(&whole).filter(|(_, _, operation)| operation.security.is_some());
+        let open: BTreeSet<_> = open.map(|(method, path, _)| format!("{method} {path}")).collect();
+        let expected = OPEN.iter().map(|path| (*path).to_owned()).filter(|path| open.contains(path) || path.contains("status"));
+        assert_eq!(open, expected.collect());
+    }
+
+    const OPEN: [&str; 4] = [
+        "GET /api/v1/cckm/aws/custom-key-stores/{id}/health",
+        "GET /api/v1/system/services/status",
+        "POST /api/v1/auth/tokens",
+        "POST /api/v1/cckm/aws/custom-key-stores/{id}/health",
+    ];
 }
