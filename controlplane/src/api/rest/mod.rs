@@ -4,12 +4,16 @@
 
 mod asking;
 mod body;
+mod connections;
+mod containers;
 mod envelope;
+mod jobs;
 mod list;
 mod luna;
 mod openapi;
 mod page;
 mod status;
+mod templates;
 mod tokens;
 mod vault_keys;
 
@@ -54,6 +58,7 @@ pub(super) fn without_last_slash(mut request: Request) -> Request {
 /// All resources, with what describes them.
 fn resources() -> OpenApiRouter<Arc<Api>> {
     let resources = OpenApiRouter::new().merge(status::routes()).merge(tokens::routes()).merge(vault_keys::routes()).merge(luna::routes());
+    let resources = resources.merge(connections::routes()).merge(containers::routes()).merge(templates::routes()).merge(jobs::routes());
     OpenApiRouter::new().nest("/api/v1", resources)
 }
 
