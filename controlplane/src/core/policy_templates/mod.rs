@@ -14,7 +14,7 @@ use crate::{
     access::{Manage, Permit, Read},
     store::{
         ReadError, View,
-        entry::{AwsCloud, Entry, EntryChange, EntryName, PolicyContent, PolicyPeople, PolicyTemplateEntry, Stamps},
+        entry::{AwsCloud, Entry, EntryChange, EntryName, KeyPolicy, PolicyContent, PolicyPeople, PolicyTemplateEntry, Stamps},
     },
 };
 
@@ -120,7 +120,7 @@ pub(super) fn find(view: &View, wanted: &str) -> Result<PolicyTemplateEntry, Cor
 /// Whether a HYOK key was made with the template.
 pub(super) fn in_use(view: &View, id: Uuid) -> Result<bool, ReadError> {
     for store in view.key_stores()? {
-        if view.hyok_keys(store.id)?.iter().any(|_| id.is_max()) {
+        if view.hyok_keys(store.id)?.iter().any(|key| key.for_aws.policy == KeyPolicy::Template(id)) {
             return Ok(true);
         }
     }
