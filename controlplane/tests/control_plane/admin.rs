@@ -100,6 +100,7 @@ async fn nothing_is_told_without_a_token_and_every_call_is_in_the_audit_file() {
     let told: Vec<_> = lines.iter().map(|l| [&l["who"], &l["operation"], &l["outcome"]].map(|v| v.as_str().unwrap())).collect();
     let expected = [
         ["", "key_store.list", "NCERRUnauthorized"],
+        ["holdfast (signing key)", "signing key", "ok"],
         ["admin", "login", "ok"],
         ["admin", "key_store.list", "ok"],
         ["admin", "login", "ok"],

@@ -1,6 +1,7 @@
 //! A whole control plane, with sled and TLS as it ships, and nodes that are written from the protocol.
 #![cfg(test)]
 
+mod access;
 mod admin;
 mod directory;
 mod node;

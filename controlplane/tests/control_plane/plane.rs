@@ -96,7 +96,12 @@ impl Plane {
         let login = LoginRequest { username: "admin".into(), password };
         let token = self.stranger().await.access.login(login).await.unwrap().into_inner();
         assert_eq!(token.duration, 300);
-        AdminClient::new(InterceptedService::new(channel(&self.data(), self.running.api_addr()).await, Bearer(token.jwt)))
+        self.with_token(&token.jwt).await
+    }
+
+    /// gRPC with a token.
+    pub(crate) async fn with_token(&self, token: &str) -> Admin {
+        AdminClient::new(InterceptedService::new(channel(&self.data(), self.running.api_addr()).await, Bearer(token.into())))
     }
 
     /// Sends a request's bytes over HTTP/1.1.

@@ -17,6 +17,14 @@ async fn a_login_ignores_authorization_and_takes_two_content_types() {
     let answer = login(&plane, plane.report.admin_password.expose()).await;
     assert_eq!((answer.status, &answer.body["duration"], &answer.body["token_type"]), (200, &300.into(), &"Bearer".into()));
     assert_eq!(answer.body["jwt"].as_str().unwrap().split('.').count(), 3);
+    // The refresh grant renews it, as often as it is asked.
+    let refresh = serde_json::json!({"grant_type": "refresh_token", "refresh_token": answer.body["refresh_token"], "domain": "root"});
+    for _ in 0..2 {
+        let renewed = plane.rest(LOGIN, refresh.to_string().as_bytes()).await;
+        assert_eq!((renewed.status, &renewed.body["duration"]), (200, &300.into()));
+        assert_eq!(renewed.body["refresh_token_id"], answer.body["refresh_token_id"]);
+        assert_ne!(renewed.body["jwt"], answer.body["jwt"]);
+    }
     let refused = login(&plane, "wrong").await;
     assert_eq!((refused.status, &refused.body["code"]), (401, &1.into()));
     assert!(refused.body["codeDesc"].as_str().unwrap().starts_with("NCERRUnauthorized: "));
@@ -27,7 +35,10 @@ async fn bad_input_is_refused_in_json_with_the_right_status() {
     let plane = Plane::with_demo().await;
     let long = format!(r#"{{"username":"{}"}}"#, "a".repeat(1 << 20));
     let elsewhere = r#"{"username":"admin","password":"x","domain":"other"}"#;
-    let table: [(&str, &[u8], u16); 7] = [
+    let table: [(&str, &[u8], u16); 10] = [
+        (LOGIN, br#"{"grant_type":"refresh_token","refresh_token":"hfr_x"}"#, 401),
+        (LOGIN, br#"{"grant_type":"client_credential"}"#, 400),
+        (LOGIN, br#"{"grant_type":"password","username":"admin"}"#, 401),
         (LOGIN, long.as_bytes(), 413),
         (LOGIN, b"{", 400),
         (LOGIN, br#"{"username":5}"#, 400),
