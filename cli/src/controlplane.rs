@@ -1,6 +1,13 @@
 //! `holdfast controlplane`: the control plane alone, and making its data directory.
 
-use std::{fs, num::NonZeroU32, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use holdfast_controlplane::{ControlPlane, DemoOptions, InitOptions, init};
@@ -41,7 +48,7 @@ struct InitArgs {
     /// Name or address that clients call the control plane by, besides localhost; repeatable
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
-    /// File that holds the password of the user admin; without it one is generated and printed
+    /// File that holds the password of the user admin; else it is what HOLDFAST_ADMIN_PASSWORD holds, else one is generated and printed
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
     /// Promise a key store to try things out; its keys are made when the first data plane connects. Writes demo.json, for programs
@@ -63,7 +70,7 @@ pub(crate) fn run(args: ControlPlaneArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn serve(file: &std::path::Path) -> Result<ExitCode, Failure> {
+fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let config = config::controlplane::read(file).map_err(Failure::from_error)?;
     logging::install(&config.log);
     runtime()?.block_on(async {
@@ -76,13 +83,7 @@ fn serve(file: &std::path::Path) -> Result<ExitCode, Failure> {
 }
 
 fn make(args: InitArgs) -> Result<ExitCode, Failure> {
-    let admin_password = match &args.admin_password_file {
-        None => None,
-        Some(file) => {
-            let text = fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
-            Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-    };
+    let admin_password = given_password(args.admin_password_file.as_deref(), env::var_os(ADMIN_PASSWORD))?;
     let is_given = admin_password.is_some();
     let demo = args.demo.then_some(DemoOptions { region: args.region, quota: args.xks_quota });
     let report = init(&args.data_dir, InitOptions { server_names: args.name, admin_password, demo }).map_err(Failure::from_error)?;
@@ -108,4 +109,43 @@ fn make(args: InitArgs) -> Result<ExitCode, Failure> {
         shown("demo", &format!("{}  its endpoint is a guess: https://localhost:8443", file.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The password of the user admin: the file's, else the environment's.
+fn given_password(file: Option<&Path>, environment: Option<OsString>) -> Result<Option<Secret>, Failure> {
+    match (file, environment.filter(|password| !password.is_empty())) {
+        (Some(file), _) => {
+            let text = fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
+            Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+        }
+        (None, Some(password)) => match password.into_string() {
+            Ok(password) => Ok(Some(Secret::new(password))),
+            Err(_) => Err(Failure::new(format!("{ADMIN_PASSWORD} is not UTF-8"))),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+/// For containers, whose secrets often come by the environment.
+const ADMIN_PASSWORD: &str = "HOLDFAST_ADMIN_PASSWORD";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_password_is_the_file_s_else_the_environment_s_else_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        fs::write(&file, "from the file \r\n").unwrap();
+        let given = |file, environment: Option<&str>| {
+            let given = given_password(file, environment.map(OsString::from)).unwrap();
+            given.map(|password| password.expose().to_owned())
+        };
+        assert_eq!(given(Some(&file), Some("from outside")).as_deref(), Some("from the file "));
+        assert_eq!(given(None, Some("from outside")).as_deref(), Some("from outside"));
+        assert_eq!(given(None, Some("")), None);
+        assert_eq!(given(None, None), None);
+        assert!(given_password(Some(&dir.path().join("missing")), None).is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! `controlplane.toml` → the control plane's settings.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use holdfast_controlplane::{Settings, settings::ApiCertificate};
 
@@ -44,6 +44,7 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
             None
         }
     };
+    let renew_hours = api.number("renew_hours", 1..=MOST_RENEW_HOURS);
     api.finish();
 
     let sync = root.section("sync");
@@ -73,9 +74,12 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     (settings.backup_dir, settings.backup_passphrase_file) = (backup_dir, backup_passphrase_file);
     settings.control_seals = control_seals.unwrap_or_default();
     settings.rotate_at = rotate_at.unwrap_or(settings.rotate_at);
+    settings.renew_for = renew_hours.map_or(settings.renew_for, Duration::from_hours);
     Some(ControlPlaneConfig { settings, log })
 }
 
+/// A year.
+const MOST_RENEW_HOURS: u64 = 365 * 24;
 /// One block that a node reserves (design §6).
 const FEWEST_ENCRYPTIONS: u64 = 1 << 20;
 /// NIST SP 800-38D §8.3, random IVs of 96 bits.
