@@ -7,5 +7,6 @@ mod directory;
 mod node;
 mod partitions;
 mod plane;
+mod records;
 mod rest;
 mod source_keys;

@@ -41,7 +41,10 @@ pub(crate) struct Bearer(pub(crate) String);
 /// A REST answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Null where there is none.
     pub(crate) body: serde_json::Value,
+    /// The same, byte for byte.
+    pub(crate) text: String,
 }
 
 impl Plane {
@@ -123,8 +126,12 @@ impl Plane {
         _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        if body.is_empty() {
+            return Answer { status, body: serde_json::Value::Null, text: String::new() };
+        }
         assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
-        Answer { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body: serde_json::from_str(body).unwrap() }
+        Answer { status, body: serde_json::from_str(body).unwrap(), text: body.into() }
     }
 }
 
