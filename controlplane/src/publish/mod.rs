@@ -16,6 +16,7 @@ mod records;
 mod service;
 mod session;
 mod tasks;
+mod uses;
 mod view;
 
 use std::{
@@ -40,6 +41,7 @@ use self::{
     reconcile::Reconciler,
     service::{Pem, Shared, serve},
     tasks::Tasks,
+    uses::Uses,
 };
 pub use self::{
     tasks::{Done, KeyAttributes, KeyTask, ListedKey, TaskError, Work},
@@ -129,6 +131,7 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
         nodes: Arc::clone(&nodes),
         tasks: Tasks::default(),
         counts: Mutex::new(counts),
+        uses: Mutex::default(),
         published: published.clone(),
         renew,
         stop: CancellationToken::new(),

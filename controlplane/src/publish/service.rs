@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_proto::sync::{ControlMessage, Fleet, NodeMessage, control_message::Body, node_message, sync_server};
+use holdfast_proto::sync::{ControlMessage, CredentialUse, Fleet, NodeMessage, control_message::Body, node_message, sync_server};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
@@ -32,6 +32,7 @@ use super::{
     reconcile::Published,
     session::{Next, ProtocolFault, Session, Standing},
     tasks::Tasks,
+    uses::Uses,
 };
 use crate::{
     audit::Audit,
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) nodes: Arc<Nodes>,
     pub(super) tasks: Tasks,
     pub(super) counts: Mutex<Counts>,
+    pub(super) uses: Mutex<Uses>,
     pub(super) published: watch::Receiver<Published>,
     pub(super) renew: Arc<Notify>,
     pub(super) stop: CancellationToken,
@@ -288,6 +290,7 @@ impl Attached {
             Some(node_message::Body::TaskResult(result)) => self.shared.tasks.answered(linked.id, &result),
             Some(node_message::Body::Status(status)) => {
                 nodes.status(linked, &status)?;
+                self.note_uses(&status.credential_uses);
                 let notes = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner).report(&linked.name, &status.counts);
                 if !notes.is_empty()
                     && let Err(error) = self.shared.store.note(notes)
@@ -299,6 +302,16 @@ impl Attached {
             None => {}
         }
         Ok(())
+    }
+
+    /// Notes when credentials were used last; of those that are there no more, nothing.
+    fn note_uses(&self, told: &[CredentialUse]) {
+        let set = self.shared.published.borrow().built.set.clone();
+        let mut uses = self.shared.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = uses.report(told, &set, now_ms(), |name| self.shared.store.read(name));
+        if let Err(error) = noted.and_then(|notes| if notes.is_empty() { Ok(()) } else { self.shared.store.note(notes) }) {
+            warn!(error = &error as &dyn std::error::Error, "the use of credentials was not noted");
+        }
     }
 
     /// Tells where the session stands, when that has changed.

@@ -4,6 +4,7 @@
 //! reaper's thread, never by a request. Called by the request path (`load`, `age`) and by `sync` (`install`, `mark_*`).
 
 mod build;
+mod caller;
 mod count;
 mod reaper;
 mod snapshot;
@@ -28,6 +29,7 @@ use holdfast_proto::{
 };
 
 pub use self::{
+    caller::Caller,
     count::{Count, CountName, Counted, Ledger, LimitReached, MOST_ENCRYPTIONS, RESERVED_AT_ONCE, ROTATION_DUE},
     snapshot::{Key, Snapshot, Store, Unusable, UnusableKey, Version},
     source::{Source, TokenKey},
@@ -165,7 +167,7 @@ fn dropped_credentials(before: &Snapshot, after: &Snapshot) -> Vec<CredentialId>
 }
 
 fn secrets(store: &Store) -> impl Iterator<Item = (CredentialId, u64)> {
-    store.credentials.values().map(|credential| (credential.id, credential.generation))
+    store.credentials.values().map(|caller| (caller.credential.id, caller.credential.generation))
 }
 
 /// Stands for "connected and up to date" where a time is expected.

@@ -154,9 +154,13 @@ impl Responder {
             headers: &call.head.headers,
         };
         let claim = sigv4::claim(&head)?;
-        let credential = store.credentials.get(claim.access_key());
-        let request = signing::Request { head: &head, body, region: &store.region, now: SystemTime::now() };
-        self.signing.verify(claim, credential.map(Arc::as_ref), &request)
+        let (caller, now) = (store.credentials.get(claim.access_key()), SystemTime::now());
+        let request = signing::Request { head: &head, body, region: &store.region, now };
+        let authenticated = self.signing.verify(claim, caller.map(|caller| &caller.credential), &request)?;
+        if let Some(caller) = caller {
+            caller.signed(now);
+        }
+        Ok(authenticated)
     }
 
     /// Whether the store may be used at all. Metadata tells of a block instead of refusing.

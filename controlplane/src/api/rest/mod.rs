@@ -8,6 +8,7 @@ mod connections;
 mod containers;
 mod envelope;
 mod jobs;
+mod key_stores;
 mod list;
 mod luna;
 mod openapi;
@@ -57,8 +58,16 @@ pub(super) fn without_last_slash(mut request: Request) -> Request {
 
 /// All resources, with what describes them.
 fn resources() -> OpenApiRouter<Arc<Api>> {
-    let resources = OpenApiRouter::new().merge(status::routes()).merge(tokens::routes()).merge(vault_keys::routes()).merge(luna::routes());
-    let resources = resources.merge(connections::routes()).merge(containers::routes()).merge(templates::routes()).merge(jobs::routes());
+    let resources = OpenApiRouter::new()
+        .merge(connections::routes())
+        .merge(containers::routes())
+        .merge(jobs::routes())
+        .merge(key_stores::routes())
+        .merge(luna::routes())
+        .merge(status::routes())
+        .merge(templates::routes())
+        .merge(tokens::routes())
+        .merge(vault_keys::routes());
     OpenApiRouter::new().nest("/api/v1", resources)
 }
 

@@ -13,6 +13,7 @@ use holdfast_proto::{
 
 use super::{
     Parts,
+    caller::Caller,
     count::CountName,
     snapshot::{Key, Snapshot, Store, Unusable, UnusableKey, Version},
     source::Source,
@@ -47,7 +48,7 @@ fn store(old: Option<&Store>, now: &Arc<StoreRecords>, parts: &Parts) -> Store {
         mtls_enabled: header.mtls_enabled,
         success_audit: header.success_audit,
         max_snapshot_age: header.max_snapshot_age,
-        credentials: now.credentials().map(|now| credential(old, now)).collect(),
+        credentials: now.credentials().map(|now| caller(old, now)).collect(),
         unusable: unusable(header.id, &health, &keys),
         keys,
         health,
@@ -57,9 +58,11 @@ fn store(old: Option<&Store>, now: &Arc<StoreRecords>, parts: &Parts) -> Store {
     }
 }
 
-fn credential(old: Option<&Store>, now: &Credential) -> (AccessKeyId, Arc<Credential>) {
-    let same = old.and_then(|old| old.credentials.get(&now.access_key_id)).filter(|old| old.as_ref() == now);
-    (now.access_key_id.clone(), same.map_or_else(|| Arc::new(now.clone()), Arc::clone))
+fn caller(old: Option<&Store>, now: &Credential) -> (AccessKeyId, Arc<Caller>) {
+    let before = old.and_then(|old| old.credentials.get(&now.access_key_id));
+    let same = before.filter(|before| before.credential == *now);
+    let fresh = || Arc::new(Caller::new(now.clone(), before.map(Arc::as_ref)));
+    (now.access_key_id.clone(), same.map_or_else(fresh, Arc::clone))
 }
 
 fn keys(old: Option<&Store>, now: &StoreRecords, parts: &Parts) -> HashMap<ExternalKeyId, Arc<Key>> {

@@ -5,12 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use holdfast_keys::local::OpenLocalError;
 use holdfast_proto::{
     ids::{AccessKeyId, ExternalKeyId, KeyId, Revision, StoreId, UriPath},
-    records::{Credential, KeyUsage, Legacy},
+    records::{KeyUsage, Legacy},
     snapshot::{KeyRecords, RecordSet, StoreRecords},
     state::VersionState,
 };
 
-use super::{count::Count, source::Source};
+use super::{caller::Caller, count::Count, source::Source};
 use crate::{limits::Limits, metrics::StoreMetrics};
 
 /// One picture of everything that requests are answered from.
@@ -43,7 +43,7 @@ pub struct Store {
     /// Past this age of the snapshot the store answers `InternalException`.
     pub max_snapshot_age: Option<Duration>,
     /// Who may call.
-    pub credentials: HashMap<AccessKeyId, Arc<Credential>>,
+    pub credentials: HashMap<AccessKeyId, Arc<Caller>>,
     /// What they may call for.
     pub keys: HashMap<ExternalKeyId, Arc<Key>>,
     /// For health checks only.

@@ -264,3 +264,27 @@ fn the_age_runs_only_while_nobody_confirms_the_snapshot() {
     live.mark_uncertain();
     assert!(live.age() < Duration::from_secs(60));
 }
+
+#[test]
+fn when_a_credential_signed_last_outlives_a_swap_and_a_new_secret() {
+    let (maker, second) = (Maker::new(), Duration::from_secs(1));
+    let live = maker.live();
+    let one = set(maker.store(1, 1));
+    let before = live.install(one.clone(), at(1));
+    let caller = |snapshot: &Snapshot| Arc::clone(the_store(snapshot, 1).credentials.values().next().unwrap());
+    assert_eq!(caller(&before).used_ms(), None);
+    caller(&before).signed(SystemTime::UNIX_EPOCH + 5 * second);
+    // Not worth a write.
+    caller(&before).signed(SystemTime::UNIX_EPOCH + 5 * second + second / 2);
+    let one = one.apply([Change::Upsert(Record::Store(StoreHeader { blocked: true, ..maker.header(1) }))]).unwrap().0;
+    assert_eq!(caller(&live.install(one.clone(), at(2))).used_ms(), Some(5_000));
+    let anew = Credential { secret: Secret::new("t".repeat(43)), ..credential(1, 2) };
+    let after = live.install(one.apply([Change::Upsert(Record::Credential(anew))]).unwrap().0, at(3));
+    assert_eq!(caller(&after).used_ms(), Some(5_000));
+    caller(&after).signed(SystemTime::UNIX_EPOCH + 6 * second);
+    assert_eq!(caller(&after).used_ms(), Some(6_000));
+    let other = Credential { id: CredentialId(Uuid::from_bytes([9; 16])), ..credential(1, 1) };
+    let gone = Change::Delete(RecordName::Credential(store_id(1), credential(1, 1).id));
+    let replaced = one.apply([gone, Change::Upsert(Record::Credential(other))]).unwrap().0;
+    assert_eq!(caller(&live.install(replaced, at(4))).used_ms(), None, "another credential by the same access key id");
+}

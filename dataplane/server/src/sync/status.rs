@@ -7,7 +7,7 @@ use holdfast_keys::pkcs11::{
     status::{Condition, PartitionStatus, TokenFacts},
 };
 use holdfast_proto::{
-    ids::Revision,
+    ids::{CredentialId, Revision, StoreId},
     sync::{self as wire, ClientCertificates, EncryptionCount},
 };
 
@@ -22,6 +22,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     counts: HashMap<CountName, u64>,
+    uses: HashMap<(StoreId, CredentialId), u64>,
     partitions: Vec<wire::Partition>,
 }
 
@@ -46,18 +47,36 @@ impl Reports {
             clock_offset_ms: parts.metrics.clock().median().map_or(0, |seconds| -1_000 * i64::from(seconds)),
             counts: Vec::new(),
             partitions: self.partitions.clone(),
+            credential_uses: Vec::new(),
         };
-        let moved = self.moved(parts.live.ledger().counted());
-        if moved.is_empty() {
-            return vec![status];
-        }
-        moved.chunks(COUNTS_AT_ONCE).map(|counts| wire::NodeStatus { counts: counts.to_vec(), ..status.clone() }).collect()
+        let counts = self.moved(parts.live.ledger().counted());
+        let uses = self.used(&parts.live.load());
+        let pieces = counts.len().div_ceil(COUNTS_AT_ONCE).max(uses.len().div_ceil(COUNTS_AT_ONCE)).max(1);
+        let piece = |at: usize| wire::NodeStatus { counts: piece(&counts, at), credential_uses: piece(&uses, at), ..status.clone() };
+        (0..pieces).map(piece).collect()
+    }
+
+    fn used(&mut self, snapshot: &Snapshot) -> Vec<wire::CredentialUse> {
+        let callers = snapshot.stores().flat_map(|store| store.credentials.values().map(|caller| (store.id, caller)));
+        let used = callers.filter_map(|(store, caller)| Some(((store, caller.credential.id), caller.used_ms()?)));
+        let moved = used.filter(|(name, used_ms)| self.uses.insert(*name, *used_ms) != Some(*used_ms));
+        let told = moved.map(|((store, credential), used_ms)| wire::CredentialUse {
+            store_id: store.0.as_bytes().to_vec(),
+            credential_id: credential.0.as_bytes().to_vec(),
+            used_ms,
+        });
+        told.collect()
     }
 
     fn moved(&mut self, counted: Vec<Counted>) -> Vec<EncryptionCount> {
         let moved = counted.into_iter().filter(|c| self.counts.insert(c.name, c.reserved) != Some(c.reserved));
         moved.map(count).collect()
     }
+}
+
+/// The part of what moved that goes into one message.
+fn piece<T: Clone>(all: &[T], at: usize) -> Vec<T> {
+    all.chunks(COUNTS_AT_ONCE).nth(at).unwrap_or_default().to_vec()
 }
 
 /// What goes with an acknowledgement: all that `snapshot` can't serve, or the first of it where that would not fit a message.
@@ -114,10 +133,13 @@ const UNUSABLE_AT_ONCE: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
-    use holdfast_proto::ids::KeyId;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use holdfast_proto::{ids::KeyId, snapshot::RecordSet};
     use uuid::Uuid;
 
     use super::*;
+    use crate::live::tests::{Maker, at, path, store_id};
 
     fn counted(key: u128, reserved: u64) -> Counted {
         Counted { name: CountName { key: KeyId(Uuid::from_u128(key)), version: 0, tag: [0; 4] }, reserved }
@@ -156,6 +178,24 @@ mod tests {
         assert_eq!((told.condition.as_str(), told.detail.as_str(), told.id), ("up", "", Uuid::from_u128(7).to_string()));
         let token = [told.label, told.manufacturer, told.model, told.firmware, told.serial];
         assert_eq!(token, ["label", "maker", "model", "2.6", "123"]);
+    }
+
+    #[test]
+    fn only_uses_of_credentials_that_moved_are_reported_again() {
+        let maker = Maker::new();
+        let live = maker.live();
+        let snapshot = live.install(RecordSet::default().apply([maker.store(1, 0), maker.store(2, 0)].concat()).unwrap().0, at(1));
+        let signed =
+            |n, at| snapshot.store(path(n).as_str()).unwrap().credentials.values().for_each(|caller| caller.signed(UNIX_EPOCH + at));
+        let mut reports = Reports::default();
+        assert!(reports.used(&snapshot).is_empty());
+        signed(1, Duration::from_secs(5));
+        let used = reports.used(&snapshot);
+        assert_eq!((used.len(), used[0].used_ms, used[0].store_id.as_slice()), (1, 5_000, store_id(1).0.as_bytes().as_slice()));
+        assert!(reports.used(&snapshot).is_empty());
+        signed(2, Duration::from_secs(6));
+        assert_eq!(reports.used(&snapshot).len(), 1);
+        assert_eq!(Reports::default().used(&snapshot).len(), 2);
     }
 
     #[test]
