@@ -15,6 +15,7 @@ use crate::{failure::Failure, output, runtime};
 
 /// Checks an XKS proxy, any, against the specification: each case looks at status, errorName, headers and limits
 #[derive(Args, Debug)]
+#[command(after_help = "Example: holdfast conformance --target holdfast-data/dev.json")]
 pub(crate) struct ConformanceArgs {
     /// JSON file: an `xks` object, or an object with a member `xks` such as dev.json
     #[arg(long, value_name = "FILE")]

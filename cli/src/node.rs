@@ -5,10 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use holdfast_controlplane::{EnrollOptions, enroll, names::NodeName};
 
-use crate::{config::dataplane::host_of_https, failure::Failure, output};
+use crate::{admin, config::dataplane::host_of_https, failure::Failure, output};
 
 /// Data planes, as the control plane knows them
 #[derive(Args, Debug)]
+#[command(after_help = "Example: holdfast node list")]
 pub(crate) struct NodeArgs {
     #[command(subcommand)]
     command: NodeCommand,
@@ -16,10 +17,13 @@ pub(crate) struct NodeArgs {
 
 #[derive(Subcommand, Debug)]
 enum NodeCommand {
+    List(admin::NodeListArgs),
     Enroll(EnrollArgs),
+    Resync(admin::ResyncArgs),
+    Forget(admin::ForgetArgs),
 }
 
-/// Makes what a new data plane needs: certificate, key, CA, key seal, and a ready dataplane.toml
+/// On the control plane's machine: makes what a new data plane needs, certificate, key, CA, key seal, and a ready dataplane.toml
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast node enroll node-1 --data-dir deploy/controlplane --out deploy/node-1")]
 struct EnrollArgs {
@@ -43,7 +47,15 @@ struct EnrollArgs {
 }
 
 pub(crate) fn run(args: NodeArgs) -> Result<ExitCode, Failure> {
-    let NodeCommand::Enroll(args) = args.command;
+    match args.command {
+        NodeCommand::List(args) => args.run(),
+        NodeCommand::Enroll(args) => make(args),
+        NodeCommand::Resync(args) => args.run(),
+        NodeCommand::Forget(args) => args.run(),
+    }
+}
+
+fn make(args: EnrollArgs) -> Result<ExitCode, Failure> {
     let name = NodeName::try_from(args.name.as_str()).map_err(Failure::from_error)?;
     if host_of_https(&args.sync_endpoint).is_none() {
         return Err(Failure::new(format!("--sync-endpoint {}: must be https://HOST:PORT", args.sync_endpoint)));

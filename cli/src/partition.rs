@@ -1,4 +1,5 @@
-//! `holdfast partition`: PKCS#11 tokens of this machine, looked at and prepared directly, beside a running data plane or before the first.
+//! `holdfast partition`: PKCS#11 tokens of this machine, looked at and prepared directly, beside a running data plane or before the first;
+//! and partitions as the control plane knows them, for which see `admin/partition.rs`.
 //!
 //! Holds: the module's code runs in this process alone, which ends with the command; a PIN that was refused is not tried again.
 
@@ -23,14 +24,21 @@ use uuid::Uuid;
 pub(crate) use self::ensure::{Ensured, EnsuredKey};
 use self::show::Listed;
 use crate::{
-    config,
+    admin, config,
     failure::Failure,
     output,
     partition_spec::{FORM, PartitionSpec, told_apart},
 };
 
-/// PKCS#11 tokens of this machine
+/// PKCS#11 tokens: of this machine, or as the control plane knows them
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  holdfast partition list --config dataplane.toml
+  holdfast partition added
+
+list, keys, generate, retry-login and seal work on tokens of this machine, beside a data plane or before the first.
+added, add, remove, key-list, key-generate and key-adopt ask the control plane.")]
 pub(crate) struct PartitionArgs {
     #[command(subcommand)]
     command: PartitionCommand,
@@ -43,6 +51,12 @@ enum PartitionCommand {
     Generate(GenerateArgs),
     RetryLogin(RetryLoginArgs),
     Seal(seal::SealArgs),
+    Added(admin::AddedArgs),
+    Add(admin::AddArgs),
+    Remove(admin::RemoveArgs),
+    KeyList(admin::KeyListArgs),
+    KeyGenerate(admin::KeyGenerateArgs),
+    KeyAdopt(admin::KeyAdoptArgs),
     #[command(hide = true)]
     Ensure(ensure::EnsureArgs),
 }
@@ -62,7 +76,7 @@ struct Source {
     state_dir: PathBuf,
 }
 
-/// Logs in to every partition and shows its token
+/// This machine: logs in to every partition and shows its token
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast partition list --config dataplane.toml")]
 struct ListArgs {
@@ -73,7 +87,7 @@ struct ListArgs {
     json: bool,
 }
 
-/// Lists the secret keys of partitions
+/// This machine: lists the secret keys of partitions
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast partition keys hsm-a --config dataplane.toml")]
 struct KeysArgs {
@@ -86,7 +100,7 @@ struct KeysArgs {
     json: bool,
 }
 
-/// Generates an AES-256 key: sensitive, not extractable, for encrypt, decrypt, wrap and unwrap
+/// This machine: generates an AES-256 key: sensitive, not extractable, for encrypt, decrypt, wrap and unwrap
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast partition generate hsm-a --label holdfast-health --config dataplane.toml")]
 struct GenerateArgs {
@@ -105,7 +119,7 @@ struct GenerateArgs {
     json: bool,
 }
 
-/// Forgets that a token refused the PIN, so that it is tried once more; a running data plane notices by itself
+/// This machine: forgets that a token refused the PIN, so that it is tried once more; a running data plane notices by itself
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast partition retry-login hsm-a --config dataplane.toml")]
 struct RetryLoginArgs {
@@ -122,6 +136,12 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
         PartitionCommand::Generate(args) => generate(&args),
         PartitionCommand::RetryLogin(args) => retry_login(&args),
         PartitionCommand::Seal(args) => seal::run(args),
+        PartitionCommand::Added(args) => args.run(),
+        PartitionCommand::Add(args) => args.run(),
+        PartitionCommand::Remove(args) => args.run(),
+        PartitionCommand::KeyList(args) => args.run(),
+        PartitionCommand::KeyGenerate(args) => args.run(),
+        PartitionCommand::KeyAdopt(args) => args.run(),
         PartitionCommand::Ensure(args) => ensure::run(&args),
     }
 }
@@ -129,7 +149,7 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let Described { partitions, state_dir } = args.source.read()?;
     let listed = Listed::all(&partitions, &state_dir);
-    output::line(&if args.json { show::json(&listed)? } else { show::partitions(&listed) });
+    output::line(&if args.json { output::json(&listed)? } else { show::partitions(&listed) });
     Ok(if listed.iter().all(Listed::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -145,7 +165,7 @@ fn keys(args: &KeysArgs) -> Result<ExitCode, Failure> {
         let keys = admin.keys().map_err(Failure::from_error)?;
         all.extend(keys.into_iter().map(|key| show::Key::of(&partition.name, &key)));
     }
-    output::line(&if args.json { show::json(&all)? } else { show::keys(&all) });
+    output::line(&if args.json { output::json(&all)? } else { show::keys(&all) });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -181,7 +201,7 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     }
     let made = admin.generate(&id, &args.label, KeyUsage::BOTH).map_err(Failure::from_error)?;
     let made = [show::Key::of(&partition.name, &made)];
-    output::line(&if args.json { show::json(&made)? } else { show::keys(&made) });
+    output::line(&if args.json { output::json(&made)? } else { show::keys(&made) });
     Ok(ExitCode::SUCCESS)
 }
 

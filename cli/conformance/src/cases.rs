@@ -3,7 +3,7 @@
 mod bodies;
 mod decrypt;
 mod describe;
-mod encrypt;
+pub(crate) mod encrypt;
 mod fields;
 mod http;
 mod http2;

@@ -14,6 +14,7 @@ mod cases;
 mod hello;
 mod message;
 mod plan;
+mod probe;
 mod report;
 mod response;
 mod sign;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use self::plan::{Outcome, Plan, Planned};
+pub use self::probe::{Depth, Step, StepError, probe};
 pub use self::report::{Case, LeftOut, Report};
 use self::suite::Suite;
 pub use self::target::{ClientCertificate, Target, TargetError};

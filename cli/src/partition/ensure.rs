@@ -16,7 +16,6 @@ use holdfast_proto::records::KeyUsage;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::show;
 use crate::{
     failure::{Failure, chain},
     output,
@@ -59,7 +58,7 @@ pub(crate) struct EnsuredKey {
 }
 
 pub(super) fn run(args: &EnsureArgs) -> Result<ExitCode, Failure> {
-    output::line(&show::json(&ensured(args))?);
+    output::line(&output::json(&ensured(args))?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,7 +16,7 @@ use holdfast_keys::pkcs11::{
 };
 use serde::Serialize;
 
-use crate::failure::{Failure, chain};
+use crate::{failure::chain, output::table};
 
 /// A partition, as a login found it.
 #[derive(Serialize)]
@@ -86,10 +86,6 @@ fn ask(partition: PartitionSettings, state_dir: PathBuf) -> Receiver<Result<Toke
     answered
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(Failure::from_error)
-}
-
 pub(super) fn partitions(all: &[Listed]) -> String {
     let mut rows = vec![["PARTITION", "GROUP", "TOKEN", "SERIAL", "MODEL", "FIRMWARE", "ID"].map(ToOwned::to_owned)];
     rows.extend(all.iter().map(|one| {
@@ -125,14 +121,4 @@ pub(super) fn keys(all: &[Key]) -> String {
         ]
     }));
     table(&rows)
-}
-
-/// Columns as wide as what is in them.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] = std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod api_page;
+mod cli;
 mod client;
 mod dev;
 mod gate;
