@@ -26,7 +26,7 @@ use crate::{
     access::{Manage, Permit, Read, Use},
     store::{
         View,
-        entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStoreEntry, LegacyEntry},
+        entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStoreEntry, KmsContainerEntry, LegacyEntry},
     },
 };
 
@@ -60,6 +60,8 @@ pub struct NewHyokKey {
 pub struct Backed {
     /// The key store it is in.
     pub key_store: Arc<KeyStoreEntry>,
+    /// The KMS container of that, if it names one.
+    pub kms: Option<Arc<KmsContainerEntry>>,
     /// The key.
     pub key: HyokKeyEntry,
     /// The virtual key behind it, with its versions.
@@ -71,6 +73,8 @@ pub struct Backed {
 pub struct Placed {
     /// The key store it is in.
     pub key_store: Arc<KeyStoreEntry>,
+    /// The KMS container of that, if it names one.
+    pub kms: Option<Arc<KmsContainerEntry>>,
     /// The key.
     pub key: HyokKeyEntry,
 }
@@ -156,9 +160,9 @@ impl Core {
         };
         let mut all = Vec::new();
         for key_store in key_stores {
-            let key_store = Arc::new(key_store);
+            let (key_store, kms) = shared(&view, key_store)?;
             let keys = view.hyok_keys(key_store.id)?;
-            all.extend(keys.into_iter().map(|key| Placed { key_store: Arc::clone(&key_store), key }));
+            all.extend(keys.into_iter().map(|key| Placed { key_store: Arc::clone(&key_store), kms: kms.clone(), key }));
         }
         let (chosen, more) = choose(all);
         let chosen = chosen.into_iter().map(|placed| with_virtual_key(&view, placed)).collect::<Result<_, _>>()?;
@@ -205,13 +209,19 @@ impl Backed {
 /// The key with its store and versions, or that there is none.
 pub(super) fn backed(view: &View, id: KeyId) -> Result<Backed, CoreError> {
     let key = view.find_hyok_key(id)?.ok_or(CoreError::NotFound("key"))?;
-    let key_store = Arc::new(key_stores::found(view, key.store)?);
-    with_virtual_key(view, Placed { key_store, key })
+    let (key_store, kms) = shared(view, key_stores::found(view, key.store)?)?;
+    with_virtual_key(view, Placed { key_store, kms, key })
 }
 
-fn with_virtual_key(view: &View, Placed { key_store, key }: Placed) -> Result<Backed, CoreError> {
+fn with_virtual_key(view: &View, Placed { key_store, kms, key }: Placed) -> Result<Backed, CoreError> {
     let virtual_key = view.virtual_key(key.virtual_key)?.ok_or(CoreError::NotFound("virtual key"))?;
-    Ok(Backed { key_store, key, virtual_key: virtual_keys::with_sources(view, virtual_key)? })
+    Ok(Backed { key_store, kms, key, virtual_key: virtual_keys::with_sources(view, virtual_key)? })
+}
+
+/// A key store and its container, for all keys in it.
+fn shared(view: &View, key_store: KeyStoreEntry) -> Result<(Arc<KeyStoreEntry>, Option<Arc<KmsContainerEntry>>), CoreError> {
+    let kms = key_store.kms.map(|id| view.kms_container(id)).transpose()?.flatten();
+    Ok((Arc::new(key_store), kms.map(Arc::new)))
 }
 
 /// The store of a key that may be made.

@@ -49,7 +49,7 @@ impl Core {
     pub async fn rotate_key(&self, permit: &Permit<Use>, key: KeyId, rotation: Rotation) -> Result<Rotated, CoreError> {
         let (name, tier, virtual_key) = {
             let view = self.view().await?;
-            let Backed { key_store, key, virtual_key } = hyok_keys::backed(&view, key)?;
+            let Backed { key_store, key, virtual_key, .. } = hyok_keys::backed(&view, key)?;
             (format!("of {}", key.external_id), key_store.tier.clone(), virtual_key.key.id)
         };
         on_tier(&tier, rotation.tier_as_sent.as_deref())?;

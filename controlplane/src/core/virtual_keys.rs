@@ -86,21 +86,13 @@ impl Core {
         with_sources(&self.view().await?, key)
     }
 
-    /// The virtual keys that are not silent and that `choose` takes, in its order, with what else it gives.
+    /// All virtual keys that are not silent.
     ///
     /// # Errors
     /// [`CoreError::Read`].
-    pub async fn virtual_keys<T: Send>(
-        &self,
-        _permit: &Permit<Read>,
-        choose: impl FnOnce(&View, Vec<VirtualKeyEntry>) -> Result<(Vec<VirtualKeyEntry>, T), CoreError> + Send,
-    ) -> Result<(Vec<VirtualKey>, T), CoreError> {
+    pub async fn virtual_keys(&self, _permit: &Permit<Read>) -> Result<Vec<VirtualKey>, CoreError> {
         let view = self.view().await?;
-        let mut all = view.virtual_keys()?;
-        all.retain(|key| !key.silent);
-        let (chosen, more) = choose(&view, all)?;
-        let chosen = chosen.into_iter().map(|key| with_sources(&view, key)).collect::<Result<_, _>>()?;
-        Ok((chosen, more))
+        view.virtual_keys()?.into_iter().filter(|key| !key.silent).map(|key| with_sources(&view, key)).collect()
     }
 
     /// One virtual key; a silent one too.

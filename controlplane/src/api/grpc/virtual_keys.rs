@@ -24,7 +24,7 @@ impl wire::virtual_keys_server::VirtualKeys for VirtualKeysApi {
     ) -> Result<Response<wire::ListVirtualKeysResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("virtual_key.list", ""));
         let act = |permit: Permit<Read>, _| async move {
-            let (keys, ()) = core.virtual_keys(&permit, |_, all| Ok((all, ()))).await?;
+            let keys = core.virtual_keys(&permit).await?;
             Ok(wire::ListVirtualKeysResponse { virtual_keys: keys.into_iter().map(key).collect() })
         };
         self.0.rpc(request, call, act).await

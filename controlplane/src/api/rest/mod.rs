@@ -7,6 +7,7 @@ mod body;
 mod connections;
 mod containers;
 mod envelope;
+mod hyok_keys;
 mod jobs;
 mod key_stores;
 mod list;
@@ -16,6 +17,7 @@ mod page;
 mod status;
 mod templates;
 mod tokens;
+mod virtual_keys;
 mod vault_keys;
 
 use std::sync::Arc;

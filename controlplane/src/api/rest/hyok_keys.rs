@@ -1,0 +1,191 @@
+//! HYOK keys, among the AWS keys of this API (contract §8, §10): create, list, look, versions, block, unblock, rotate, delete.
+
+mod answer;
+mod fields;
+mod request;
+
+pub(super) use self::answer::{source_id, version_id};
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use holdfast_proto::ids::KeyId;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use self::{
+    answer::{HyokKey, HyokKeyVersion},
+    fields::{KEY, VERSION},
+    request::{CreateHyokKey, RotateKey},
+};
+use super::{
+    asking::{Asking, Changed, gone},
+    body::Payload,
+    envelope::Told,
+    list::{ListParams, Listing, Page},
+    openapi::Refusals,
+};
+use crate::{
+    access::{Manage, Permit, Read, Use},
+    api::{Api, call::Call, error::Refusal},
+    core::CoreError,
+};
+
+/// This file's paths.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(list))
+        .routes(routes!(get, delete))
+        .routes(routes!(versions))
+        .routes(routes!(block))
+        .routes(routes!(unblock))
+        .routes(routes!(rotate))
+}
+
+/// Creates a HYOK key, unlinked.
+#[utoipa::path(post, path = "/cckm/aws/create-hyok-key", tag = "AWS keys", request_body = CreateHyokKey, responses((status = 201, body = HyokKey), Refusals))]
+async fn create(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Payload(body): Payload<CreateHyokKey>,
+) -> Result<(StatusCode, Json<HyokKey>), Refusal> {
+    let target = body.as_ref().ok().and_then(|body| body.store()).unwrap_or_default().to_owned();
+    let core = &api.core;
+    let act = |permit: Permit<Manage>| async move {
+        let created = core.create_hyok_key(&permit, body?.parse()?).await?;
+        Ok((StatusCode::CREATED, Json(HyokKey::of(created, Told::Change))))
+    };
+    api.rest(&asking, Call::new("hyok_key.create", target), act).await
+}
+
+/// Lists the keys.
+#[utoipa::path(get, path = "/cckm/aws/keys", tag = "AWS keys", params(ListParams,
+    ("id" = Option<String>, Query, description = "The key's id."),
+    ("keyid" = Option<String>, Query, description = "AWS's id of the key; an unlinked key has none."),
+    ("arn" = Option<String>, Query, description = "AWS's ARN of the key; an unlinked key has none."),
+    ("alias" = Option<String>, Query, description = "An alias in AWS; an unlinked key has none."),
+    ("region" = Option<String>, Query, description = "The AWS region."),
+    ("kms" = Option<String>, Query, description = "The KMS container, id or name."),
+    ("kms_id" = Option<String>, Query, description = "The KMS container's id."),
+    ("cloud_name" = Option<String>, Query, description = "`aws`."),
+    ("custom_key_store_id" = Option<String>, Query, description = "The key store's id."),
+    ("custom_key_store_name" = Option<String>, Query, description = "The key store's name."),
+    ("key_source" = Option<String>, Query, description = "`local` or `hsm-luna` (also `luna-hsm`)."),
+    ("key_material_origin" = Option<String>, Query, description = "`cckm`."),
+    ("origin" = Option<String>, Query, description = "`EXTERNAL_KEY_STORE`."),
+    ("keystate" = Option<String>, Query, description = "`Enabled`."),
+    ("keyusage" = Option<String>, Query, description = "`ENCRYPT_DECRYPT`."),
+    ("CustomerMasterKeySpec" = Option<String>, Query, description = "`SYMMETRIC_DEFAULT`."),
+    ("enabled" = Option<String>, Query, description = "`true` or `false`."),
+    ("blocked" = Option<String>, Query, description = "`true` or `false`."),
+    ("linked_state" = Option<String>, Query, description = "`true` or `false`."),
+    ("gone" = Option<String>, Query, description = "`true` or `false`."),
+    ("multi_region" = Option<String>, Query, description = "`true` or `false`."),
+    ("rotation_job_enabled" = Option<String>, Query, description = "`true` or `false`."),
+    ("job_config_id" = Option<String>, Query, description = "The job that rotates it; an unlinked key has none."),
+    ("cckm_policy_template_id" = Option<String>, Query, description = "The policy template that it has in AWS; an unlinked key has none."),
+    ("tags" = Option<String>, Query, description = "A tag in AWS; an unlinked key has none."),
+    ("external_key_id" = Option<String>, Query, description = "What AWS calls it as `XksKeyId`."),
+), responses((status = 200, body = Page<HyokKey>), Refusals))]
+async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> Result<Json<Page<HyokKey>>, Refusal> {
+    let core = &api.core;
+    let act = |permit: Permit<Read>| async move {
+        // Only the keys on the page are looked at closer.
+        let choose = |all| match listing.page(all, &KEY) {
+            Ok(Page { skip, limit, total, resources }) => (resources, Ok((skip, limit, total))),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        };
+        let (keys, page) = core.hyok_keys(&permit, None, choose).await?;
+        let (skip, limit, total) = page?;
+        let resources = keys.into_iter().map(|key| HyokKey::of(key, Told::Read)).collect();
+        Ok(Json(Page { skip, limit, total, resources }))
+    };
+    api.rest(&asking, Call::new("hyok_key.list", ""), act).await
+}
+
+/// Tells of one key.
+#[utoipa::path(get, path = "/cckm/aws/keys/{id}", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<HyokKey>, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Read>| async move {
+        let found = core.hyok_key(&permit, key_id(id)?).await?;
+        Ok(Json(HyokKey::of(found, Told::Read)))
+    };
+    api.rest(&asking, Call::new("hyok_key.get", id), act).await
+}
+
+/// Deletes an unlinked key: what it encrypted can't be opened any more.
+#[utoipa::path(delete, path = "/cckm/aws/keys/{id}", tag = "AWS keys", params(("id" = String, Path)), responses((status = 204), Refusals))]
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Manage>| async move { Ok(gone(&core.delete_hyok_key(&permit, key_id(id)?).await?)) };
+    api.rest(&asking, Call::new("hyok_key.delete", id), act).await
+}
+
+/// Lists a key's versions.
+#[utoipa::path(get, path = "/cckm/aws/keys/{id}/versions", tag = "AWS keys", params(("id" = String, Path), ListParams,
+    ("version" = Option<String>, Query, description = "Its number, from 0."),
+    ("source_key_id" = Option<String>, Query, description = "Its source key."),
+    ("state" = Option<String>, Query, description = "`pending`, `active` or `retired`."),
+), responses((status = 200, body = Page<HyokKeyVersion>), Refusals))]
+async fn versions(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Path(id): Path<String>,
+    listing: Listing,
+) -> Result<Json<Page<HyokKeyVersion>>, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Read>| async move {
+        let virtual_key = core.hyok_key(&permit, key_id(id)?).await?.virtual_key;
+        let page = listing.page(virtual_key.versions, &VERSION)?;
+        Ok(Json(page.render(|version| HyokKeyVersion::of(virtual_key.key.id, &version))))
+    };
+    api.rest(&asking, Call::new("hyok_key.versions", id), act).await
+}
+
+/// Refuses to encrypt and decrypt with a key from now on.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/block", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
+async fn block(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Changed<HyokKey>, Refusal> {
+    set_blocked(&api, &asking, (&id, true)).await
+}
+
+/// Encrypts and decrypts with a key again.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/unblock", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
+async fn unblock(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Changed<HyokKey>, Refusal> {
+    set_blocked(&api, &asking, (&id, false)).await
+}
+
+/// Makes a new version of a key; it encrypts as soon as every data plane has it.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/rotate", tag = "AWS keys", params(("id" = String, Path)), request_body = RotateKey, responses((status = 200, body = HyokKey), Refusals))]
+async fn rotate(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Path(id): Path<String>,
+    Payload(body): Payload<RotateKey>,
+) -> Result<Json<HyokKey>, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Use>| async move {
+        let rotated = core.rotate_key(&permit, key_id(id)?, body?.parse()).await?;
+        Ok(Json(HyokKey::of(rotated.key, Told::Change)))
+    };
+    api.rest(&asking, Call::new("hyok_key.rotate", id), act).await
+}
+
+async fn set_blocked(api: &Api, asking: &Asking, (id, blocked): (&str, bool)) -> Result<Changed<HyokKey>, Refusal> {
+    let call = Call::new(if blocked { "hyok_key.block" } else { "hyok_key.unblock" }, id);
+    let act = |permit: Permit<Use>| async move {
+        let applied = api.core.set_hyok_key_blocked(&permit, key_id(id)?, blocked).await?;
+        Ok(Changed::new(applied, |key| HyokKey::of(key, Told::Change)))
+    };
+    api.rest(asking, call, act).await
+}
+
+fn key_id(text: &str) -> Result<KeyId, Refusal> {
+    Uuid::try_parse(text).map(KeyId).map_err(|_| CoreError::NotFound("key").into())
+}
