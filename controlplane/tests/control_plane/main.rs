@@ -4,6 +4,7 @@
 mod access;
 mod admin;
 mod directory;
+mod hyok_keys;
 mod node;
 mod partitions;
 mod plane;

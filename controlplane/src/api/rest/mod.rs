@@ -17,8 +17,8 @@ mod page;
 mod status;
 mod templates;
 mod tokens;
-mod virtual_keys;
 mod vault_keys;
+mod virtual_keys;
 
 use std::sync::Arc;
 
@@ -63,13 +63,15 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
     let resources = OpenApiRouter::new()
         .merge(connections::routes())
         .merge(containers::routes())
+        .merge(hyok_keys::routes())
         .merge(jobs::routes())
         .merge(key_stores::routes())
         .merge(luna::routes())
         .merge(status::routes())
         .merge(templates::routes())
         .merge(tokens::routes())
-        .merge(vault_keys::routes());
+        .merge(vault_keys::routes())
+        .merge(virtual_keys::routes());
     OpenApiRouter::new().nest("/api/v1", resources)
 }
 
