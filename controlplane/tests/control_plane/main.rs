@@ -11,3 +11,4 @@ mod plane;
 mod records;
 mod rest;
 mod source_keys;
+mod source_keys_rest;

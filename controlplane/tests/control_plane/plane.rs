@@ -133,6 +133,19 @@ impl Plane {
         assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
         Answer { status, body: serde_json::from_str(body).unwrap(), text: body.into() }
     }
+
+    /// A REST call with a token; `body` is empty for none.
+    pub(crate) async fn rest_as(&self, jwt: &str, call: &str, body: &str) -> Answer {
+        let (method, path) = call.split_once(' ').unwrap();
+        let head = format!("{method} /api/v1/{path} HTTP/1.1\r\nauthorization: Bearer {jwt}\r\ncontent-type: application/json\r\n");
+        self.rest(&head, body.as_bytes()).await
+    }
+
+    /// A token of `admin`.
+    pub(crate) async fn jwt(&self) -> String {
+        let login = LoginRequest { username: "admin".into(), password: self.report.admin_password.expose().to_owned() };
+        self.stranger().await.access.login(login).await.unwrap().into_inner().jwt
+    }
 }
 
 impl Interceptor for Bearer {

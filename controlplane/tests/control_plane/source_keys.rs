@@ -123,15 +123,15 @@ async fn an_undeletable_key_stays_until_that_is_taken_back_and_a_key_in_use_stay
 }
 
 /// The id that nodes report for the partition of [`blue`].
-const ID: &str = "5e1f0000-0000-4000-8000-00000000000b";
+pub(crate) const ID: &str = "5e1f0000-0000-4000-8000-00000000000b";
 
-fn blue() -> Partition {
+pub(crate) fn blue() -> Partition {
     let keys = vec![TokenKey::new(1, "there"), TokenKey::new(2, "twice"), TokenKey::new(3, "twice")];
     Partition { group: "blue", keys, busy: 0, copies: 1 }
 }
 
 /// A node that has it and says so.
-async fn reporting(plane: &Plane, partition: Partition) -> (Node, Admin) {
+pub(crate) async fn reporting(plane: &Plane, partition: Partition) -> (Node, Admin) {
     let node = plane.node_with("node-1", partition).await;
     let (name, group, condition) = ("one".into(), "blue".into(), "up".into());
     let (id, label, serial) = (ID.into(), "token".into(), "42".into());

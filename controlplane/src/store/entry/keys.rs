@@ -457,3 +457,21 @@ const fn usage_for_xks() -> u32 {
 const fn first() -> u32 {
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the version before wrote it.
+    #[test]
+    fn a_source_key_of_an_older_directory_may_serve_external_key_stores_and_stays_undeletable() {
+        let old = r#"{"id":"00000000-0000-0000-0000-000000000001","name":"of demo","key":{"local":{"id":"00000000-0000-0000-0000-000000000001",
+            "usage":{"encrypt":true,"decrypt":true},"unexportable":true,"sealed":"AAEC"}},"stamps":{"created_ns":1,"updated_ns":2}}"#;
+        let entry: SourceKeyEntry = serde_json::from_str(old).unwrap();
+        let SourceKey::Local(blob) = &entry.key else { panic!("{entry:?}") };
+        assert_eq!(blob.kind, holdfast_proto::kinds::KeyKind::Aes256);
+        assert_eq!((entry.undeletable, entry.usage_mask, &entry.progress), (true, 60, &KeyProgress::Ready));
+        let again: SourceKeyEntry = serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap();
+        assert_eq!(again, entry);
+    }
+}

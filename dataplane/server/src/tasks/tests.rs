@@ -1,5 +1,6 @@
 use holdfast_keys::local::LocalKey;
 use holdfast_proto::{
+    kinds::KeyKind,
     records::{KeyUsage, PartitionKey, SourceKey},
     seal::Seal,
     sync::{GenerateKey, InspectKey, MakeHealthCiphertext, key_task::Task},
@@ -97,6 +98,33 @@ fn inspect_tells_what_the_seal_binds() {
     assert_eq!(failed(&ask(&seals, inspect(&SourceKey::Local(blob)))), KeyTaskFailure::Refused);
     // Another node may have the seal.
     assert_eq!(failed(&ask(&ring(), inspect(&source))), KeyTaskFailure::Unavailable);
+}
+
+#[test]
+fn a_key_of_another_kind_is_made_and_told_and_does_not_encrypt() {
+    let seals = ring();
+    for (kind, algorithm, bits, curve) in [
+        (KeyKind::Rsa2048, "RSA", 2048, ""),
+        (KeyKind::EcSecp256k1, "EC", 256, "secp256k1"),
+        (KeyKind::HmacSha384, "HMAC-SHA384", 384, ""),
+        (KeyKind::Aes128, "AES", 128, ""),
+    ] {
+        let (usage, label) = (Some(KeyUsage::BOTH.into()), String::new());
+        let make = Task::Generate(GenerateKey { usage, unexportable: false, label, kind: kind.to_wire() });
+        let source = generated(&ask(&seals, KeyTask { task: Some(make), ..generate(1) }));
+        let SourceKey::Local(blob) = &source else { panic!("local") };
+        assert_eq!((blob.kind, blob.unexportable), (kind, false));
+        let inspect = Task::Inspect(InspectKey { source: Some((&source).into()) });
+        let Some(Outcome::Attributes(told)) = ask(&seals, KeyTask { task: Some(inspect), ..generate(2) }).outcome else {
+            panic!("attributes of {kind}")
+        };
+        assert_eq!((told.algorithm.as_str(), told.bits, told.curve.as_str(), told.unexportable), (algorithm, bits, curve, false));
+        let encrypt = Task::HealthCiphertext(MakeHealthCiphertext { source: Some((&source).into()) });
+        assert_eq!(failed(&ask(&seals, KeyTask { task: Some(encrypt), ..generate(3) })), KeyTaskFailure::Refused);
+    }
+    let (usage, label, kind) = (Some(KeyUsage::BOTH.into()), String::new(), "tdes".into());
+    let unknown = Task::Generate(GenerateKey { usage, unexportable: true, label, kind });
+    assert_eq!(failed(&ask(&seals, KeyTask { task: Some(unknown), ..generate(1) })), KeyTaskFailure::Unsupported);
 }
 
 #[test]

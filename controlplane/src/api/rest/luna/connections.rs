@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -48,9 +48,8 @@ struct ConnectionBody {
     partitions: Option<Vec<Partition>>,
     is_ha_enabled: Option<bool>,
     /// Taken and not kept: PINs are in the data planes' local configuration.
-    #[expect(dead_code, reason = "describes the API only")]
-    #[schema(write_only)]
-    password: Option<String>,
+    #[schema(value_type = Option<String>, write_only)]
+    password: Option<IgnoredAny>,
     labels: Option<BTreeMap<String, String>>,
     /// Any JSON.
     #[schema(value_type = Option<Object>)]
