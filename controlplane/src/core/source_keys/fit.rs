@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn a_key_on_a_partition_must_have_each_attribute_as_told_by_its_token() {
         assert_eq!(lacks(&on_partition(), &told()), [""; 0]);
-        for at in 0..FLAGS.len() {
+        for (at, (name, _)) in FLAGS.into_iter().enumerate() {
             let mut bent = told();
             bent.token[at].1 = !bent.token[at].1;
             let of_bent = lacks(&on_partition(), &bent);
             bent.token.remove(at);
             let of_silent = lacks(&on_partition(), &bent);
             for lacks in [of_bent, of_silent] {
-                assert!(lacks.len() == 1 && lacks[0].contains(FLAGS[at].0), "{lacks:?}");
+                assert!(lacks.len() == 1 && lacks[0].contains(name), "{lacks:?}");
             }
         }
         for (local, lacking) in [(true, 0), (false, 1)] {

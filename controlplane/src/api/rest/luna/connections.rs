@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -48,8 +48,8 @@ struct ConnectionBody {
     partitions: Option<Vec<Partition>>,
     is_ha_enabled: Option<bool>,
     /// Taken and not kept: PINs are in the data planes' local configuration.
-    #[schema(value_type = Option<String>, write_only)]
-    password: Option<IgnoredAny>,
+    #[schema(write_only)]
+    password: Option<String>,
     labels: Option<BTreeMap<String, String>>,
     /// Any JSON.
     #[schema(value_type = Option<Object>)]

@@ -153,7 +153,8 @@ fn new_key(new: NewKey) -> Result<NewPartitionKey, Refusal> {
         return Err(invalid(&format!("attributes: a key on a partition is made with {}, and with nothing else", ATTRIBUTES.join(", "))));
     }
     let has = |wanted: &str| attributes.iter().any(|name| name == wanted);
-    if !attributes.is_empty() && !(has("CKA_ENCRYPT") && has("CKA_DECRYPT")) {
+    let enough = attributes.is_empty() || (has("CKA_ENCRYPT") && has("CKA_DECRYPT"));
+    if !enough {
         return Err(invalid("attributes: must have CKA_ENCRYPT and CKA_DECRYPT"));
     }
     Ok(NewPartitionKey { partition, label })
