@@ -41,7 +41,6 @@ use self::{
     reconcile::Reconciler,
     service::{Pem, Shared, serve},
     tasks::Tasks,
-    uses::Uses,
 };
 pub use self::{
     tasks::{Done, KeyAttributes, KeyTask, ListedKey, TaskError, Work},

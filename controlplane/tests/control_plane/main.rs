@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod directory;
 mod hyok_keys;
+mod key_stores;
 mod node;
 mod partitions;
 mod plane;

@@ -19,19 +19,19 @@ const JOBS: &str = "scheduler/job-configs";
 const SECRET: &str = "TellNobodyThisSecretAccessKeyOfAws0123456";
 
 /// Someone signed in over REST.
-struct Client<'a> {
+pub(crate) struct Client<'a> {
     plane: &'a Plane,
     jwt: String,
 }
 
 impl<'a> Client<'a> {
-    async fn of(plane: &'a Plane) -> Self {
+    pub(crate) async fn of(plane: &'a Plane) -> Self {
         let login = json!({"username": "admin", "password": plane.report.admin_password.expose(), "auth_domain": "", "domain": ""});
         let answer = plane.rest("POST /api/v1/auth/tokens HTTP/1.1\r\n", login.to_string().as_bytes()).await;
         Self { plane, jwt: answer.body["jwt"].as_str().unwrap().into() }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
         let head = format!("{method} /api/v1/{path} HTTP/1.1\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n", self.jwt);
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.plane.rest(&head, body.as_bytes()).await;
@@ -39,25 +39,25 @@ impl<'a> Client<'a> {
         answer
     }
 
-    async fn done(&self, method: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn done(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.ask(method, path, body).await;
         assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text);
         answer.body
     }
 
-    async fn refused(&self, (method, path): (&str, &str), body: Value, (status, words): (u16, &str)) {
+    pub(crate) async fn refused(&self, (method, path): (&str, &str), body: Value, (status, words): (u16, &str)) {
         let answer = self.ask(method, path, body).await;
         assert!(answer.status == status && answer.text.contains(words), "{method} {path}: {} {}", answer.status, answer.text);
     }
 
     /// Two reads, which must be the same.
-    async fn read(&self, path: &str) -> Value {
+    pub(crate) async fn read(&self, path: &str) -> Value {
         let (one, other) = (self.ask("GET", path, Value::Null).await, self.ask("GET", path, Value::Null).await);
         assert_eq!((one.status, &one.text), (200, &other.text), "{path}");
         one.body
     }
 
-    async fn connection(&self) -> Value {
+    pub(crate) async fn connection(&self) -> Value {
         let body = json!({"id": "", "uri": "", "name": "c1", "description": "", "access_key_id": "AKIAIOSFODNN7EXAMPLE",
             "secret_access_key": SECRET, "assume_role_arn": "", "assume_role_external_id": "", "aws_region": "",
             "aws_sts_regional_endpoints": "legacy", "cloud_name": "aws", "is_role_anywhere": false, "iam_role_anywhere": null,
@@ -65,7 +65,7 @@ impl<'a> Client<'a> {
         self.done("POST", CONNECTIONS, body).await
     }
 
-    async fn container(&self, connection: &str) -> Value {
+    pub(crate) async fn container(&self, connection: &str) -> Value {
         let body = json!({"account_id": "123456789012", "connection": connection, "name": "k1", "regions": ["eu-west-1", "us-east-1"],
             "assume_role_arn": "", "assume_role_external_id": ""});
         self.done("POST", KMS, body).await
