@@ -72,7 +72,7 @@ pub async fn probe(target: Target, depth: Depth) -> Vec<Step> {
         Ok(connected) => connected,
         Err(error) => return vec![Step { name: CONNECT, elapsed, outcome: Err(error) }],
     };
-    let tls = wire.tls().protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS").replace('_', " ");
+    let tls = wire.tls().protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS").replace('_', ".");
     let mut probe = Probe { suite, wire, steps: vec![Step { name: CONNECT, elapsed, outcome: Ok(tls) }] };
     // A step that failed is among the steps.
     let _ = probe.operations(depth).await;

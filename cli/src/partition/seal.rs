@@ -21,7 +21,7 @@ use holdfast_proto::seal::Seal;
 use super::{Described, Source};
 use crate::{config, failure::Failure, logging::LogSettings, output, runtime};
 
-/// Encrypts a key seal under a key of a partition group
+/// This machine: encrypts a key seal under a key of a partition group
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example: holdfast partition seal --config dataplane.toml --key-seal key-seal --group payments --label holdfast-seal --out key-seal.sealed"
