@@ -1,9 +1,9 @@
 # `make test` does everything that a change must pass on a machine with Rust and a C compiler;
 # what else it needs it installs from Debian, by name.
 
-.PHONY: test soak bench bench-hsm bench-programs packages test-kryoptic
+.PHONY: test soak bench bench-hsm bench-programs packages schemathesis test-kryoptic
 
-test: packages
+test: packages schemathesis
 	cargo build --workspace --bins
 	cargo test --workspace
 
@@ -27,6 +27,10 @@ bench-programs: packages
 # Optional: needs packages that nothing else does, and minutes to build.
 test-kryoptic:
 	@.ci/test-kryoptic
+
+# What asks the REST API everything that its description allows.
+schemathesis: packages
+	@.ci/schemathesis
 
 packages:
 	@.ci/packages

@@ -16,8 +16,8 @@ use tonic::{
 
 /// A signed-in admin.
 pub(crate) struct Admin {
-    client: AdminClient<Channel>,
-    token: String,
+    pub(crate) client: AdminClient<Channel>,
+    pub(crate) token: String,
 }
 
 impl Admin {
@@ -145,7 +145,8 @@ impl Admin {
         timeout(Duration::from_secs(60), asking).await.unwrap_or_else(|_| panic!("never: {what}"));
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    /// `message` with its token.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
         request

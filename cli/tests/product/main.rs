@@ -12,6 +12,7 @@ mod http;
 mod planes_apart;
 mod process;
 mod reflection;
+mod rest;
 mod rotation;
 mod safety;
 mod secrets;

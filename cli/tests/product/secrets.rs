@@ -51,7 +51,7 @@ fn no_log_audit_metric_or_file_has_a_plaintext_or_a_secret() {
 }
 
 /// Every file but `dev.json`, which is there to hand secrets to its owner.
-fn search(folder: &Path, secret: &str) {
+pub(crate) fn search(folder: &Path, secret: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_proto::admin::{BackupRequest, CreateApiTokenRequest, CreateUserRequest};
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio_stream::StreamExt as _;
 
 use super::{Rest, Site, connection, container, hyok_key, key_store, source_key, text};
 use crate::{admin::Admin, client, http::Http, process::alone, secrets::search};
@@ -37,14 +38,15 @@ fn no_get_file_log_metric_or_backup_shows_a_secret_after_it_was_made() {
     rest.post("cckm/aws/create-hyok-key", &hyok_key(text(&created, "/id"), &key, ""));
     let template = json!({ "account_id": "123456789012", "kms": "kms", "name": "template", "key_users": ["alice"] });
     let template = text(&rest.post("cckm/aws/templates", &template), "/id").to_owned();
-    let (user, api_token) = runtime.block_on(async {
-        let user = CreateUserRequest { name: "zoe".into(), roles: vec!["auditor".into()], ..Default::default() };
-        let user = admin.call(user, async |client, request| client.users.create_user(request).await).await;
-        let token = CreateApiTokenRequest { name: "tool".into(), roles: vec!["auditor".into()], ..Default::default() };
-        let token = admin.call(token, async |client, request| client.access.create_api_token(request).await).await;
-        let backup = BackupRequest { passphrase: PASSPHRASE.into(), ..Default::default() };
-        admin.call(backup, async |client, request| client.maintenance.backup(request).await).await;
-        (user.password, token.token)
+    let (user, api_token, backup) = runtime.block_on(async {
+        let user = admin.request(CreateUserRequest { name: "zoe".into(), roles: vec!["auditor".into()], ..Default::default() });
+        let user = admin.client.users.create_user(user).await.unwrap().into_inner();
+        let token = admin.request(CreateApiTokenRequest { name: "tool".into(), roles: vec!["auditor".into()], life_seconds: 600 });
+        let token = admin.client.access.create_api_token(token).await.unwrap().into_inner();
+        let backup = admin.request(BackupRequest { passphrase: PASSPHRASE.into() });
+        let chunks = admin.client.maintenance.backup(backup).await.unwrap().into_inner();
+        let chunks: Vec<_> = chunks.map(|chunk| chunk.unwrap().data).collect().await;
+        (user.generated_password, token.token, chunks.concat())
     });
     secrets.insert("user's password", user);
     secrets.insert("tool's token", api_token);
@@ -52,6 +54,7 @@ fn no_get_file_log_metric_or_backup_shows_a_secret_after_it_was_made() {
 
     assert!(!patched.to_string().contains(GIVEN_SECRET), "a given secret comes back");
     let mut shown = walk(rest, &template);
+    shown.insert("backup".to_owned(), String::from_utf8_lossy(&backup).into_owned());
     assert!(shown.len() > 15, "{:?}", shown.keys());
     let ops = text(&site.handout, "/ops/url").strip_prefix("http://").unwrap().parse().unwrap();
     shown.insert("metrics".to_owned(), Http::plain(ops).send("GET", "/metrics", &[], &[]).text().to_owned());

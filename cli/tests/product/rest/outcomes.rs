@@ -1,0 +1,353 @@
+//! REST and gRPC give the same outcome for what both do: one table of calls, each asked both ways by who may, who may not, and nobody.
+
+use holdfast_proto::{
+    admin::{
+        BlockHyokKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest,
+        CreateSourceKeyRequest, CreateUserRequest, CreateVirtualKeyRequest, DeleteCredentialRequest, DeleteHyokKeyRequest,
+        DeleteKeyStoreRequest, DeleteSourceKeyRequest, DeleteVirtualKeyRequest, GetHyokKeyRequest, GetKeyStoreRequest, GetSourceKeyRequest,
+        GetVirtualKeyRequest, ListCredentialsRequest, RotateCredentialRequest, RotateHyokKeyRequest, SetVirtualKeyDeletableRequest,
+        UnblockHyokKeyRequest, UnblockKeyStoreRequest, UpdateKeyStoreRequest, UpdateSourceKeyRequest,
+    },
+    admin_client::AdminClient,
+};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+
+use super::{Rest, Site, connection, container, hyok_key, key_store, source_key, text};
+use crate::{admin::Admin, client};
+
+/// One call, both ways, and the status that REST must give to an admin.
+struct Row {
+    status: u16,
+    method: &'static str,
+    path: String,
+    body: Value,
+    /// Whether an auditor may.
+    reads: bool,
+    rpc: Box<dyn Fn(&mut Grpc) -> Code>,
+}
+
+/// The other surface.
+struct Grpc {
+    runtime: Runtime,
+    client: AdminClient<Channel>,
+    token: String,
+}
+
+impl Grpc {
+    fn ask<M, A>(
+        &mut self,
+        message: M,
+        call: impl AsyncFnOnce(&mut AdminClient<Channel>, Request<M>) -> Result<Response<A>, Status>,
+    ) -> Code {
+        let mut request = Request::new(message);
+        if !self.token.is_empty() {
+            request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        }
+        self.runtime.block_on(call(&mut self.client, request)).map_or_else(|status| status.code(), |_| Code::Ok)
+    }
+}
+
+#[test]
+fn rest_and_grpc_give_the_same_outcome_by_the_same_table() {
+    let Site { mut rest, handout, dev: _dev, folder: _folder } = Site::start(&[]);
+    let runtime = Runtime::new().unwrap();
+    let mut admin = runtime.block_on(Admin::sign_in(client::api(&handout).port(), &handout["api"]));
+    let user = CreateUserRequest { name: "audrey".into(), password: "a long password 1".into(), roles: vec!["auditor".into()] };
+    let user = admin.request(user);
+    runtime.block_on(admin.client.users.create_user(user)).unwrap();
+    let mut auditor = Rest::sign_in(&handout, "audrey", "a long password 1");
+    let mut nobody = Rest::sign_in(&handout, "audrey", "a long password 1");
+    nobody.token = String::new();
+    let mut grpc = Grpc { runtime, client: admin.client, token: String::new() };
+
+    let rows = rows(&mut rest);
+    for row in &rows {
+        // Who may not is turned away before anything is done, so this comes first.
+        assert_same(row, &mut nobody, &mut grpc, 401);
+        if !row.reads {
+            assert_same(row, &mut auditor, &mut grpc, 403);
+        }
+    }
+    for row in &rows {
+        assert_same(row, &mut rest, &mut grpc, row.status);
+        if row.reads {
+            assert_same(row, &mut auditor, &mut grpc, row.status);
+        }
+    }
+}
+
+fn assert_same(row: &Row, rest: &mut Rest, grpc: &mut Grpc, status: u16) {
+    let body = if row.body.is_null() { String::new() } else { row.body.to_string() };
+    let answer = rest.send(row.method, &row.path, body.as_bytes());
+    grpc.token = rest.token.clone();
+    let code = (row.rpc)(grpc);
+    let name = format!("{} {}: {} {code:?}", row.method, row.path, answer.text());
+    assert_eq!(answer.status, status, "{name}");
+    let expected: &[Code] = match status {
+        200 | 201 | 204 => &[Code::Ok],
+        400 => &[Code::InvalidArgument],
+        401 => &[Code::Unauthenticated],
+        403 => &[Code::PermissionDenied],
+        404 => &[Code::NotFound],
+        409 => &[Code::Aborted, Code::FailedPrecondition],
+        other => panic!("{other} is not in the table"),
+    };
+    assert!(expected.contains(&code), "{name}");
+    if status >= 400 {
+        let refusal = answer.json();
+        assert!(refusal["code"].is_u64() && text(&refusal, "/codeDesc").starts_with("NCERR"), "{refusal}");
+    }
+}
+
+fn rows(rest: &mut Rest) -> Vec<Row> {
+    rest.post("connectionmgmt/services/aws/connections", &connection("connection", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"));
+    rest.post("cckm/aws/kms", &container("kms", "connection"));
+    let key = text(&rest.post("vault/keys2", &source_key("key")), "/id").to_owned();
+    let store = text(&rest.post("cckm/aws/custom-key-stores", &key_store("store", "kms", &key)), "/id").to_owned();
+    let hyok = text(&rest.post("cckm/aws/create-hyok-key", &hyok_key(&store, &key, "")), "/id").to_owned();
+    let credential = text(&rest.get(&format!("cckm/aws/custom-key-stores/{store}/credentials")), "/resources/0/id").to_owned();
+    let mut rows = key_stores(&store);
+    rows.extend(new_key_stores(&key));
+    rows.extend(credentials(&store, &credential));
+    rows.extend(hyok_keys(&hyok, &store));
+    rows.extend(sources(&key));
+    rows
+}
+
+/// What is done to a key store: to one that is there, and to one that is not.
+fn key_stores(store: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (id, status) in [(UNKNOWN, 404), (store, 200)] {
+        let path = |action: &str| format!("cckm/aws/custom-key-stores/{id}{action}");
+        let id = id.to_owned();
+        let same = id.clone();
+        rows.push(read(status, path(""), move |grpc| {
+            let message = GetKeyStoreRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.get_key_store(request).await)
+        }));
+        let id = same.clone();
+        rows.push(act(status, path("/block"), move |grpc| {
+            let message = BlockKeyStoreRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.block_key_store(request).await)
+        }));
+        let id = same.clone();
+        rows.push(act(status, path("/unblock"), move |grpc| {
+            let message = UnblockKeyStoreRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.unblock_key_store(request).await)
+        }));
+        let id = same.clone();
+        let audit = json!({ "enable_success_audit_event": true });
+        rows.push(Row {
+            method: "PATCH",
+            body: audit,
+            ..act(status, path(""), move |grpc| {
+                let message = UpdateKeyStoreRequest { id: id.clone(), success_audit: Some(true), ..Default::default() };
+                grpc.ask(message, async |client, request| client.key_stores.update_key_store(request).await)
+            })
+        });
+        // One that is there has keys.
+        let gone = if status == 200 { 409 } else { status };
+        rows.push(delete(gone, path(""), move |grpc| {
+            let message = DeleteKeyStoreRequest { id: same.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.delete_key_store(request).await)
+        }));
+    }
+    rows
+}
+
+fn new_key_stores(key: &str) -> Vec<Row> {
+    let whole = |name: &str, kms: &str, most: u32, key: &str| {
+        let mut body = key_store(name, kms, key);
+        body["local_hosted_params"]["max_credentials"] = most.into();
+        let message = CreateKeyStoreRequest {
+            name: name.to_owned(),
+            region: "us-east-1".to_owned(),
+            max_credentials: most,
+            health_check_key_id: key.to_owned(),
+            kms: kms.to_owned(),
+            xks_proxy_uri_endpoint: "https://xks.example.com".to_owned(),
+            ..Default::default()
+        };
+        (body, message)
+    };
+    let of = [
+        (409, whole("store", "kms", 8, key)),
+        (400, whole("other", "kms", 99, key)),
+        (404, whole("other", "no-such-kms", 8, key)),
+        (404, whole("other", "kms", 8, UNKNOWN)),
+    ];
+    let row = |(status, (body, message)): (u16, (Value, CreateKeyStoreRequest))| Row {
+        body,
+        ..act(status, "cckm/aws/custom-key-stores".to_owned(), move |grpc| {
+            grpc.ask(message.clone(), async |client, request| client.key_stores.create_key_store(request).await)
+        })
+    };
+    of.into_iter().map(row).collect()
+}
+
+fn credentials(store: &str, credential: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (id, status, made) in [(UNKNOWN, 404, 404), (store, 200, 201)] {
+        let path = |action: &str| format!("cckm/aws/custom-key-stores/{id}{action}");
+        let key_store_id = id.to_owned();
+        let same = key_store_id.clone();
+        let last = if status == 200 { 409 } else { status };
+        let (of, credential) = (same.clone(), credential.to_owned());
+        rows.push(delete(last, path(&format!("/credentials/{credential}")), move |grpc| {
+            let message = DeleteCredentialRequest { key_store_id: of.clone(), id: credential.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.delete_credential(request).await)
+        }));
+        rows.push(read(status, path("/credentials"), move |grpc| {
+            let message = ListCredentialsRequest { key_store_id: key_store_id.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.list_credentials(request).await)
+        }));
+        let key_store_id = same.clone();
+        rows.push(act(made, path("/credentials"), move |grpc| {
+            let message = CreateCredentialRequest { key_store_id: key_store_id.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.create_credential(request).await)
+        }));
+        rows.push(act(status, path("/rotate-credential"), move |grpc| {
+            let message = RotateCredentialRequest { key_store_id: same.clone() };
+            grpc.ask(message, async |client, request| client.key_stores.rotate_credential(request).await)
+        }));
+    }
+    rows
+}
+
+fn hyok_keys(hyok: &str, store: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (id, status) in [(UNKNOWN, 404), (hyok, 200)] {
+        let path = |action: &str| format!("cckm/aws/keys/{id}{action}");
+        let same = id.to_owned();
+        let id = same.clone();
+        rows.push(read(status, path(""), move |grpc| {
+            let message = GetHyokKeyRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.hyok_keys.get_hyok_key(request).await)
+        }));
+        let id = same.clone();
+        rows.push(act(status, path("/block"), move |grpc| {
+            let message = BlockHyokKeyRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.hyok_keys.block_hyok_key(request).await)
+        }));
+        let id = same.clone();
+        rows.push(act(status, path("/unblock"), move |grpc| {
+            let message = UnblockHyokKeyRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.hyok_keys.unblock_hyok_key(request).await)
+        }));
+        let id = same.clone();
+        let unknown = json!({ "source_key_tier": "local", "source_key_id": UNKNOWN });
+        rows.push(Row {
+            body: unknown,
+            ..act(404, path("/rotate"), move |grpc| {
+                let message = RotateHyokKeyRequest { id: id.clone(), source_key_id: UNKNOWN.to_owned(), ..Default::default() };
+                grpc.ask(message, async |client, request| client.hyok_keys.rotate_hyok_key(request).await)
+            })
+        });
+        if status == 404 {
+            rows.push(delete(404, path(""), move |grpc| {
+                let message = DeleteHyokKeyRequest { id: same.clone() };
+                grpc.ask(message, async |client, request| client.hyok_keys.delete_hyok_key(request).await)
+            }));
+        }
+    }
+    for key_store in [UNKNOWN, store] {
+        let key_store_id = key_store.to_owned();
+        let body = hyok_key(key_store, UNKNOWN, "");
+        rows.push(Row {
+            body,
+            ..act(404, "cckm/aws/create-hyok-key".to_owned(), move |grpc| {
+                let message =
+                    CreateHyokKeyRequest { key_store_id: key_store_id.clone(), source_key_id: UNKNOWN.to_owned(), ..Default::default() };
+                grpc.ask(message, async |client, request| client.hyok_keys.create_hyok_key(request).await)
+            })
+        });
+    }
+    rows
+}
+
+fn sources(key: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (id, status) in [(UNKNOWN, 404), (key, 200)] {
+        let path = format!("vault/keys2/{id}");
+        let same = id.to_owned();
+        let id = same.clone();
+        rows.push(read(status, path.clone(), move |grpc| {
+            let message = GetSourceKeyRequest { id: id.clone() };
+            grpc.ask(message, async |client, request| client.source_keys.get_source_key(request).await)
+        }));
+        let id = same.clone();
+        rows.push(Row {
+            method: "PATCH",
+            body: json!({ "description": "new" }),
+            ..act(status, path.clone(), move |grpc| {
+                let message = UpdateSourceKeyRequest { id: id.clone(), description: Some("new".to_owned()), ..Default::default() };
+                grpc.ask(message, async |client, request| client.source_keys.update_source_key(request).await)
+            })
+        });
+        let gone = if status == 200 { 409 } else { status };
+        rows.push(delete(gone, path, move |grpc| {
+            let message = DeleteSourceKeyRequest { id: same.clone() };
+            grpc.ask(message, async |client, request| client.source_keys.delete_source_key(request).await)
+        }));
+    }
+    for (status, name, size) in [(409, "key", 256), (400, "other", 7)] {
+        let mut body = source_key(name);
+        body["size"] = size.into();
+        rows.push(Row {
+            body,
+            ..act(status, "vault/keys2".to_owned(), move |grpc| {
+                let message = CreateSourceKeyRequest {
+                    name: name.to_owned(),
+                    algorithm: "AES".to_owned(),
+                    size,
+                    usage_mask: 60,
+                    unexportable: true,
+                    undeletable: true,
+                    ..Default::default()
+                };
+                grpc.ask(message, async |client, request| client.source_keys.create_source_key(request).await)
+            })
+        });
+    }
+    let path = format!("cckm/virtual/keys/{UNKNOWN}");
+    rows.push(read(404, path.clone(), |grpc| {
+        let message = GetVirtualKeyRequest { id: UNKNOWN.to_owned() };
+        grpc.ask(message, async |client, request| client.virtual_keys.get_virtual_key(request).await)
+    }));
+    rows.push(Row {
+        method: "PATCH",
+        body: json!({ "deletable": true }),
+        ..act(404, path.clone(), |grpc| {
+            let message = SetVirtualKeyDeletableRequest { id: UNKNOWN.to_owned(), deletable: true };
+            grpc.ask(message, async |client, request| client.virtual_keys.set_virtual_key_deletable(request).await)
+        })
+    });
+    rows.push(delete(404, path, |grpc| {
+        let message = DeleteVirtualKeyRequest { id: UNKNOWN.to_owned() };
+        grpc.ask(message, async |client, request| client.virtual_keys.delete_virtual_key(request).await)
+    }));
+    rows.push(Row {
+        body: json!({ "source_key_id": UNKNOWN }),
+        ..act(404, "cckm/virtual/keys".to_owned(), |grpc| {
+            let message = CreateVirtualKeyRequest { source_key_id: UNKNOWN.to_owned() };
+            grpc.ask(message, async |client, request| client.virtual_keys.create_virtual_key(request).await)
+        })
+    });
+    rows
+}
+
+fn read(status: u16, path: String, rpc: impl Fn(&mut Grpc) -> Code + 'static) -> Row {
+    Row { method: "GET", reads: true, ..act(status, path, rpc) }
+}
+
+fn delete(status: u16, path: String, rpc: impl Fn(&mut Grpc) -> Code + 'static) -> Row {
+    Row { method: "DELETE", ..act(status, path, rpc) }
+}
+
+fn act(status: u16, path: String, rpc: impl Fn(&mut Grpc) -> Code + 'static) -> Row {
+    Row { status, method: "POST", path, body: Value::Null, reads: false, rpc: Box::new(rpc) }
+}
+
+const UNKNOWN: &str = "0b7f7c5e-0d3b-4e0c-9f5b-7d1c6b1f2a30";
