@@ -6,6 +6,6 @@ mod faults;
 mod groups;
 mod pins;
 mod rig;
-mod simulator;
+pub(crate) mod simulator;
 mod softhsm;
 mod take_over;

@@ -31,8 +31,13 @@ struct Rest {
 
 impl Site {
     fn start(environment: &[(&str, &str)]) -> Self {
+        Self::start_with(&[], environment)
+    }
+
+    fn start_with(more: &[String], environment: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut dev = Holdfast::start_with(&client::dev_arguments(folder.path()), environment);
+        let arguments = [client::dev_arguments(folder.path()).as_slice(), more].concat();
+        let mut dev = Holdfast::start_with(&arguments, environment);
         dev.wait_for("curl --aws-sigv4");
         let handout = client::handout(folder.path());
         let rest = Rest::sign_in(&handout, "admin", handout["api"]["password"].as_str().unwrap());

@@ -51,9 +51,8 @@ struct ConnectionBody {
     #[schema(write_only)]
     password: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    /// Any JSON.
-    #[schema(value_type = Option<Object>)]
-    meta: Option<serde_json::Value>,
+    /// Any JSON object.
+    meta: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A partition as a connection names it: by label, serial number or both.
@@ -190,7 +189,7 @@ impl ConnectionBody {
         }
         entry.is_ha_enabled = self.is_ha_enabled.unwrap_or(entry.is_ha_enabled);
         entry.labels = self.labels.clone().unwrap_or_else(|| std::mem::take(&mut entry.labels));
-        entry.meta = self.meta.clone().or_else(|| entry.meta.take());
+        entry.meta = self.meta.clone().map(serde_json::Value::Object).or_else(|| entry.meta.take());
     }
 }
 

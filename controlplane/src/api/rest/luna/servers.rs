@@ -45,9 +45,8 @@ struct ServerBody {
     channel: Option<String>,
     description: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    /// Any JSON.
-    #[schema(value_type = Option<Object>)]
-    meta: Option<serde_json::Value>,
+    /// Any JSON object.
+    meta: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A server.
@@ -163,7 +162,7 @@ impl ServerBody {
         entry.channel = self.channel.clone().unwrap_or_else(|| std::mem::take(&mut entry.channel));
         entry.description = self.description.clone().unwrap_or_else(|| std::mem::take(&mut entry.description));
         entry.labels = self.labels.clone().unwrap_or_else(|| std::mem::take(&mut entry.labels));
-        entry.meta = self.meta.clone().or_else(|| entry.meta.take());
+        entry.meta = self.meta.clone().map(serde_json::Value::Object).or_else(|| entry.meta.take());
     }
 }
 
