@@ -55,7 +55,7 @@ struct CreateArgs {
 
 impl CredentialArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List { key_store } => list(admin, out, key_store).await,
             Verb::Create(args) => create(admin, out, args).await,
             Verb::Delete { key_store, credential } => delete(admin, out, (key_store, credential)).await,

@@ -127,7 +127,7 @@ impl SourceOf {
 
 impl HyokArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List { key_store } => list(admin, out, key_store.as_deref()).await,
             Verb::Show(named) => show(out, &find(admin, &named.key).await?),
             Verb::Create(args) => create(admin, out, args).await,

@@ -76,7 +76,7 @@ struct RotateArgs {
 
 impl KeystoreArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List => list(admin, out).await,
             Verb::Show(named) => show_one(out, &find(admin, &named.key_store).await?),
             Verb::Create(args) => args.run(admin, out).await,

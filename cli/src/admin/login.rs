@@ -162,7 +162,7 @@ async fn tell(place: &Path) -> Result<(), Failure> {
 
 impl WhoAmIArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let who = admin.access.who_am_i(WhoAmIRequest {}).await?.into_inner();
             out.one(&who, [("name", who.name.clone()), ("roles", who.roles.join(", ")), ("id", who.id.clone())])
         })

@@ -37,7 +37,7 @@ impl BackupArgs {
             Some(file) => passwords::from_file(file),
             None => passwords::ask_twice("passphrase", "--passphrase-file"),
         })?;
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let mut file = PrivateFile::new(&self.out)?;
             let mut chunks = admin.maintenance.backup(BackupRequest { passphrase: passphrase.to_string() }).await?.into_inner();
             let mut bytes = 0;
@@ -57,7 +57,7 @@ impl BackupArgs {
 
 impl ResealArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let seals = admin.maintenance.reseal(ResealRequest {}).await?.into_inner().seals;
             out.list(&seals, ["KIND", "SEAL", "FIRST", "SEALED", "REWRITTEN"], |seal| {
                 let (sealed, rewritten) = (seal.sealed.to_string(), seal.rewritten.to_string());

@@ -67,7 +67,7 @@ pub(crate) struct At {
 impl At {
     /// Connects as whom the session or the environment names, and does it. Where a session's token is refused before its time, nothing was
     /// done yet, and it is done with a new one.
-    pub(crate) fn run(&self, act: impl AsyncFn(&mut Admin, Out) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
+    pub(crate) fn run(&self, act: &impl AsyncFn(&mut Admin, Out) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
         let done = runtime().and_then(|runtime| {
             runtime.block_on(async {
                 let mut caller = SignedIn::new(self.session.as_deref()).await?;

@@ -42,7 +42,7 @@ pub(crate) struct ForgetArgs {
 
 impl ListArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let all = admin.nodes.list_nodes(ListNodesRequest {}).await?.into_inner().nodes;
             out.list(&all, ["NAME", "STATE", "CONFIGURATION", "READY", "LAST SEEN", "TARGETS", "VERSION"], |node| {
                 [
@@ -65,7 +65,7 @@ impl ListArgs {
 
 impl ResyncArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             admin.nodes.resync_node(ResyncNodeRequest { name: self.name.clone() }).await?;
             out.done(&json!({}), &format!("{} is offered everything again", self.name))
         })
@@ -74,7 +74,7 @@ impl ResyncArgs {
 
 impl ForgetArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             admin.nodes.forget_node(ForgetNodeRequest { name: self.name.clone() }).await?;
             out.done(&json!({}), &format!("{} is forgotten, and its certificate revoked", self.name))
         })

@@ -95,7 +95,7 @@ struct Which {
 
 impl AddedArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let all = admin.partitions.list_partitions(ListPartitionsRequest {}).await?.into_inner().partitions;
             out.list(&all, ["LABEL", "GROUP", "SERIAL", "NODES", "CREATED", "ID"], |one| {
                 let (nodes, created) = (one.nodes.join(" "), moment(one.created_ms));
@@ -107,7 +107,7 @@ impl AddedArgs {
 
 impl AddArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let text = |given: &Option<String>| given.clone().unwrap_or_default();
             let request = AddPartitionRequest { partition: text(&self.partition), connection: text(&self.connection) };
             let added = whole(admin.partitions.add_partition(request).await?.into_inner().partition, "partition")?;
@@ -126,7 +126,7 @@ impl AddArgs {
 impl RemoveArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let partition = &self.which.partition;
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             admin.partitions.remove_partition(RemovePartitionRequest { partition: partition.clone() }).await?;
             out.done(&json!({}), &format!("{partition} is removed; its token is left as it is"))
         })
@@ -135,7 +135,7 @@ impl RemoveArgs {
 
 impl KeyListArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let request = ListPartitionKeysRequest { partition: self.which.partition.clone() };
             let all = admin.partitions.list_partition_keys(request).await?.into_inner().keys;
             out.list(&all, ["LABEL", "CKA_ID", "KIND", "SOURCE KEY", "ATTRIBUTES"], |key| {
@@ -150,7 +150,7 @@ impl KeyListArgs {
 
 impl KeyGenerateArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let request = GeneratePartitionKeyRequest { partition: self.which.partition.clone(), label: self.label.clone() };
             let answer = admin.partitions.generate_partition_key(request).await?.into_inner();
             show(out, &whole(answer.source_key, "source_key")?)
@@ -160,7 +160,7 @@ impl KeyGenerateArgs {
 
 impl KeyAdoptArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| {
+        self.at.run(&async |admin, out| {
             let text = |given: &Option<String>| given.clone().unwrap_or_default();
             let key = ExistingKey { cka_id: text(&self.cka_id), label: text(&self.label) };
             let request = AdoptPartitionKeyRequest { partition: self.which.partition.clone(), key: Some(key) };

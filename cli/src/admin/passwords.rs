@@ -44,14 +44,14 @@ impl PasswordSource {
 /// A secret that is a file's one line.
 pub(crate) fn from_file(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
-    one_line(Zeroizing::new(text), &file.display().to_string())
+    one_line(&Zeroizing::new(text), &file.display().to_string())
 }
 
 /// Asks on the terminal, without echo. `instead` names the flags for where there is none.
 pub(crate) fn ask(prompt: &str, instead: &str) -> Result<Zeroizing<String>, Failure> {
     let answer = rpassword::prompt_password(format!("{prompt}: "));
     let answer = answer.map_err(|cause| Failure::of(Kind::Usage, format!("cannot ask for the {prompt}: {cause}; give {instead}")))?;
-    one_line(Zeroizing::new(answer), prompt)
+    one_line(&Zeroizing::new(answer), prompt)
 }
 
 /// Asks for a new one, twice.
@@ -68,10 +68,10 @@ fn from_stdin() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let read = io::stdin().lock().read_to_string(&mut text);
     read.map_err(|cause| Failure::new(format!("cannot read standard input: {cause}")))?;
-    one_line(text, "standard input")
+    one_line(&text, "standard input")
 }
 
-fn one_line(text: Zeroizing<String>, of: &str) -> Result<Zeroizing<String>, Failure> {
+fn one_line(text: &str, of: &str) -> Result<Zeroizing<String>, Failure> {
     let line = text.trim_end_matches(['\r', '\n']);
     if line.is_empty() {
         return Err(Failure::of(Kind::Usage, format!("{of}: nothing there")));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_one_line_without_its_end() {
-        let read = |text: &str| one_line(Zeroizing::new(text.to_owned()), "file").map(|line| line.to_string()).ok();
+        let read = |text: &str| one_line(text, "file").map(|line| line.to_string()).ok();
         assert_eq!(read("open sesame \r\n").as_deref(), Some("open sesame "));
         assert_eq!(read("\n"), None);
         assert_eq!(read("a\nb\n"), None);

@@ -97,7 +97,7 @@ struct UpdateArgs {
 
 impl KeyArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List => list(admin, out).await,
             Verb::Show { key } => {
                 let request = GetSourceKeyRequest { id: key.clone() };

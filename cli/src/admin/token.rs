@@ -60,7 +60,7 @@ struct CreateArgs {
 
 impl TokenArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::Create(args) => create(admin, out, args).await,
             Verb::List => list(admin, out).await,
             Verb::Revoke { id } => {

@@ -117,7 +117,7 @@ impl UserArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         // Read once, though a call may be made twice.
         let password = self.at.told(self.verb.password())?;
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List => list(admin, out).await,
             Verb::Show(Named { name }) => {
                 let request = GetUserRequest { name: name.clone() };

@@ -65,7 +65,7 @@ struct Named {
 
 impl VirtualKeyArgs {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        self.at.run(async |admin, out| match &self.verb {
+        self.at.run(&async |admin, out| match &self.verb {
             Verb::List => list(admin, out).await,
             Verb::Show(named) => show(out, &find(admin, &named.key).await?),
             Verb::Create { source_key } => {
