@@ -63,28 +63,30 @@ fn rest_and_grpc_give_the_same_outcome_by_the_same_table() {
     let mut grpc = Grpc { runtime, client: admin.client, token: String::new() };
 
     let rows = rows(&mut rest);
+    let mut faults = Vec::new();
     for row in &rows {
         // Who may not is turned away before anything is done, so this comes first.
-        assert_same(row, &mut nobody, &mut grpc, 401);
+        faults.extend(differs(row, &mut nobody, &mut grpc, 401));
         if !row.reads {
-            assert_same(row, &mut auditor, &mut grpc, 403);
+            faults.extend(differs(row, &mut auditor, &mut grpc, 403));
         }
     }
     for row in &rows {
-        assert_same(row, &mut rest, &mut grpc, row.status);
+        faults.extend(differs(row, &mut rest, &mut grpc, row.status));
         if row.reads {
-            assert_same(row, &mut auditor, &mut grpc, row.status);
+            faults.extend(differs(row, &mut auditor, &mut grpc, row.status));
         }
     }
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
-fn assert_same(row: &Row, rest: &mut Rest, grpc: &mut Grpc, status: u16) {
+/// What is wrong with the two answers.
+fn differs(row: &Row, rest: &mut Rest, grpc: &mut Grpc, status: u16) -> Option<String> {
     let body = if row.body.is_null() { String::new() } else { row.body.to_string() };
     let answer = rest.send(row.method, &row.path, body.as_bytes());
     grpc.token = rest.token.clone();
     let code = (row.rpc)(grpc);
-    let name = format!("{} {}: {} {code:?}", row.method, row.path, answer.text());
-    assert_eq!(answer.status, status, "{name}");
+    let name = format!("{} {}: {} {} {code:?}", row.method, row.path, answer.status, answer.text());
     let expected: &[Code] = match status {
         200 | 201 | 204 => &[Code::Ok],
         400 => &[Code::InvalidArgument],
@@ -94,11 +96,8 @@ fn assert_same(row: &Row, rest: &mut Rest, grpc: &mut Grpc, status: u16) {
         409 => &[Code::Aborted, Code::FailedPrecondition],
         other => panic!("{other} is not in the table"),
     };
-    assert!(expected.contains(&code), "{name}");
-    if status >= 400 {
-        let refusal = answer.json();
-        assert!(refusal["code"].is_u64() && text(&refusal, "/codeDesc").starts_with("NCERR"), "{refusal}");
-    }
+    let shaped = status < 400 || answer.text().starts_with("{\"code\":") && answer.text().contains("\"codeDesc\":\"NCERR");
+    (answer.status != status || !expected.contains(&code) || !shaped).then(|| format!("not {status}: {name}"))
 }
 
 fn rows(rest: &mut Rest) -> Vec<Row> {
@@ -175,8 +174,8 @@ fn new_key_stores(key: &str) -> Vec<Row> {
     let of = [
         (409, whole("store", "kms", 8, key)),
         (400, whole("other", "kms", 99, key)),
-        (404, whole("other", "no-such-kms", 8, key)),
-        (404, whole("other", "kms", 8, UNKNOWN)),
+        (400, whole("other", "no-such-kms", 8, key)),
+        (400, whole("other", "kms", 8, UNKNOWN)),
     ];
     let row = |(status, (body, message)): (u16, (Value, CreateKeyStoreRequest))| Row {
         body,
