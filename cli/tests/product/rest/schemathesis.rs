@@ -17,7 +17,7 @@ fn whatever_is_asked_is_answered_as_described() {
     // With a partition, so that no answer depends on something that is not configured.
     let hsm = Simulator::new(&["only"], "");
     let (name, value) = hsm.environment();
-    let site = Site::start_with(&["--partition".to_owned(), hsm.spec("only", "")], &[(name, &value)]);
+    let mut site = Site::start_with(&["--partition".to_owned(), hsm.spec("only", "")], &[(name, &value)]);
     // A tool's token outlives a run on a slow machine; an admin's sign-in might not.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let token = runtime.block_on(async {
@@ -26,6 +26,7 @@ fn whatever_is_asked_is_answered_as_described() {
         let token = admin.request(token);
         admin.client.access.create_api_token(token).await.unwrap().into_inner().token
     });
+    let keys = site.rest.get("vault/keys2")["total"].as_u64();
     let output = Command::new(tool)
         .args(["run", "--no-color", "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--generation-deterministic"])
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
@@ -38,4 +39,7 @@ fn whatever_is_asked_is_answered_as_described() {
         .unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{errors}");
+    // Not all was refused for want of a token, or of a data plane.
+    site.rest.token = token;
+    assert!(site.rest.get("vault/keys2")["total"].as_u64() > keys, "no key was made");
 }
