@@ -26,6 +26,7 @@ pub(super) struct Refused {
 
 /// How a call that needs a token may be refused: add it to the `responses` of each.
 #[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the API only")]
 pub(super) enum Refusals {
     /// A member is malformed or out of range; the text names it.
     #[response(status = 400)]
