@@ -145,7 +145,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
 
     let (promised, shown) = demo.unzip();
     let entries = [Entry::User(admin)].into_iter().chain(promised.map(Box::new).map(Entry::Demo));
-    first_entries(dir, entries.map(EntryChange::Put).collect())?;
+    first_entries(dir, entries.map(EntryChange::put).collect())?;
     complete(dir)?;
     Ok(InitReport {
         admin_password,

@@ -50,7 +50,7 @@ pub(super) fn admin() -> UserEntry {
 
 pub(super) async fn put(access: &Access, entries: Vec<Entry>) {
     let store = access.writer.store();
-    store.commit(store.head().revision(), entries.into_iter().map(EntryChange::Put).collect()).await.unwrap();
+    store.commit(store.head().revision(), entries.into_iter().map(EntryChange::put).collect()).await.unwrap();
 }
 
 /// A try from one place.

@@ -123,7 +123,7 @@ impl Keys {
         let plan = |view: &View| {
             let dead = dead(view.signing_keys()?, now);
             let mut changes: Vec<_> = dead.iter().map(|id| EntryChange::Delete(EntryName::SigningKey(*id))).collect();
-            changes.push(EntryChange::Put(Entry::SigningKey(entry.clone())));
+            changes.push(EntryChange::put(Entry::SigningKey(entry.clone())));
             Ok(Plan { changes, answer: dead })
         };
         let changed = self.writer.change(&Trail::system("signing key"), plan).await;

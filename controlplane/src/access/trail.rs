@@ -95,7 +95,7 @@ mod tests {
     async fn changes() -> Changes {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
         let key = VirtualKeyEntry::silent(Uuid::nil(), None, Stamps::default());
-        Changes::of(&View::of(&store).await.unwrap(), &[EntryChange::Put(Entry::VirtualKey(key))]).unwrap()
+        Changes::of(&View::of(&store).await.unwrap(), &[EntryChange::put(Entry::VirtualKey(key))]).unwrap()
     }
 
     #[tokio::test]

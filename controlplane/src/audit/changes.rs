@@ -52,8 +52,8 @@ impl Changes {
             let name = change.name();
             let before = view.entry(&name)?;
             let after = match change {
-                EntryChange::Put(entry) if before.as_ref() == Some(entry) => continue,
-                EntryChange::Put(entry) => Some(entry),
+                EntryChange::Put(entry) if before.as_ref() == Some(&**entry) => continue,
+                EntryChange::Put(entry) => Some(&**entry),
                 EntryChange::Delete(_) => None,
             };
             let (before, after) = differing(before.as_ref(), after);
@@ -166,18 +166,18 @@ mod tests {
     /// `changes`, on a store that has `before`.
     async fn shown(before: Vec<Entry>, changes: &[EntryChange]) -> Value {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1));
-        store.commit(store.head().revision(), before.into_iter().map(EntryChange::Put).collect()).await.unwrap();
+        store.commit(store.head().revision(), before.into_iter().map(EntryChange::put).collect()).await.unwrap();
         serde_json::to_value(Changes::of(&View::of(&store).await.unwrap(), changes).unwrap()).unwrap()
     }
 
     #[tokio::test]
     async fn what_is_new_is_shown_whole_and_what_changes_by_the_members_that_differ() {
-        let made = shown(Vec::new(), &[EntryChange::Put(user("$argon2id$1", &[Role::Admin]))]).await;
+        let made = shown(Vec::new(), &[EntryChange::put(user("$argon2id$1", &[Role::Admin]))]).await;
         let change = &made["changes"][0];
         assert_eq!((&change["entry"], &change["id"], &change["before"]), (&"user".into(), &"eve".into(), &Value::Null));
         assert_eq!((&change["after"]["name"], &change["after"]["roles"][0]), (&"eve".into(), &"admin".into()));
 
-        let changes = [EntryChange::Put(user("$argon2id$1", &[Role::Auditor]))];
+        let changes = [EntryChange::put(user("$argon2id$1", &[Role::Auditor]))];
         let changed = shown(vec![user("$argon2id$1", &[Role::Admin])], &changes).await;
         let change = &changed["changes"][0];
         assert_eq!(
@@ -192,20 +192,20 @@ mod tests {
 
     #[tokio::test]
     async fn that_a_secret_changed_is_shown_and_neither_what_it_was_nor_is() {
-        let changed = shown(vec![user("$argon2id$1", &[])], &[EntryChange::Put(user("$argon2id$2", &[]))]).await;
+        let changed = shown(vec![user("$argon2id$1", &[])], &[EntryChange::put(user("$argon2id$2", &[]))]).await;
         let change = &changed["changes"][0];
         assert_eq!(
             (&change["before"], &change["after"]),
             (&serde_json::json!({"password_hash": "***"}), &serde_json::json!({"password_hash": "***"}))
         );
-        let same = shown(vec![user("$argon2id$1", &[])], &[EntryChange::Put(user("$argon2id$1", &[]))]).await;
+        let same = shown(vec![user("$argon2id$1", &[])], &[EntryChange::put(user("$argon2id$1", &[]))]).await;
         assert_eq!(same, serde_json::json!({}));
     }
 
     #[tokio::test]
     async fn a_commit_of_thousands_of_entries_makes_one_bounded_line_that_says_how_much_is_missing() {
         let key = |n| VirtualKeyEntry::silent(Uuid::from_u128(n), None, Stamps::default());
-        let changes: Vec<_> = (0..4_000).map(|n| EntryChange::Put(Entry::VirtualKey(key(n)))).collect();
+        let changes: Vec<_> = (0..4_000).map(|n| EntryChange::put(Entry::VirtualKey(key(n)))).collect();
         let all = shown(Vec::new(), &changes).await;
         let shown = all["changes"].as_array().unwrap().len();
         assert!(shown > 100, "{shown}");
@@ -220,7 +220,7 @@ mod tests {
         let view = View::of(&store).await.unwrap();
         let mut all = Changes::default();
         for batch in 0..20 {
-            let changes: Vec<_> = (0..100).map(|n| EntryChange::Put(Entry::VirtualKey(key(batch * 100 + n)))).collect();
+            let changes: Vec<_> = (0..100).map(|n| EntryChange::put(Entry::VirtualKey(key(batch * 100 + n)))).collect();
             all.extend(Changes::of(&view, &changes).unwrap());
         }
         assert_eq!(all.shown.len() + all.left_out, 2_000);

@@ -16,12 +16,12 @@ use std::{io::Write, vec};
 use holdfast_proto::{seal::SealFailed, secret::Secret};
 use zeroize::Zeroizing;
 
+use self::chunks::Sealing;
 pub use self::{
     chunks::BackupFault,
     header::{Header, Kdf},
 };
 pub(crate) use self::{chunks::Opening, records::Record};
-use self::chunks::Sealing;
 
 /// A backup on its way out: an iterator over the parts of the file.
 pub struct Backup {

@@ -144,7 +144,8 @@ impl Core {
             }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::AwsConnection(entry.id))], answer: () })
         };
-        Ok(self.writer.change(permit.trail(), plan).await?.0)
+        self.writer.change(permit.trail(), plan).await?;
+        Ok(())
     }
 }
 
@@ -160,7 +161,7 @@ fn keep(view: &View, entry: AwsConnectionEntry) -> Result<Plan<AwsConnectionEntr
     if view.aws_connections()?.iter().any(|other| other.id != entry.id && other.name == entry.name) {
         return Err(CoreError::Exists { what: "AWS connection", name: entry.name });
     }
-    Ok(Plan { changes: vec![EntryChange::Put(Entry::AwsConnection(entry.clone()))], answer: entry })
+    Ok(Plan { changes: vec![EntryChange::put(Entry::AwsConnection(entry.clone()))], answer: entry })
 }
 
 fn sealed(seal: &ControlSeal, id: Uuid, given: &GivenConnection) -> Result<SealedSecrets, CoreError> {
@@ -181,7 +182,9 @@ fn changed(old: AwsConnectionEntry, given: &GivenConnection, sealed: SealedSecre
             let (id, secret) = access_key(given.access_key_id.clone().or(old.access_key_id), sealed.access_key.or(old.secret))?;
             (Some(id), Some(secret), None)
         }
-        Means::RoleAnywhere => (None, None, Some(role_anywhere(old.role_anywhere, given.role_anywhere.clone(), sealed.private_key)?)),
+        Means::RoleAnywhere => {
+            (None, None, Some(role_anywhere(old.role_anywhere.as_ref(), given.role_anywhere.clone(), sealed.private_key)?))
+        }
     };
     Ok(AwsConnectionEntry {
         id: old.id,
@@ -229,11 +232,10 @@ fn access_key(id: Option<String>, secret: Option<SealedSecret>) -> Result<(Strin
 }
 
 fn role_anywhere(
-    old: Option<RoleAnywhereEntry>,
+    old: Option<&RoleAnywhereEntry>,
     given: GivenRoleAnywhere,
     private_key: Option<SealedSecret>,
 ) -> Result<RoleAnywhereEntry, CoreError> {
-    let old = old.as_ref();
     let needed = |field: &'static str, text: Option<String>| text.ok_or_else(|| invalid(field, "is missing"));
     let entry = RoleAnywhereEntry {
         role_arn: needed("iam_role_anywhere.anywhere_role_arn", given.role_arn.or_else(|| old.map(|old| old.role_arn.clone())))?,

@@ -117,7 +117,7 @@ impl Core {
             all.push(Entry::KeyStore(key_store(&demo, made.now_ns)));
             all.push(Entry::Credential(demo.credential.clone()));
             all.push(Entry::Demo(Box::new(DemoEntry { fulfilled: true, ..demo })));
-            Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
+            Ok(Plan { changes: all.into_iter().map(EntryChange::put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await.map(drop)
     }
@@ -136,7 +136,7 @@ impl Core {
             let changes = if demo.fulfilled {
                 replacing_oldest(view, demo.store, credential)?
             } else {
-                vec![EntryChange::Put(Entry::Demo(Box::new(DemoEntry { credential, ..demo.clone() })))]
+                vec![EntryChange::put(Entry::Demo(Box::new(DemoEntry { credential, ..demo.clone() })))]
             };
             Ok(Plan { changes, answer: demo })
         };
@@ -157,12 +157,12 @@ impl Core {
             if demo.fulfilled {
                 demos.push(key_stores::found(view, demo.store)?);
             } else if demo.quota != quota {
-                changes.push(EntryChange::Put(Entry::Demo(Box::new(DemoEntry { quota, ..demo }))));
+                changes.push(EntryChange::put(Entry::Demo(Box::new(DemoEntry { quota, ..demo }))));
             }
             for mut key_store in demos.into_iter().filter(|demo| demo.quota != quota) {
                 key_store.quota = quota;
                 key_store.stamps = key_store.stamps.touched(now_ns());
-                changes.push(EntryChange::Put(Entry::KeyStore(key_store)));
+                changes.push(EntryChange::put(Entry::KeyStore(key_store)));
             }
             Ok(Plan { changes, answer: () })
         };
@@ -213,7 +213,7 @@ fn replacing_oldest(view: &View, store: StoreId, mut credential: CredentialEntry
     key_store.credential_version += 1;
     credential.version = key_store.credential_version;
     key_store.stamps = key_store.stamps.touched(now_ns());
-    changes.extend([Entry::KeyStore(key_store), Entry::Credential(credential)].map(EntryChange::Put));
+    changes.extend([Entry::KeyStore(key_store), Entry::Credential(credential)].map(EntryChange::put));
     Ok(changes)
 }
 

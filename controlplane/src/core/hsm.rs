@@ -40,7 +40,7 @@ impl Core {
         server_fits(&entry)?;
         let plan = |view: &View| {
             unique_server(view, &entry)?;
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::HsmServer(entry.clone()))], answer: entry.clone() })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::HsmServer(entry.clone()))], answer: entry.clone() })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
@@ -65,7 +65,7 @@ impl Core {
             server_fits(&after)?;
             unique_server(view, &after)?;
             after.stamps = before.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::HsmServer(after.clone()))], answer: after })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::HsmServer(after.clone()))], answer: after })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
@@ -111,7 +111,7 @@ impl Core {
         connection_fits(&entry)?;
         let plan = |view: &View| {
             unique_connection(view, &entry)?;
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::HsmConnection(entry.clone()))], answer: entry.clone() })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::HsmConnection(entry.clone()))], answer: entry.clone() })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
@@ -136,7 +136,7 @@ impl Core {
             connection_fits(&after)?;
             unique_connection(view, &after)?;
             after.stamps = before.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::HsmConnection(after.clone()))], answer: after })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::HsmConnection(after.clone()))], answer: after })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }

@@ -137,7 +137,7 @@ impl Core {
                 (None, Some(source)) => entries(&new, external_id.clone(), (made, source.settled(view)?)),
                 (None, None) => return Err(CoreError::NotFound("source key")),
             };
-            Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
+            Ok(Plan { changes: entries.into_iter().map(EntryChange::put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         backed(&self.view().await?, id)
@@ -191,7 +191,7 @@ impl Core {
             }
             backed.key.blocked = blocked;
             backed.key.stamps = backed.key.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::HyokKey(backed.key.clone()))], answer: backed })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::HyokKey(backed.key.clone()))], answer: backed })
         };
         let (backed, revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(backed, revision).await)

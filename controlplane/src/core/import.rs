@@ -70,7 +70,7 @@ impl Core {
                             }
                         }
                     }
-                    Ok(Plan { changes: batch.iter().cloned().map(EntryChange::Put).collect(), answer: () })
+                    Ok(Plan { changes: batch.iter().cloned().map(EntryChange::put).collect(), answer: () })
                 };
                 self.writer.change(permit.trail(), plan).await?;
                 first = false;

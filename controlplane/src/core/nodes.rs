@@ -39,7 +39,7 @@ impl Core {
             let (fingerprint, enrolled_ms) = known.map_or((Fingerprint([0; 32]), 0), |node| (node.fingerprint, node.enrolled_ms));
             let revoked_ms = Some(super::draw::now_ns() / 1_000_000);
             let forgotten = NodeEntry { name: name.clone(), fingerprint, enrolled_ms, revoked_ms, registered: false };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::Node(forgotten))], answer: registered })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::Node(forgotten))], answer: registered })
         };
         let (registered, _) = self.writer.change(permit.trail(), plan).await?;
         // After the commit: a stream that begins meanwhile is refused by what was committed, or found here.

@@ -95,7 +95,7 @@ impl Core {
             };
             let PartitionReport { group, label, serial, .. } = seen.report.clone();
             let entry = PartitionEntry { id, group, label, serial, connection, stamps: Stamps::new(now_ns) };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::Partition(entry.clone()))], answer: entry })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::Partition(entry.clone()))], answer: entry })
         };
         let (entry, _) = self.writer.change(permit.trail(), plan).await?;
         Ok(seen(entry, &reported))

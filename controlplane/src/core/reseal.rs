@@ -96,9 +96,9 @@ impl Core {
         }
         let after = self.census().await?;
         let first_control_seal = self.seal.ids().first().copied();
-        let control = seal_uses(SealKind::Control, (first_control_seal, rewritten_secrets), after.secrets, before.secrets.into_keys());
+        let control = seal_uses(SealKind::Control, (first_control_seal, rewritten_secrets), &after.secrets, before.secrets.into_keys());
         let keys = after.keys.into_iter().map(|(seal, keys)| (seal, u64::try_from(keys.len()).unwrap_or(u64::MAX))).collect();
-        let keys = seal_uses(SealKind::Key, (first_key_seal, rewritten_keys), keys, before.keys.into_keys());
+        let keys = seal_uses(SealKind::Key, (first_key_seal, rewritten_keys), &keys, before.keys.into_keys());
         Ok([control, keys].concat())
     }
 
@@ -127,7 +127,7 @@ impl Core {
                 }
                 if changed > 0 {
                     rewritten += changed;
-                    changes.push(EntryChange::Put(entry));
+                    changes.push(EntryChange::put(entry));
                 }
             }
             Ok(Plan { changes, answer: rewritten })
@@ -168,14 +168,14 @@ impl Core {
                 let Some(mut source) = view.source_key(*id)? else { continue };
                 if source.key == SourceKey::Local(LocalBlob::clone(before)) {
                     source.key = SourceKey::Local(after.clone());
-                    changes.push(EntryChange::Put(Entry::SourceKey(source)));
+                    changes.push(EntryChange::put(Entry::SourceKey(source)));
                     publish.extend(names.iter());
                     rewritten += 1;
                 }
             }
             // As they are: only a commit in which they are is published.
             for name in publish {
-                changes.extend(view.entry(name)?.map(EntryChange::Put));
+                changes.extend(view.entry(name)?.map(EntryChange::put));
             }
             Ok(Plan { changes, answer: rewritten })
         };
@@ -242,7 +242,7 @@ impl Census {
 fn seal_uses(
     kind: SealKind,
     (first, rewritten): (Option<Uuid>, u64),
-    sealed: BTreeMap<Uuid, u64>,
+    sealed: &BTreeMap<Uuid, u64>,
     before: impl Iterator<Item = Uuid>,
 ) -> Vec<SealUse> {
     let seals: BTreeSet<Uuid> = before.chain(sealed.keys().copied()).chain(first).collect();
@@ -267,6 +267,3 @@ impl From<ResealFailed> for CoreError {
 const LOCAL: &str = "local";
 /// Entries rewritten in one commit, and keys in one task.
 const AT_ONCE: usize = 256;
-
-#[cfg(test)]
-mod tests;

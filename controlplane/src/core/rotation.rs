@@ -65,7 +65,7 @@ impl Core {
             let versions = with_version(before, made);
             let version = versions.last().map_or(0, |v| v.number);
             let mut changes = with_versions(backed, versions);
-            changes.push(EntryChange::Put(Entry::SourceKey(source.settled(view)?)));
+            changes.push(EntryChange::put(Entry::SourceKey(source.settled(view)?)));
             Ok(Plan { changes, answer: version })
         };
         let (version, revision) = self.writer.change(permit.trail(), plan).await?;
@@ -94,5 +94,5 @@ fn with_versions(backed: Backed, versions: Vec<VersionEntry>) -> Vec<EntryChange
     let stamps = virtual_key.key.stamps.touched(now_ns());
     let virtual_key = VirtualKeyEntry { versions, stamps, ..virtual_key.key };
     // The key's own entry changes too: it is the one that publishers watch.
-    vec![EntryChange::Put(Entry::HyokKey(key)), EntryChange::Put(Entry::VirtualKey(virtual_key))]
+    vec![EntryChange::put(Entry::HyokKey(key)), EntryChange::put(Entry::VirtualKey(virtual_key))]
 }

@@ -80,7 +80,7 @@ impl Core {
         let plan = |view: &View| {
             // It may have gone meanwhile.
             view.source_key(source.id)?.ok_or(CoreError::NotFound("source key"))?;
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::VirtualKey(key.clone()))], answer: () })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::VirtualKey(key.clone()))], answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         with_sources(&self.view().await?, key)
@@ -118,7 +118,7 @@ impl Core {
             }
             key.deletable = deletable;
             key.stamps = key.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::VirtualKey(key.clone()))], answer: key })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::VirtualKey(key.clone()))], answer: key })
         };
         let (key, _) = self.writer.change(permit.trail(), plan).await?;
         with_sources(&self.view().await?, key)

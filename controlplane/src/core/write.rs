@@ -107,7 +107,7 @@ mod tests {
 
     fn put(counter: u64) -> EntryChange {
         let stamps = Stamps { created_ns: 0, updated_ns: counter };
-        EntryChange::Put(Entry::VirtualKey(VirtualKeyEntry::silent(Uuid::nil(), None, stamps)))
+        EntryChange::put(Entry::VirtualKey(VirtualKeyEntry::silent(Uuid::nil(), None, stamps)))
     }
 
     fn count(view: &View) -> Result<u64, CoreError> {

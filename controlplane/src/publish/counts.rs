@@ -5,7 +5,7 @@
 //! reserves anew from what it really used. Counts are noted beside the configuration and move no revision.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     names::NodeName,
-    store::entry::{CountEntry, Entry},
+    store::entry::{CountEntry, Entry, EntryName},
 };
 
 /// All counts.
@@ -91,6 +91,25 @@ impl Counts {
         }
         metrics::gauge!("holdfast_encryptions_under_one_version").set(most as f64);
         due
+    }
+
+    /// Keys that were counted and are not published.
+    pub(super) fn strangers(&self, set: &RecordSet) -> BTreeSet<KeyId> {
+        let counted: BTreeSet<KeyId> = self.versions.keys().map(|(key, ..)| *key).collect();
+        counted.into_iter().filter(|key| set.stores().all(|store| store.key(*key).is_none())).collect()
+    }
+
+    /// The key was deleted: what was counted of it is of no use any more. Gives the notes that are to go.
+    pub(super) fn forget(&mut self, key: KeyId) -> Vec<EntryName> {
+        let mut notes = Vec::new();
+        self.versions.retain(|(counted, version, _), nodes| {
+            if *counted == key {
+                notes.extend(nodes.keys().map(|node| EntryName::Count(key, *version, node.clone())));
+            }
+            *counted != key
+        });
+        self.called.retain(|(called, ..), _| *called != key);
+        notes
     }
 
     /// How often one version has encrypted, as far as nodes have told.
@@ -186,6 +205,19 @@ mod tests {
         assert_eq!(counts.due(&set, now), [key_id(1)]);
         assert_eq!(counts.due(&set, now), []);
         assert_eq!(counts.due(&set, now + CALL_AGAIN), [key_id(1)]);
+    }
+
+    #[test]
+    fn a_deleted_key_s_counts_are_forgotten_and_their_notes_named() {
+        let (set, _) = RecordSet::default().apply([store(1, false), key(1, 1, false), active(1, 1, 0)]).unwrap();
+        let mut counts = Counts::new(Vec::new(), 100);
+        counts.report(&node("a"), &told(60));
+        counts.report(&node("b"), &told(60));
+        assert_eq!(counts.strangers(&set), BTreeSet::new());
+        assert_eq!(counts.strangers(&RecordSet::default()), [key_id(1)].into());
+        let notes = ["a", "b"].map(|name| EntryName::Count(key_id(1), 0, node(name)));
+        assert_eq!(counts.forget(key_id(1)), notes);
+        assert_eq!((counts.sum(NAME), counts.strangers(&RecordSet::default())), (0, BTreeSet::new()));
     }
 
     #[test]

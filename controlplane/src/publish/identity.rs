@@ -72,7 +72,7 @@ impl Identity {
             if known.as_ref() == Some(&entry) {
                 return Ok(entry);
             }
-            let (revision, changes) = (view.revision(), vec![EntryChange::Put(Entry::Node(entry.clone()))]);
+            let (revision, changes) = (view.revision(), vec![EntryChange::put(Entry::Node(entry.clone()))]);
             let shown = Changes::of(&view, &changes)?;
             drop(view);
             match store.commit(revision, changes).await {

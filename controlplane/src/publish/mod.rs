@@ -262,8 +262,28 @@ async fn watch_over(shared: Arc<Shared>, due: mpsc::Sender<Uuid>) {
                 for key in keys {
                     call(&shared.store, &due, key).await;
                 }
+                let strangers = shared.counts.lock().unwrap_or_else(PoisonError::into_inner).strangers(&set);
+                for key in strangers {
+                    forget_counts(&shared, key).await;
+                }
             }
         }
+    }
+}
+
+/// Forgets what nodes counted of a key that is not published, if it is not there: a defect may keep one from being published.
+async fn forget_counts(shared: &Shared, key: KeyId) {
+    let found = match View::of(&shared.store).await {
+        Ok(view) => view.find_hyok_key(key),
+        Err(error) => Err(error),
+    };
+    let forgotten = match found {
+        Ok(Some(_)) => return,
+        Ok(None) => shared.store.forget_notes(shared.counts.lock().unwrap_or_else(PoisonError::into_inner).forget(key)),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = forgotten {
+        warn!(error = &error as &dyn std::error::Error, %key, "the counts of a key that is gone were not forgotten");
     }
 }
 

@@ -136,7 +136,7 @@ fn promoted(view: &View, key: &Ripe, unusable: &[BTreeSet<(KeyId, u32)>]) -> Res
     }
     virtual_key.stamps.updated_ns = now_ns();
     hyok_key.stamps.updated_ns = virtual_key.stamps.updated_ns;
-    Ok(Some([EntryChange::Put(Entry::VirtualKey(virtual_key)), EntryChange::Put(Entry::HyokKey(hyok_key))]))
+    Ok(Some([EntryChange::put(Entry::VirtualKey(virtual_key)), EntryChange::put(Entry::HyokKey(hyok_key))]))
 }
 
 /// The versions of a key under which nobody would lose it who has it under `active`.

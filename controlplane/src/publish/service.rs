@@ -11,11 +11,14 @@ use std::{
     time::Duration,
 };
 
-use holdfast_proto::sync::{ControlMessage, CredentialUse, Fleet, NodeMessage, control_message::Body, node_message, sync_server};
+use holdfast_proto::{
+    ids::Revision,
+    sync::{ControlMessage, CredentialUse, Current, Fleet, NodeMessage, control_message::Body, node_message, sync_server},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -213,6 +216,8 @@ impl Attached {
         let mut published = self.shared.published.clone();
         let mut ready = self.shared.nodes.ready();
         self.outgoing.push_back(fleet(*ready.borrow_and_update()));
+        let mut signs = interval_at(Instant::now(), SIGN_EVERY);
+        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wake = self.refill();
             if let Err(unlinked) = self.tell() {
@@ -242,6 +247,9 @@ impl Attached {
                 }
                 changed = ready.changed() => if changed.is_ok() {
                     self.outgoing.push_back(fleet(*ready.borrow_and_update()));
+                },
+                _ = signs.tick() => if let Some(revision) = self.current() {
+                    self.outgoing.push_back(Body::Current(Current { revision: Some(revision.into()) }));
                 },
                 () = link.again.notified() => self.session.offer_again(),
                 () = link.resync.notified() => self.session.resync(),
@@ -314,6 +322,13 @@ impl Attached {
         }
     }
 
+    /// The node's revision, where nothing is newer: it holds what was built last, and nothing was committed since that build.
+    fn current(&self) -> Option<Revision> {
+        let built = &self.shared.published.borrow().built;
+        let all = self.outgoing.is_empty() && self.shared.store.head().revision() <= built.covers;
+        (all && self.session.standing() == Standing::UpToDate).then_some(built.revision)
+    }
+
     /// Tells where the session stands, when that has changed.
     fn tell(&mut self) -> Result<(), Unlinked> {
         let standing = self.session.standing();
@@ -337,6 +352,9 @@ impl Attached {
 const fn fleet(ready_nodes: u32) -> Body {
     Body::Fleet(Fleet { ready_nodes })
 }
+
+/// How often a node is told that nothing is newer; nodes begin to doubt after five seconds without.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 
 /// A peer that answers no ping for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(5);

@@ -59,7 +59,7 @@ impl Store for MemoryStore {
             let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
             for change in changes {
                 match change {
-                    EntryChange::Put(entry) => entries.insert(entry.name().to_key(), entry),
+                    EntryChange::Put(entry) => entries.insert(entry.name().to_key(), *entry),
                     EntryChange::Delete(name) => entries.remove(&name.to_key()),
                 };
             }
@@ -70,6 +70,12 @@ impl Store for MemoryStore {
     fn note(&self, notes: Vec<Entry>) -> Result<(), ReadError> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.extend(notes.into_iter().map(|entry| (entry.name().to_key(), entry)));
+        Ok(())
+    }
+
+    fn forget_notes(&self, names: Vec<EntryName>) -> Result<(), ReadError> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        names.iter().for_each(|name| _ = entries.remove(&name.to_key()));
         Ok(())
     }
 }

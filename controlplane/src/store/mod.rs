@@ -55,6 +55,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError`] as for a read.
     fn note(&self, entries: Vec<Entry>) -> Result<(), ReadError>;
+
+    /// Removes notes. What isn't there is no error.
+    ///
+    /// # Errors
+    /// [`ReadError`] as for a read.
+    fn forget_notes(&self, names: Vec<EntryName>) -> Result<(), ReadError>;
 }
 
 /// What [`Store::commit`] answers.

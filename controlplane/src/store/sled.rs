@@ -18,8 +18,8 @@ use std::{
 use holdfast_proto::ids::Revision;
 use sled::{Batch, IVec};
 
-pub(crate) use self::{load::Load, migrate::FORMAT};
 use self::migrate::{FORMAT_KEY, MIGRATIONS, Migration};
+pub(crate) use self::{load::Load, migrate::FORMAT};
 use super::{
     CommitError, CommitFuture, Head, RawEntry, ReadError, Store, Within,
     entry::{Entry, EntryChange, EntryName},
@@ -173,6 +173,13 @@ impl Store for SledStore {
         for entry in entries {
             let value = serde_json::to_vec(&entry).map_err(ReadError::Decode)?;
             self.tree.insert(entry.name().to_key(), value).map_err(|e| ReadError::Io(e.into()))?;
+        }
+        Ok(())
+    }
+
+    fn forget_notes(&self, names: Vec<EntryName>) -> Result<(), ReadError> {
+        for name in names {
+            self.tree.remove(name.to_key()).map_err(|e| ReadError::Io(e.into()))?;
         }
         Ok(())
     }

@@ -149,7 +149,7 @@ fn notes() -> Vec<Entry> {
 }
 
 fn puts(entries: Vec<Entry>) -> Vec<EntryChange> {
-    entries.into_iter().map(EntryChange::Put).collect()
+    entries.into_iter().map(EntryChange::put).collect()
 }
 
 /// What every store must do; `reopened` closes and opens it again where that means something.
@@ -167,7 +167,7 @@ async fn suite(store: Arc<dyn Store>, reopened: impl Fn(Arc<dyn Store>) -> Arc<d
     assert_eq!(changed.key_stores(), [store_id(1)].into());
 
     // A lost race changes nothing, not even where the revision stands.
-    let lost = store.commit(start, vec![EntryChange::Put(key_store(2)), EntryChange::Delete(EntryName::Demo)]).await;
+    let lost = store.commit(start, vec![EntryChange::put(key_store(2)), EntryChange::Delete(EntryName::Demo)]).await;
     assert!(matches!(lost, Err(CommitError::Conflict { now }) if now == first));
     assert!(!nudge.has_changed().unwrap());
     assert_eq!(store.head().revision(), first);

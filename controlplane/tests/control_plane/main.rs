@@ -11,5 +11,6 @@ mod partitions;
 mod plane;
 mod records;
 mod rest;
+mod restoring;
 mod source_keys;
 mod source_keys_rest;

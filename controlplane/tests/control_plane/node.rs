@@ -105,7 +105,7 @@ impl Node {
                         FromNode::Ack(wire::Ack { applied: revision, durable: revision, unusable: Vec::new() })
                     }
                     FromControl::KeyTask(task) => FromNode::TaskResult(done(task, partition.as_mut())),
-                    FromControl::Fleet(_) => continue,
+                    FromControl::Fleet(_) | FromControl::Current(_) => continue,
                 };
                 if answers.send(message(answer)).await.is_err() {
                     return Status::ok("ended");

@@ -30,7 +30,7 @@ impl State {
     pub(crate) fn step(&mut self, writer: u8) -> Vec<EntryChange> {
         self.commits += 1;
         let mut dice = Dice((u64::from(writer) << 56) ^ self.commits);
-        let mut changes = vec![EntryChange::Put(entry(writer, MARK, self.commits))];
+        let mut changes = vec![EntryChange::put(entry(writer, MARK, self.commits))];
         let (puts, deletes) = match dice.below(4) {
             0 => (1, 0),
             1 => (0, 5),
@@ -45,7 +45,7 @@ impl State {
         for _ in 0..puts {
             let number = dice.below(NUMBERS);
             self.entries.insert(number, self.commits);
-            changes.push(EntryChange::Put(entry(writer, number, self.commits)));
+            changes.push(EntryChange::put(entry(writer, number, self.commits)));
         }
         changes
     }

@@ -115,7 +115,7 @@ fn take(session: &mut Session, live: &Live, message: ControlMessage) -> Result<(
     match session.handle(message) {
         Some(Effect::Install(install)) => drop(live.install(install.records, install.revision)),
         Some(Effect::Refuse(nack)) => return Err(nack.detail.into()),
-        Some(Effect::RunTask(_) | Effect::SetFleet(_)) | None => {}
+        Some(Effect::RunTask(_) | Effect::SetFleet(_) | Effect::Confirm) | None => {}
     }
     Ok(())
 }

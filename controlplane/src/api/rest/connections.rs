@@ -216,7 +216,7 @@ fn given(body: AwsConnectionBody) -> GivenConnection {
 }
 
 fn connection(entry: AwsConnectionEntry, told: Told) -> AwsConnection {
-    let envelope = Envelope::new(KIND, entry.id, entry.stamps, told);
+    let envelope = Envelope::new(KIND, &entry.id, entry.stamps, told);
     let iam_role_anywhere = entry.role_anywhere.clone().map(role_anywhere);
     AwsConnection { envelope: envelope.of_application(), iam_role_anywhere, ..item_told(entry, told) }
 }
@@ -228,7 +228,7 @@ fn item(entry: AwsConnectionEntry) -> AwsConnection {
 
 fn item_told(entry: AwsConnectionEntry, told: Told) -> AwsConnection {
     AwsConnection {
-        envelope: Envelope::new(KIND, entry.id, entry.stamps, told),
+        envelope: Envelope::new(KIND, &entry.id, entry.stamps, told),
         name: entry.name,
         description: entry.description,
         category: CATEGORY,

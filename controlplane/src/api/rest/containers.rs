@@ -22,7 +22,7 @@ use crate::{
     access::{Manage, Permit, Read},
     api::{Api, call::Call, error::Refusal},
     core::kms_containers::{AclChange, GivenContainer, shown},
-    store::entry::{AclEntry, AclSubject, AssumeRole, KmsContainerEntry},
+    store::entry::{AclEntry, AclSubject, AssumeRole, KmsAction, KmsContainerEntry},
 };
 
 /// This file's paths.
@@ -208,7 +208,7 @@ fn acl_change(body: KmsAclBody) -> AclChange {
 
 fn container(entry: KmsContainerEntry, told: Told) -> KmsContainer {
     KmsContainer {
-        envelope: Envelope::new("cckm:kms", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("cckm:kms", &entry.id, entry.stamps, told).of_application(),
         arn: format!("arn:{}:iam::{}:root", entry.cloud.as_str(), entry.account_id),
         name: entry.name,
         account_id: entry.account_id,
@@ -224,7 +224,7 @@ fn container(entry: KmsContainerEntry, told: Told) -> KmsContainer {
 }
 
 fn acl(entry: AclEntry) -> KmsAcl {
-    let actions = shown(&entry).into_iter().map(|action| action.as_str()).collect();
+    let actions = shown(&entry).into_iter().map(KmsAction::as_str).collect();
     match entry.subject {
         AclSubject::User(user) => KmsAcl { user_id: Some(user), group: None, actions },
         AclSubject::Group(group) => KmsAcl { user_id: None, group: Some(group), actions },

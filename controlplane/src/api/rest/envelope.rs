@@ -45,7 +45,7 @@ pub(super) enum Told {
 
 impl Envelope {
     /// Of an object of `kind`, such as `cckm:aws_cks`.
-    pub(super) fn new(kind: &str, id: impl ToString, stamps: Stamps, told: Told) -> Self {
+    pub(super) fn new(kind: &str, id: &impl ToString, stamps: Stamps, told: Told) -> Self {
         let id = id.to_string();
         Self {
             uri: format!("kylo:kylo:{kind}:{id}"),
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn an_object_has_its_kind_in_its_uri_and_the_root_account() {
         let stamps = Stamps { created_ns: 0, updated_ns: 1_000 };
-        let told = serde_json::to_value(Envelope::new("cckm:aws_cks", "x", stamps, Told::Read)).unwrap();
+        let told = serde_json::to_value(Envelope::new("cckm:aws_cks", &"x", stamps, Told::Read)).unwrap();
         assert_eq!(told["uri"], "kylo:kylo:cckm:aws_cks:x");
         assert_eq!(told["account"], "kylo:kylo:admin:accounts:kylo");
         assert_eq!(told["updatedAt"], "1970-01-01T00:00:00.000001Z");

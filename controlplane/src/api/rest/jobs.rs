@@ -313,7 +313,7 @@ fn key_rotation(params: KeyRotationBody) -> GivenKeyRotation {
 
 fn job(entry: JobConfigEntry, told: Told) -> JobConfig {
     JobConfig {
-        envelope: Envelope::new("scheduler:job-configs", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("scheduler:job-configs", &entry.id, entry.stamps, told).of_application(),
         name: entry.name,
         description: entry.description,
         operation: Operation::from(&entry.params).as_str(),

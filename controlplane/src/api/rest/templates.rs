@@ -162,7 +162,7 @@ fn template(entry: PolicyTemplateEntry, told: Told) -> PolicyTemplate {
         PolicyContent::Default | PolicyContent::Given(_) => PolicyPeople::default(),
     };
     PolicyTemplate {
-        envelope: Envelope::new("cckm:aws-templates", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("cckm:aws-templates", &entry.id, entry.stamps, told).of_application(),
         name: entry.name,
         account_id: entry.account_id,
         kms: entry.kms_as_sent,

@@ -255,7 +255,7 @@ fn new_key(new: NewKey) -> Result<NewVaultKey, Refusal> {
 fn key(entry: &SourceKeyEntry, told: Told) -> Key {
     let kind = kind(entry);
     Key {
-        envelope: Envelope::new("vault:keys", cm_id(entry.id), entry.stamps, told).of_application(),
+        envelope: Envelope::new("vault:keys", &cm_id(entry.id), entry.stamps, told).of_application(),
         name: entry.name.clone(),
         algorithm: kind.algorithm(),
         size: kind.bits(),

@@ -205,7 +205,7 @@ impl VirtualKeyAnswer {
             partition_label: newest.partition.as_ref().map(|partition| partition.label.clone()),
             source_key_id: source_id(&newest.source),
             version: newest.version.number,
-            envelope: Envelope::new("cckm:virtual-keys", told.key.id, told.key.stamps, when).of_application(),
+            envelope: Envelope::new("cckm:virtual-keys", &told.key.id, told.key.stamps, when).of_application(),
             source_key_tier: told.key.tier_as_sent.unwrap_or_else(|| spelt.into()),
             deletable: told.key.deletable,
             name: told.key.name,
@@ -217,7 +217,7 @@ impl VirtualKeyVersion {
     fn of(virtual_key: Uuid, on: &VersionOnSource) -> Self {
         let stamps = Stamps { created_ns: on.version.created_ns, updated_ns: on.version.created_ns };
         Self {
-            envelope: Envelope::new("cckm:virtual-key-versions", version_id(virtual_key, on), stamps, Told::Read).of_application(),
+            envelope: Envelope::new("cckm:virtual-key-versions", &version_id(virtual_key, on), stamps, Told::Read).of_application(),
             partition_id: on.partition.as_ref().map(|partition| partition.id),
             partition_label: on.partition.as_ref().map(|partition| partition.label.clone()),
             source_key_id: source_id(&on.source),

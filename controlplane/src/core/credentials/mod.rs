@@ -142,7 +142,7 @@ impl Core {
             entries.push(Entry::Credential(credential.clone()));
             let oldest = oldest(&live).map_or(credential.id, |oldest| oldest.id);
             Ok(Plan {
-                changes: entries.into_iter().map(EntryChange::Put).collect(),
+                changes: entries.into_iter().map(EntryChange::put).collect(),
                 answer: (key_store, credential, live.len() + 1, oldest),
             })
         };

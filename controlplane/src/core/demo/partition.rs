@@ -131,7 +131,7 @@ impl Core {
             all.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             all.push(Entry::KeyStore(key_store.clone()));
             all.push(Entry::Credential(credential.clone()));
-            Ok(Plan { changes: all.into_iter().map(EntryChange::Put).collect(), answer: () })
+            Ok(Plan { changes: all.into_iter().map(EntryChange::put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         let KeyStoreEntry { uri_path, region, .. } = created.key_store;

@@ -45,7 +45,7 @@ fn without(view: &View, Backed { key, virtual_key, .. }: Backed) -> Result<Vec<E
     if !virtual_key.silent {
         let stamps = virtual_key.stamps.touched(now_ns());
         let kept = Entry::VirtualKey(VirtualKeyEntry { backs: None, stamps, ..virtual_key });
-        return Ok(gone.into_iter().map(EntryChange::Delete).chain([EntryChange::Put(kept)]).collect());
+        return Ok(gone.into_iter().map(EntryChange::Delete).chain([EntryChange::put(kept)]).collect());
     }
     let made = versions.into_iter().filter(|version| version.source.made_for == Some(virtual_key.id));
     gone.extend(made.map(|version| EntryName::SourceKey(version.source.id)));

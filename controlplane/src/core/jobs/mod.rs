@@ -121,7 +121,8 @@ impl Core {
             let entry = find(view, wanted)?;
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::JobConfig(entry.id))], answer: () })
         };
-        Ok(self.writer.change(permit.trail(), plan).await?.0)
+        self.writer.change(permit.trail(), plan).await?;
+        Ok(())
     }
 
     fn has_a_place(&self, job: &JobConfigEntry) -> Result<(), CoreError> {
@@ -148,7 +149,7 @@ fn keep(view: &View, entry: JobConfigEntry) -> Result<Plan<JobConfigEntry>, Core
     if view.job_configs()?.iter().any(|other| other.id != entry.id && other.name == entry.name) {
         return Err(CoreError::Exists { what: "job configuration", name: entry.name });
     }
-    Ok(Plan { changes: vec![EntryChange::Put(Entry::JobConfig(entry.clone()))], answer: entry })
+    Ok(Plan { changes: vec![EntryChange::put(Entry::JobConfig(entry.clone()))], answer: entry })
 }
 
 /// The job with what is given put in, but for what it does.

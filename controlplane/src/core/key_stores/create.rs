@@ -190,7 +190,7 @@ impl Core {
             } else {
                 entries.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             }
-            Ok(Plan { changes: entries.into_iter().map(EntryChange::Put).collect(), answer: () })
+            Ok(Plan { changes: entries.into_iter().map(EntryChange::put).collect(), answer: () })
         };
         let ((), revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(created, revision).await)
@@ -294,9 +294,7 @@ fn container(view: &View, wanted: &str, region: &str) -> Result<KmsContainerEntr
 fn partition(view: &View, tier: &NewTier) -> Result<Option<PartitionEntry>, CoreError> {
     match tier {
         NewTier::Local | NewTier::Group(_) => Ok(None),
-        NewTier::Partition(wanted) => {
-            partitions::find(view, wanted).map(Some).map_err(|error| absent(error, PARTITION, NO_PARTITION))
-        }
+        NewTier::Partition(wanted) => partitions::find(view, wanted).map(Some).map_err(|error| absent(error, PARTITION, NO_PARTITION)),
     }
 }
 

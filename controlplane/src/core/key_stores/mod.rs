@@ -91,7 +91,7 @@ impl Core {
             }
             key_store.blocked = blocked;
             key_store.stamps = key_store.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::KeyStore(key_store.clone()))], answer: key_store })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::KeyStore(key_store.clone()))], answer: key_store })
         };
         let (key_store, revision) = self.writer.change(permit.trail(), plan).await?;
         Ok(self.applied(key_store, revision).await)

@@ -117,11 +117,11 @@ impl Core {
                 addable(view, &before, access_key_id)?;
                 let (access_key_id, version) = (access_key_id.clone(), before.credential_version);
                 let new = NewCredential { access_key_id, secret, version, stamps: Stamps::new(now_ns()) };
-                changes.push(EntryChange::Put(Entry::Credential(sealed(&self.seal, id, new)?)));
+                changes.push(EntryChange::put(Entry::Credential(sealed(&self.seal, id, new)?)));
             }
             if after != before || !changes.is_empty() {
                 after.stamps = after.stamps.touched(now_ns());
-                changes.push(EntryChange::Put(Entry::KeyStore(after.clone())));
+                changes.push(EntryChange::put(Entry::KeyStore(after.clone())));
             }
             Ok(Plan { changes, answer: after })
         };

@@ -121,7 +121,8 @@ impl Core {
             }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::KmsContainer(entry.id))], answer: () })
         };
-        Ok(self.writer.change(permit.trail(), plan).await?.0)
+        self.writer.change(permit.trail(), plan).await?;
+        Ok(())
     }
 }
 
@@ -179,7 +180,7 @@ fn changed(view: &View, mut entry: KmsContainerEntry, given: &GivenContainer) ->
 }
 
 fn put(entry: KmsContainerEntry) -> Plan<KmsContainerEntry> {
-    Plan { changes: vec![EntryChange::Put(Entry::KmsContainer(entry.clone()))], answer: entry }
+    Plan { changes: vec![EntryChange::put(Entry::KmsContainer(entry.clone()))], answer: entry }
 }
 
 fn key_stores(view: &View, id: Uuid) -> Result<Vec<KeyStoreEntry>, ReadError> {

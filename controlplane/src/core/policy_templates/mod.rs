@@ -105,7 +105,8 @@ impl Core {
             }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::PolicyTemplate(entry.id))], answer: () })
         };
-        Ok(self.writer.change(permit.trail(), plan).await?.0)
+        self.writer.change(permit.trail(), plan).await?;
+        Ok(())
     }
 }
 
@@ -181,7 +182,7 @@ fn content(old: PolicyContent, given: GivenContent) -> Result<PolicyContent, Cor
 }
 
 fn put(entry: PolicyTemplateEntry) -> Plan<PolicyTemplateEntry> {
-    Plan { changes: vec![EntryChange::Put(Entry::PolicyTemplate(entry.clone()))], answer: entry }
+    Plan { changes: vec![EntryChange::put(Entry::PolicyTemplate(entry.clone()))], answer: entry }
 }
 
 fn invalid(field: &'static str, detail: &str) -> CoreError {

@@ -64,7 +64,7 @@ impl Core {
                 progress: KeyProgress::Making,
                 ..SourceKeyEntry::new(id, new.label.clone(), key, Stamps::new(now_ns()))
             };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::SourceKey(entry.clone()))], answer: entry })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: entry })
         };
         // Also where whoever asks goes away meanwhile.
         let _nudge = Nudge(&self.making);
@@ -127,7 +127,7 @@ impl Core {
                 partition: Some(partition),
                 ..SourceKeyEntry::new(id, name.clone(), SourceKey::Partition(key.clone()), Stamps::new(now_ns()))
             };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::SourceKey(entry.clone()))], answer: entry })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: entry })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
@@ -188,7 +188,7 @@ impl Core {
             };
             let (key, progress, stamps) = (ended.key.clone(), ended.progress.clone(), now.stamps.touched(now_ns()));
             let entry = SourceKeyEntry { key, progress, stamps, ..now };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::SourceKey(entry))], answer: () })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry))], answer: () })
         };
         self.writer.change(trail, plan).await?;
         info!(key = %ended.id, "the making of a key on a partition has ended");

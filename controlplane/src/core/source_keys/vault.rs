@@ -96,7 +96,7 @@ impl Core {
         };
         let plan = |view: &View| {
             unique(view, &entry.name, id)?;
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::SourceKey(entry.clone()))], answer: () })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         Ok(entry)
@@ -126,7 +126,7 @@ impl Core {
                 return Err(CoreError::State(format!("a key in use must stay undeletable and have usageMask {}: {user}", usage::FOR_XKS)));
             }
             after.stamps = after.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::SourceKey(after.clone()))], answer: after })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(after.clone()))], answer: after })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }

@@ -53,7 +53,7 @@ impl Core {
         let user = hashed(password, move |password| new_user(name, password, roles)).await?;
         let plan = |view: &View| match view.user(&user.name)? {
             Some(other) => Err(CoreError::Exists { what: "user", name: other.name.to_string() }),
-            None => Ok(Plan { changes: vec![EntryChange::Put(Entry::User(user.clone()))], answer: () }),
+            None => Ok(Plan { changes: vec![EntryChange::put(Entry::User(user.clone()))], answer: () }),
         };
         self.writer.change(permit.trail(), plan).await?;
         Ok(WithPassword { user, generated })
@@ -126,7 +126,7 @@ impl Core {
             }
             set_password(&mut user, &hash);
             user.stamps = user.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::User(user))], answer: () })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::User(user))], answer: () })
         };
         self.writer.change(permit.trail(), plan).await.map(drop)
     }
@@ -163,7 +163,7 @@ impl Core {
             }
             keeps_an_admin(&view.users()?, name, Some(&user))?;
             user.stamps = user.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::User(user.clone()))], answer: user })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::User(user.clone()))], answer: user })
         };
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }

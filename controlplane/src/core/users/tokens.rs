@@ -81,7 +81,7 @@ impl Core {
                 return Err(CoreError::State(format!("you have {MOST} API tokens; revoke one first")));
             }
             let token = ApiTokenEntry { id, name: new.name.clone(), owner: owner.clone(), roles, hash, expires_ms, stamps };
-            Ok(Plan { changes: vec![EntryChange::Put(Entry::ApiToken(token.clone()))], answer: token })
+            Ok(Plan { changes: vec![EntryChange::put(Entry::ApiToken(token.clone()))], answer: token })
         };
         let (token, _) = self.writer.change(permit.trail(), plan).await?;
         Ok(CreatedApiToken { token, text })

@@ -22,8 +22,8 @@ use crate::{
     store::{
         Store, View,
         entry::{
-            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry, SentEntry, SourceKeyEntry,
-            Stamps, Tier, VersionEntry, VirtualKeyEntry,
+            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry,
+            SentEntry, SourceKeyEntry, Stamps, Tier, VersionEntry, VirtualKeyEntry,
         },
         memory::MemoryStore,
         seal::{ControlSeal, SecretOf},
@@ -52,7 +52,7 @@ pub(super) fn name(name: &str) -> NodeName {
 }
 
 pub(in crate::publish) fn key_store(n: u128, blocked: bool) -> EntryChange {
-    EntryChange::Put(Entry::KeyStore(KeyStoreEntry {
+    EntryChange::put(Entry::KeyStore(KeyStoreEntry {
         id: store_id(n),
         name: format!("store {n}"),
         uri_path: UriPath::try_from(format!("/s{n}/kms/xks/v1").as_str()).unwrap(),
@@ -82,11 +82,11 @@ pub(in crate::publish) fn source_key(n: u128) -> EntryChange {
     let blob =
         LocalBlob { id: Uuid::from_u128(n), kind: KeyKind::Aes256, usage: KeyUsage::BOTH, unexportable: true, sealed: vec![7; 61].into() };
     let (id, key) = (Uuid::from_u128(n), SourceKey::Local(blob));
-    EntryChange::Put(Entry::SourceKey(SourceKeyEntry::new(id, String::new(), key, Stamps::default())))
+    EntryChange::put(Entry::SourceKey(SourceKeyEntry::new(id, String::new(), key, Stamps::default())))
 }
 
 pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> EntryChange {
-    EntryChange::Put(Entry::HyokKey(HyokKeyEntry {
+    EntryChange::put(Entry::HyokKey(HyokKeyEntry {
         id: key_id(n),
         store: store_id(store),
         external_id: ExternalKeyId::try_from(format!("key-{n}").as_str()).unwrap(),
@@ -101,7 +101,7 @@ pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> Entry
 }
 
 pub(in crate::publish) fn place(store: u128, n: u128) -> EntryChange {
-    EntryChange::Put(Entry::KeyPlace(KeyPlaceEntry { key: key_id(n), store: store_id(store) }))
+    EntryChange::put(Entry::KeyPlace(KeyPlaceEntry { key: key_id(n), store: store_id(store) }))
 }
 
 /// A virtual key whose versions are all made of source key 1.
@@ -111,7 +111,7 @@ pub(in crate::publish) fn virtual_key(store: u128, n: u128, states: &[VersionSta
         VersionEntry { number, tag, state: *state, source: Uuid::from_u128(1), created_ns: 0 }
     };
     let place = KeyPlaceEntry { key: key_id(n), store: store_id(store) };
-    EntryChange::Put(Entry::VirtualKey(VirtualKeyEntry {
+    EntryChange::put(Entry::VirtualKey(VirtualKeyEntry {
         versions: (0..).zip(states).map(version).collect(),
         ..VirtualKeyEntry::silent(Uuid::from_u128(n), Some(place), Stamps::default())
     }))
@@ -129,7 +129,7 @@ impl Estate {
 
     pub(in crate::publish) fn credential(&self, store: u128, n: u128) -> EntryChange {
         let id = CredentialId(Uuid::from_u128(n));
-        EntryChange::Put(Entry::Credential(CredentialEntry {
+        EntryChange::put(Entry::Credential(CredentialEntry {
             id,
             store: store_id(store),
             access_key_id: AccessKeyId::try_from("A".repeat(20 + usize::try_from(n).unwrap()).as_str()).unwrap(),
@@ -165,7 +165,7 @@ impl Estate {
             let number = u32::try_from(virtual_key.versions.len()).unwrap();
             let (tag, source) = (number.to_be_bytes(), Uuid::from_u128(1));
             virtual_key.versions.push(VersionEntry { number, tag, state: VersionState::Pending, source, created_ns: 0 });
-            let changes = vec![EntryChange::Put(Entry::VirtualKey(virtual_key)), EntryChange::Put(Entry::HyokKey(hyok_key))];
+            let changes = vec![EntryChange::put(Entry::VirtualKey(virtual_key)), EntryChange::put(Entry::HyokKey(hyok_key))];
             if let Ok(revision) = self.store.commit(expected, changes).await {
                 return revision;
             }
@@ -180,7 +180,7 @@ impl Estate {
     /// Forgets a node as `core` does.
     pub(super) async fn tombstone(&self, entry: NodeEntry, revoked_ms: u64) {
         let entry = NodeEntry { revoked_ms: Some(revoked_ms), registered: false, ..entry };
-        self.commit(vec![EntryChange::Put(Entry::Node(entry))]).await;
+        self.commit(vec![EntryChange::put(Entry::Node(entry))]).await;
     }
 
     pub(super) async fn registered(&self, node: &str) -> NodeEntry {

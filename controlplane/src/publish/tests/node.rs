@@ -78,7 +78,19 @@ impl Node {
         loop {
             match timeout(SOON, self.messages.message()).await.unwrap().unwrap().unwrap().body.unwrap() {
                 Body::Fleet(fleet) => self.fleet = fleet.ready_nodes,
+                Body::Current(_) => {}
                 body => return body,
+            }
+        }
+    }
+
+    /// Reads on until it is told that nothing is newer; than which revision.
+    pub(super) async fn current(&mut self) -> Option<Revision> {
+        loop {
+            match timeout(SOON, self.messages.message()).await.unwrap().unwrap().unwrap().body.unwrap() {
+                Body::Current(current) => return current.revision.map(Revision::from),
+                Body::Fleet(fleet) => self.fleet = fleet.ready_nodes,
+                other => panic!("neither that nor a fleet size: {other:?}"),
             }
         }
     }
@@ -88,6 +100,7 @@ impl Node {
         while self.fleet != ready {
             match timeout(SOON, self.messages.message()).await.unwrap().unwrap().unwrap().body.unwrap() {
                 Body::Fleet(fleet) => self.fleet = fleet.ready_nodes,
+                Body::Current(_) => {}
                 other => panic!("not a fleet size: {other:?}"),
             }
         }

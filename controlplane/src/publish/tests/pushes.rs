@@ -119,6 +119,19 @@ async fn a_resync_sends_everything_again() {
 }
 
 #[tokio::test]
+async fn a_node_that_holds_the_newest_is_told_so_again_and_again() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    for _ in 0..2 {
+        assert_eq!((node.current().await, node.applied.is_some()), (node.applied, true));
+    }
+    estate.commit(vec![key_store(1, true)]).await;
+    node.take_until(blocked).await;
+    assert_eq!(node.current().await, node.applied);
+}
+
+#[tokio::test]
 async fn every_node_is_told_how_many_are_ready() {
     let estate = Estate::new().await;
     let publisher = estate.publish().await.publisher;
@@ -138,8 +151,8 @@ async fn an_entry_that_cannot_be_published_does_not_hold_back_a_block() {
     let publisher = estate.publish().await.publisher;
     let mut node = Node::joined(&estate, &publisher, "node-1").await;
     // No virtual key 9, and a secret under another seal; both in the same commit as the block.
-    let EntryChange::Put(Entry::Credential(credential)) = Estate::new().await.credential(1, 2) else { panic!("not a credential") };
-    let broken = vec![hyok_key(1, 9, false), EntryChange::Put(Entry::Credential(credential)), key_store(1, true)];
+    let EntryChange::put(Entry::Credential(credential)) = Estate::new().await.credential(1, 2) else { panic!("not a credential") };
+    let broken = vec![hyok_key(1, 9, false), EntryChange::put(Entry::Credential(credential)), key_store(1, true)];
     estate.commit(broken).await;
     node.take_until(blocked).await;
     assert_eq!(node.set.store(store_id(1)).unwrap().credentials().count(), 1);

@@ -28,8 +28,9 @@ pub use self::{
     hsm::{ConnectedPartition, HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
     keys::{
-        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyPolicy,
-        KeyProgress, KeyStoreEntry, LegacyEntry, SealedSecret, SentEntry, SourceKeyEntry, Tag, Tier, VersionEntry, VirtualKeyEntry,
+        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, ForAws, HyokKeyEntry, KeyPlaceEntry,
+        KeyPolicy, KeyProgress, KeyStoreEntry, LegacyEntry, SealedSecret, SentEntry, SourceKeyEntry, Tag, Tier, VersionEntry,
+        VirtualKeyEntry,
     },
     kms_action::KmsAction,
     nodes::{CountEntry, Fingerprint, NodeEntry, NodeSeenEntry},
@@ -146,7 +147,7 @@ pub enum Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryChange {
     /// Add or replace.
-    Put(Entry),
+    Put(Box<Entry>),
     /// Remove; what isn't there is no error.
     Delete(EntryName),
 }
@@ -225,6 +226,12 @@ impl Entry {
 }
 
 impl EntryChange {
+    /// Add or replace `entry`.
+    #[must_use]
+    pub fn put(entry: Entry) -> Self {
+        Self::Put(Box::new(entry))
+    }
+
     /// The name of the entry that changes.
     #[must_use]
     pub fn name(&self) -> EntryName {

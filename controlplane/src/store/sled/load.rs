@@ -56,7 +56,10 @@ impl<'a> Load<'a> {
         let dir = self.dir;
         self.batch.insert(FORMAT_KEY, &format.to_be_bytes());
         self.batch.insert(REVISION_KEY, &encode_revision(revision));
-        self.tree.apply_batch(std::mem::take(&mut self.batch)).and_then(|()| self.tree.flush()).map_err(|error| io_in(dir)(error.into()))?;
+        self.tree
+            .apply_batch(std::mem::take(&mut self.batch))
+            .and_then(|()| self.tree.flush())
+            .map_err(|error| io_in(dir)(error.into()))?;
         drop(self);
         let store = SledStore::open(dir)?;
         readable(&store).map_err(|error| io_in(dir)(io::Error::new(io::ErrorKind::InvalidData, error)))

@@ -46,7 +46,7 @@ async fn of_several_steps_on_one_entry_the_last_counts() {
     for subject in &mut Subject::all() {
         let (one, other) = (credential(1, 1), CredentialEntry { generation: 9, ..credential(1, 1) });
         let name = Entry::Credential(one.clone()).name();
-        let put = |entry: &CredentialEntry| EntryChange::Put(Entry::Credential(entry.clone()));
+        let put = |entry: &CredentialEntry| EntryChange::put(Entry::Credential(entry.clone()));
         let delete = || EntryChange::Delete(name.clone());
         let table = [
             (vec![put(&one), put(&other)], Some(9)),
@@ -109,6 +109,9 @@ async fn a_commit_of_nothing_moves_the_revision_and_a_note_does_not() {
         for note in notes() {
             assert_eq!(subject.store().read(&note.name()).unwrap(), Some(note));
         }
+        subject.store().forget_notes(notes().iter().map(Entry::name).collect()).unwrap();
+        subject.reopen();
+        assert_eq!((subject.ids(Within::Counts), subject.store().head().revision()), (vec![], start.next()));
     }
 }
 
@@ -116,7 +119,7 @@ async fn a_commit_of_nothing_moves_the_revision_and_a_note_does_not() {
 async fn of_many_writers_at_one_revision_exactly_one_wins() {
     for subject in Subject::all() {
         let start = subject.store().head().revision();
-        let writes: Vec<_> = (1..=20).map(|n| subject.store().commit(start, vec![EntryChange::Put(key_store(n))])).collect();
+        let writes: Vec<_> = (1..=20).map(|n| subject.store().commit(start, vec![EntryChange::put(key_store(n))])).collect();
         let mut won = 0;
         for write in writes {
             match write.await {
@@ -135,7 +138,7 @@ async fn a_view_keeps_writers_out_and_a_write_begun_is_ended_though_nobody_waits
         let store = subject.store();
         let view = View::of(store).await.unwrap();
         let mut nudge = store.head().watch();
-        drop(store.commit(view.revision(), vec![EntryChange::Put(key_store(1))]));
+        drop(store.commit(view.revision(), vec![EntryChange::put(key_store(1))]));
         tokio::task::yield_now().await;
         assert_eq!(view.key_stores().unwrap(), []);
         drop(view);
@@ -210,7 +213,7 @@ async fn follow(subject: &mut Subject, steps: &[Step]) {
                 for (keep, store, id) in steps {
                     let entry = Entry::Credential(CredentialEntry { generation: number, ..credential((*store).into(), (*id).into()) });
                     if *keep {
-                        changes.push(EntryChange::Put(entry.clone()));
+                        changes.push(EntryChange::put(entry.clone()));
                         put(entry);
                     } else {
                         changes.push(EntryChange::Delete(entry.name()));
@@ -223,7 +226,7 @@ async fn follow(subject: &mut Subject, steps: &[Step]) {
             }
             Step::Stale(n) => {
                 let stale = Revision { counter: revision.counter.wrapping_sub(1), ..revision };
-                let lost = subject.store().commit(stale, vec![EntryChange::Put(key_store((*n).into()))]).await;
+                let lost = subject.store().commit(stale, vec![EntryChange::put(key_store((*n).into()))]).await;
                 assert!(matches!(lost, Err(CommitError::Conflict { now }) if now == revision));
             }
             Step::Note(key, node) => {

@@ -89,6 +89,8 @@ struct Stream<'a> {
     refused: bool,
     /// When to take silence for "nothing newer".
     settled_at: Option<Instant>,
+    /// When silence says that the control plane hangs; none until it has said once on this stream that nothing is newer.
+    doubted_at: Option<Instant>,
     /// When to say Hello again after a refused push.
     again_at: Option<Instant>,
 }
@@ -109,6 +111,7 @@ enum Outcome {
     Refused(wire::Nack),
     Task(wire::KeyTask),
     Fleet(u32),
+    Confirmed,
 }
 
 impl Client {
@@ -179,8 +182,18 @@ impl<'a> Stream<'a> {
     fn begin(client: &'a Client, out: mpsc::Sender<NodeMessage>, session: &Session) -> Result<(Self, Results), Ended> {
         let (results, finished) = mpsc::unbounded_channel();
         let (reports, propagation) = (Reports::default(), Propagation::default());
-        let mut stream =
-            Self { client, out, results, reports, propagation, known: false, refused: false, settled_at: None, again_at: None };
+        let mut stream = Self {
+            client,
+            out,
+            results,
+            reports,
+            propagation,
+            known: false,
+            refused: false,
+            settled_at: None,
+            doubted_at: None,
+            again_at: None,
+        };
         stream.hello(session)?;
         Ok((stream, finished))
     }
@@ -221,6 +234,12 @@ impl<'a> Stream<'a> {
                     self.settled_at = None;
                     self.client.parts.live.mark_current();
                 }
+                () = at(self.doubted_at), if self.doubted_at.is_some() => {
+                    self.doubted_at = None;
+                    self.settled_at = None;
+                    warn!("the control plane no longer says that nothing is newer; the snapshot's age runs");
+                    self.client.parts.live.mark_uncertain();
+                }
             }
         }
     }
@@ -238,6 +257,7 @@ impl<'a> Stream<'a> {
                 Some(Effect::Refuse(nack)) => Outcome::Refused(nack),
                 Some(Effect::RunTask(task)) => Outcome::Task(task),
                 Some(Effect::SetFleet(ready)) => Outcome::Fleet(ready),
+                Some(Effect::Confirm) => Outcome::Confirmed,
             };
             (session, outcome)
         };
@@ -252,6 +272,12 @@ impl<'a> Stream<'a> {
             Outcome::Refused(nack) => self.refused(nack)?,
             Outcome::Task(task) => self.client.tasks.run(task, self.results.clone()),
             Outcome::Fleet(ready) => self.client.parts.fleet.store(ready, Ordering::Relaxed),
+            Outcome::Confirmed if self.refused => {}
+            Outcome::Confirmed => {
+                self.settled_at = None;
+                self.doubted_at = Some(Instant::now() + DOUBT);
+                self.client.parts.live.mark_current();
+            }
         }
         Ok(session)
     }
@@ -264,6 +290,7 @@ impl<'a> Stream<'a> {
         self.ack()?;
         gauges::applied(&snapshot);
         self.propagation.arrived(committed_at_ms);
+        self.doubted_at = self.doubted_at.map(|_| Instant::now() + DOUBT);
         self.client.parts.live.mark_current();
         // Whatever an earlier run may have used is known by now.
         self.client.parts.live.ledger().settle();
@@ -350,6 +377,9 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A control plane with something newer says so within this time of a Hello.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// A control plane that says each second that nothing is newer hangs when it has said nothing for so long.
+const DOUBT: Duration = Duration::from_secs(5);
 
 /// A refused push is asked for again after this (design §7.4).
 const HELLO_AGAIN: Duration = Duration::from_secs(60);

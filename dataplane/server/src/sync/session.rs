@@ -34,6 +34,8 @@ pub enum Effect {
     RunTask(wire::KeyTask),
     /// So many nodes are ready, at least 1.
     SetFleet(u32),
+    /// There is nothing newer than what this node holds.
+    Confirm,
 }
 
 /// A checked push.
@@ -139,6 +141,10 @@ impl Session {
             Body::Commit(commit) => self.commit(&commit),
             Body::KeyTask(task) => return Some(Effect::RunTask(task)),
             Body::Fleet(fleet) => return Some(Effect::SetFleet(fleet.ready_nodes.max(1))),
+            Body::Current(current) => {
+                let ours = current.revision.map(Revision::from) == Some(self.revision) && !self.receiving();
+                return ours.then_some(Effect::Confirm);
+            }
         };
         match done {
             Ok(install) => install.map(Effect::Install),
@@ -228,7 +234,7 @@ impl Session {
                 Push::Receiving(push) => Some(push.revision),
                 Push::Idle | Push::Refused => None,
             },
-            Some(Body::KeyTask(_) | Body::Fleet(_)) | None => None,
+            Some(Body::KeyTask(_) | Body::Fleet(_) | Body::Current(_)) | None => None,
         };
         named.unwrap_or_default()
     }

@@ -128,7 +128,7 @@ impl HyokKey {
         let local = newest.map(|newest| &newest.source).filter(|_| key_store.tier == Tier::Local);
         let partition = newest.and_then(|newest| newest.partition.as_ref());
         Self {
-            envelope: Envelope::new("cckm:aws-key", key.id, key.stamps, told).of_application(),
+            envelope: Envelope::new("cckm:aws-key", &key.id, key.stamps, told).of_application(),
             region: key_store.region.clone(),
             kms: kms.as_ref().map(|kms| kms.name.clone()),
             kms_id: key_store.kms,
@@ -173,7 +173,7 @@ impl HyokKeyVersion {
         let stamps = Stamps { created_ns: on.version.created_ns, updated_ns: on.version.created_ns };
         let id = version_id(virtual_key, on);
         Self {
-            envelope: Envelope::new("cckm:aws-key-versions", id, stamps, Told::Read).of_application(),
+            envelope: Envelope::new("cckm:aws-key-versions", &id, stamps, Told::Read).of_application(),
             source_key_id: source_id(&on.source),
             version: on.version.number,
             state: on.version.state.as_str(),

@@ -138,7 +138,7 @@ async fn add(api: &Api, asking: &Asking, id: &Id) -> Result<(StatusCode, Changed
 impl CredentialObject {
     fn of(credential: &CredentialEntry, told: Told) -> Self {
         Self {
-            envelope: Envelope::new("cckm:aws_cks_credentials", credential.id, credential.stamps, told),
+            envelope: Envelope::new("cckm:aws_cks_credentials", &credential.id, credential.stamps, told),
             custom_key_store_id: credential.store.to_string(),
             version: credential.version,
             access_key_id: credential.access_key_id.to_string(),

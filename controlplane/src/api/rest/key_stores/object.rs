@@ -133,7 +133,7 @@ impl KeyStoreObject {
             retire_unused_after: entry.retire_unused_after_seconds,
         };
         Self {
-            envelope: Envelope::new("cckm:aws_cks", entry.id, entry.stamps, told),
+            envelope: Envelope::new("cckm:aws_cks", &entry.id, entry.stamps, told),
             labels: entry.labels,
             kms: kms.map(|kms| kms.name),
             kms_id: entry.kms.map(|id| id.to_string()),

@@ -205,7 +205,7 @@ fn connection(entry: HsmConnectionEntry, told: Told) -> Connection {
         Partition { partition_label: label, serial_number: serial, hostname }
     };
     Connection {
-        envelope: Envelope::new("connectionmgmt:luna-network-connection", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("connectionmgmt:luna-network-connection", &entry.id, entry.stamps, told).of_application(),
         resource_url: format!("/v1/connectionmgmt/services/luna-network/connections/{}", entry.id),
         name: entry.name,
         description: entry.description,

@@ -164,7 +164,7 @@ fn key(entry: SourceKeyEntry, told: Told) -> Key {
     let status = status(&entry);
     let (group, cka_id, label) = named(&entry);
     Key {
-        envelope: Envelope::new("cckm:luna-key", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("cckm:luna-key", &entry.id, entry.stamps, told).of_application(),
         label,
         name: entry.name,
         partition_id: entry.partition.map(|id| id.to_string()),

@@ -132,7 +132,7 @@ fn partition(view: PartitionView, told: Told) -> Partition {
     let status = status(&view).to_owned();
     let (manufacturer, model, firmware) = view.report.map(|told| (told.manufacturer, told.model, told.firmware)).unwrap_or_default();
     Partition {
-        envelope: Envelope::new("cckm:luna-partition", view.entry.id, view.entry.stamps, told).of_application(),
+        envelope: Envelope::new("cckm:luna-partition", &view.entry.id, view.entry.stamps, told).of_application(),
         partition_label: view.entry.label,
         serial_number: view.entry.serial,
         group: view.entry.group,

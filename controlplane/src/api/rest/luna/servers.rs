@@ -168,7 +168,7 @@ impl ServerBody {
 
 fn server(entry: HsmServerEntry, told: Told) -> Server {
     Server {
-        envelope: Envelope::new("connectionmgmt:luna-network-server", entry.id, entry.stamps, told).of_application(),
+        envelope: Envelope::new("connectionmgmt:luna-network-server", &entry.id, entry.stamps, told).of_application(),
         hostname: entry.hostname,
         hsm_certificate: entry.certificate,
         channel: entry.channel,

@@ -114,7 +114,7 @@ impl Node {
                     Ok(_) | Err(_) => Some(nack(commit.revision, NackReason::Digest)),
                 }
             }
-            Body::KeyTask(_) | Body::Fleet(_) => unreachable!("the session sends pushes only"),
+            Body::KeyTask(_) | Body::Fleet(_) | Body::Current(_) => unreachable!("the session sends pushes only"),
         }
     }
 }

@@ -131,6 +131,34 @@ async fn silence_after_hello_means_that_nothing_is_newer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_the_control_plane_says_that_nothing_is_newer_its_silence_means_that_it_hangs() {
+    let (mut wire, records) = greeted().await;
+    let current = |n| [control(control_message::Body::Current(wire::Current { revision: Some(at(n).into()) }))];
+    for _ in 0..20 {
+        wire.send(current(4));
+        sleep(Duration::from_secs(1)).await;
+        assert!(wire.live.is_current());
+    }
+    // Of a revision that this node doesn't hold it says nothing.
+    wire.send(current(5));
+    sleep(DOUBT).await;
+    assert!(!wire.live.is_current());
+    sleep(SETTLE * 2).await;
+    assert!(!wire.live.is_current());
+    wire.send(current(4));
+    sleep(Duration::from_millis(1)).await;
+    assert!(wire.live.is_current());
+    // A push counts as a sign of life, too.
+    sleep(DOUBT - Duration::from_secs(1)).await;
+    wire.send(push(Some((at(4), &records)), (at(5), &records)));
+    while !matches!(wire.said().await, Body::Ack(ack) if ack.applied == Some(at(5).into())) {}
+    sleep(DOUBT - Duration::from_secs(1)).await;
+    assert!(wire.live.is_current());
+    sleep(Duration::from_secs(2)).await;
+    assert!(!wire.live.is_current());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_refused_push_silence_says_nothing_not_even_on_the_next_stream() {
     let (mut wire, records) = greeted_after(Bequest { refused: true, ..Bequest::default() }).await;
     sleep(SETTLE * 2).await;

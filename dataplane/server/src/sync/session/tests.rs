@@ -37,7 +37,7 @@ fn feed(session: &mut Session, messages: impl IntoIterator<Item = ControlMessage
         match session.handle(message) {
             Some(Effect::Install(install)) => installed.push(install),
             Some(Effect::Refuse(nack)) => refused.push(nack.reason()),
-            Some(Effect::RunTask(_) | Effect::SetFleet(_)) | None => {}
+            Some(Effect::RunTask(_) | Effect::SetFleet(_) | Effect::Confirm) | None => {}
         }
     }
     (installed, refused)
@@ -317,7 +317,7 @@ proptest! {
                         prop_assert_eq!((session.revision, session.records.digest()), (at(counter), target.digest()));
                     }
                     Some(Effect::Refuse(_)) | None => prop_assert_eq!((session.revision, session.records.digest()), before),
-                    Some(Effect::RunTask(_) | Effect::SetFleet(_)) => prop_assert!(false, "nobody asked for that"),
+                    Some(Effect::RunTask(_) | Effect::SetFleet(_) | Effect::Confirm) => prop_assert!(false, "nobody asked for that"),
                 }
             }
             if matches!(how, Spoil::Nothing) {
