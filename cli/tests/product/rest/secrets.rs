@@ -78,7 +78,7 @@ fn walk(rest: &mut Rest, template: &str) -> BTreeMap<String, String> {
     let mut shown = BTreeMap::new();
     for (path, _) in paths.iter().filter(|(_, item)| item["get"].is_object()) {
         let path = path.strip_prefix("/api/v1/").unwrap();
-        let things = expand(rest, paths.keys(), path, template);
+        let things = expand(rest, path, template);
         for thing in things {
             let answer = rest.send("GET", &thing, b"");
             let asked_too_often = answer.status == 429 && thing.ends_with("/health");
@@ -90,7 +90,7 @@ fn walk(rest: &mut Rest, template: &str) -> BTreeMap<String, String> {
 }
 
 /// `path` with the id of each thing that the list before a parameter has; where there is no list, of the one that is known.
-fn expand<'p>(rest: &mut Rest, paths: impl Iterator<Item = &'p String> + Clone, path: &str, template: &str) -> BTreeSet<String> {
+fn expand(rest: &mut Rest, path: &str, template: &str) -> BTreeSet<String> {
     let Some((before, after)) = path.split_once("/{") else { return BTreeSet::from([path.to_owned()]) };
     let rest_of_path = after.split_once('}').unwrap().1;
     let ids: Vec<String> = if before == "cckm/aws/templates" {
@@ -101,7 +101,7 @@ fn expand<'p>(rest: &mut Rest, paths: impl Iterator<Item = &'p String> + Clone, 
     };
     let mut all = BTreeSet::new();
     for id in ids {
-        all.extend(expand(rest, paths.clone(), &format!("{before}/{id}{rest_of_path}"), template));
+        all.extend(expand(rest, &format!("{before}/{id}{rest_of_path}"), template));
     }
     all
 }

@@ -60,6 +60,7 @@ pub(super) fn whole(paths: OpenApi) -> OpenApi {
     whole.info = Info::new("Holdfast", env!("CARGO_PKG_VERSION"));
     whole.info.description = Some(ABOUT.to_owned());
     whole.info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
+    name_operations(&mut whole);
     let tags: BTreeSet<_> = operations(&whole).filter_map(|(_, _, operation)| operation.tags.as_ref()).flatten().collect();
     whole.tags = Some(tags.into_iter().map(Tag::new).collect());
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
@@ -68,6 +69,28 @@ pub(super) fn whole(paths: OpenApi) -> OpenApi {
     whole.components.get_or_insert_default().add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     whole.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(BEARER, [])]);
     whole
+}
+
+/// Gives each operation a name of its own, as the standard demands: handlers of several files are called alike.
+fn name_operations(of: &mut OpenApi) {
+    for (path, item) in &mut of.paths.paths {
+        let path = path.strip_prefix("/api/v1").unwrap_or(path).replace(['{', '}'], "").replace(['/', '-'], "_");
+        let methods = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+            ("options", &mut item.options),
+            ("head", &mut item.head),
+            ("patch", &mut item.patch),
+            ("trace", &mut item.trace),
+        ];
+        for (method, operation) in methods {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}{path}"));
+            }
+        }
+    }
 }
 
 /// Every operation of a description: method, path, and what is said of it.
