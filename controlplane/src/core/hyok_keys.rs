@@ -15,7 +15,7 @@ pub use self::backing::SourceOf;
 pub(super) use self::backing::{Made, entries};
 pub use super::state::Link;
 use super::{
-    Applied, Core, CoreError, bad_name,
+    APPLIED_WITHIN, Applied, Core, CoreError, bad_name,
     draw::{now_ns, tag},
     key_stores, policy_templates,
     state::{KeyCommand, hyok_key, new_hyok_key},
@@ -140,6 +140,10 @@ impl Core {
             Ok(Plan { changes: entries.into_iter().map(EntryChange::put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
+        // So that KMS may use the key as soon as its id is told. Where a node is gone, its first version waits, but not who asked.
+        if self.publisher.nodes().iter().any(|node| node.connected) {
+            self.publisher.promoted(id, APPLIED_WITHIN).await;
+        }
         backed(&self.view().await?, id)
     }
 
