@@ -136,7 +136,8 @@ async fn a_difference_behind_the_names_that_changed_is_found_by_the_check_and_ta
     let mut builder = builder(&estate);
     let before = builder.build().await.unwrap();
     // Against the rule of the store: what key store 1 publishes changes, but nothing that is named in it.
-    let EntryChange::put(Entry::SourceKey(entry)) = source_key(9) else { panic!("not a source key") };
+    let EntryChange::Put(entry) = source_key(9) else { panic!("not a source key") };
+    let Entry::SourceKey(entry) = *entry else { panic!("not a source key") };
     let stranger = SourceKeyEntry { id: Uuid::from_u128(1), ..entry };
     estate.commit(vec![EntryChange::put(Entry::SourceKey(stranger))]).await;
     let unaware = builder.build().await.unwrap();
@@ -152,8 +153,10 @@ async fn an_inconsistent_state_leaves_the_last_build_standing() {
     let estate = Estate::new().await;
     let mut builder = builder(&estate);
     let before = builder.build().await.unwrap();
-    let EntryChange::put(Entry::KeyStore(mut twin)) = key_store(2, false) else { panic!("not a key store") };
-    let EntryChange::put(Entry::KeyStore(first)) = key_store(1, false) else { panic!("not a key store") };
+    let EntryChange::Put(twin) = key_store(2, false) else { panic!("not a key store") };
+    let Entry::KeyStore(mut twin) = *twin else { panic!("not a key store") };
+    let EntryChange::Put(first) = key_store(1, false) else { panic!("not a key store") };
+    let Entry::KeyStore(first) = *first else { panic!("not a key store") };
     twin.uri_path = first.uri_path;
     estate.commit(vec![source_key(2), EntryChange::put(Entry::KeyStore(twin))]).await;
     assert!(matches!(builder.build().await, Err(BuildError::Reject(_))));

@@ -151,7 +151,8 @@ async fn an_entry_that_cannot_be_published_does_not_hold_back_a_block() {
     let publisher = estate.publish().await.publisher;
     let mut node = Node::joined(&estate, &publisher, "node-1").await;
     // No virtual key 9, and a secret under another seal; both in the same commit as the block.
-    let EntryChange::put(Entry::Credential(credential)) = Estate::new().await.credential(1, 2) else { panic!("not a credential") };
+    let EntryChange::Put(credential) = Estate::new().await.credential(1, 2) else { panic!("not a credential") };
+    let Entry::Credential(credential) = *credential else { panic!("not a credential") };
     let broken = vec![hyok_key(1, 9, false), EntryChange::put(Entry::Credential(credential)), key_store(1, true)];
     estate.commit(broken).await;
     node.take_until(blocked).await;
