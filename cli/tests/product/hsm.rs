@@ -7,5 +7,5 @@ mod groups;
 mod pins;
 mod rig;
 pub(crate) mod simulator;
-mod softhsm;
+pub(crate) mod softhsm;
 mod take_over;

@@ -1,7 +1,7 @@
 //! HYOK keys and virtual keys, over REST and gRPC: the same outcome by both.
 
 use holdfast_proto::{
-    admin::{CreateKeyStoreRequest, GetHyokKeyRequest, GetVirtualKeyRequest, LoginRequest},
+    admin::{CreateHyokKeyRequest, CreateKeyStoreRequest, GetHyokKeyRequest, GetVirtualKeyRequest, ListHyokKeysRequest, LoginRequest},
     ids::{KeyId, StoreId},
 };
 use serde_json::{Value, json};
@@ -11,6 +11,9 @@ use crate::{
     node::{Node, SOON, active},
     plane::{Admin, Answer, Plane},
 };
+
+/// What is done to a good body.
+type Change = fn(&mut Value);
 
 /// REST with a token, and a key store of tier `local` that a node serves.
 struct Scene {
@@ -98,6 +101,8 @@ async fn a_key_lives_over_rest_as_the_contract_has_it_and_reaches_the_node() {
     assert_eq!((over_grpc.external_key_id.as_str(), over_grpc.description.as_str()), (text.as_str(), "d"));
     let silent = scene.ask("GET", &format!("virtual/keys/{}", over_grpc.virtual_key_id), Value::Null).await;
     assert_eq!(silent.status, 404);
+    let silent = scene.ask("GET", &format!("aws/keys/{}/versions", over_grpc.virtual_key_id), Value::Null).await;
+    assert_eq!(silent.status, 404);
     assert_eq!(scene.ask("GET", "virtual/keys", Value::Null).await.body["resources"], json!([]));
     let by_grpc = GetVirtualKeyRequest { id: over_grpc.virtual_key_id };
     assert_eq!(scene.admin.virtual_keys.get_virtual_key(by_grpc).await.unwrap().into_inner().virtual_key.unwrap().hyok_key_id, text);
@@ -138,14 +143,39 @@ async fn a_deleted_key_is_gone_everywhere_and_its_external_id_is_free_again() {
     assert_eq!(scene.admin.hyok_keys.delete_hyok_key(delete).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(scene.ask("GET", &format!("aws/keys/{}", id(&made)), Value::Null).await.status, 404);
     // Its source key was named, not made for it: it stays.
-    assert_eq!(scene.ask("POST", "aws/create-hyok-key", body).await.status, 201);
+    let again = scene.ask("POST", "aws/create-hyok-key", body).await;
+    assert_eq!(again.status, 201, "{}", again.body);
+    let path = format!("aws/keys/{}", id(&again));
+    assert_eq!(scene.ask("DELETE", &path, Value::Null).await.status, 204);
+    assert!(scene.node.held().store(scene.store).unwrap().key(KeyId(id(&again).parse().unwrap())).is_none());
+    let none = scene.ask("DELETE", &path, Value::Null).await;
+    assert_eq!((none.status, none.body["codeDesc"].as_str()), (404, Some("NCERRResourceNotFound: Resource not found: key")));
+}
+
+#[tokio::test]
+async fn grpc_takes_a_key_store_by_its_id_or_its_name() {
+    let mut scene = Scene::new().await;
+    let id = scene.store.to_string();
+    for (name, key_store_id) in [("by id", id.as_str()), ("by name", "mine")] {
+        let new = CreateHyokKeyRequest { key_store_id: key_store_id.into(), name: name.into(), ..CreateHyokKeyRequest::default() };
+        let made = scene.admin.hyok_keys.create_hyok_key(new).await.unwrap().into_inner().key.unwrap();
+        assert_eq!(made.key_store_id, id, "{name}");
+    }
+    for key_store_id in [id.as_str(), "mine"] {
+        let list = ListHyokKeysRequest { key_store_id: key_store_id.into() };
+        assert_eq!(scene.admin.hyok_keys.list_hyok_keys(list).await.unwrap().into_inner().keys.len(), 2, "{key_store_id}");
+    }
+    for (key_store_id, code) in [("none such", Code::NotFound), ("", Code::InvalidArgument)] {
+        let new = CreateHyokKeyRequest { key_store_id: key_store_id.into(), ..CreateHyokKeyRequest::default() };
+        assert_eq!(scene.admin.hyok_keys.create_hyok_key(new).await.unwrap_err().code(), code, "{key_store_id}");
+    }
 }
 
 #[tokio::test]
 async fn bad_wishes_for_a_key_are_refused_by_name_and_lists_are_filtered_and_cut() {
     let scene = Scene::new().await;
     let source = scene.source("source").await;
-    let cases: [(fn(&mut Value), u16, &str); 6] = [
+    let cases: [(Change, u16, &str); 6] = [
         (|body| body["local_hosted_params"]["linked_state"] = true.into(), 400, "linked_state"),
         (|body| body["local_hosted_params"]["source_key_tier"] = "luna-hsm".into(), 400, "source_key_tier"),
         (|body| body["local_hosted_params"]["source_key_id"] = "".into(), 400, "source_key_id"),
@@ -186,5 +216,8 @@ async fn a_virtual_key_backs_one_key_and_goes_when_it_is_deletable_and_free() {
     assert_eq!(scene.ask("DELETE", &path, Value::Null).await.status, 409);
     let found = scene.ask("GET", &format!("virtual/keys?source_key_id={source}"), Value::Null).await.body;
     assert_eq!((&found["total"], &found["resources"][0]["id"]), (&1.into(), &id(&made).into()));
-    assert_eq!(scene.ask("GET", &format!("{path}/versions"), Value::Null).await.body["total"], 1);
+    for path in [path.clone(), format!("aws/keys/{}", id(&made)), format!("aws/keys/{}", id(&key))] {
+        let versions = scene.ask("GET", &format!("{path}/versions"), Value::Null).await.body;
+        assert_eq!((&versions["total"], &versions["resources"][0]["source_key_id"]), (&1.into(), &source.as_str().into()), "{path}");
+    }
 }

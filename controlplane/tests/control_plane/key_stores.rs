@@ -132,6 +132,12 @@ async fn a_key_store_goes_through_its_life_as_clients_know_it() {
     let public = client.done("PATCH", &at, json!({"aws_param": {"xks_proxy_connectivity": "PUBLIC_ENDPOINT"}})).await;
     assert!(public["aws_param"].get("xks_proxy_vpc_endpoint_service_name").is_none());
 
+    // The same health key, by its name: told back as it was sent.
+    for health in ["h1", key.as_str()] {
+        let patched = client.done("PATCH", &at, with(zeros(), "/local_hosted_params/health_check_key_id", health)).await;
+        assert_eq!(patched["local_hosted_params"]["health_check_key_id"], health);
+    }
+
     client.done("POST", &format!("{at}/unblock"), Value::Null).await;
     let rotated = client.done("POST", &format!("{at}/rotate-credential"), Value::Null).await;
     assert_eq!((&rotated["credential_count"], &rotated["credential_version"]), (&2.into(), &2.into()));

@@ -35,7 +35,7 @@ async fn bad_input_is_refused_in_json_with_the_right_status() {
     let plane = Plane::with_demo().await;
     let long = format!(r#"{{"username":"{}"}}"#, "a".repeat(1 << 20));
     let elsewhere = r#"{"username":"admin","password":"x","domain":"other"}"#;
-    let table: [(&str, &[u8], u16); 10] = [
+    let table: [(&str, &[u8], u16); 12] = [
         (LOGIN, br#"{"grant_type":"refresh_token","refresh_token":"hfr_x"}"#, 401),
         (LOGIN, br#"{"grant_type":"client_credential"}"#, 400),
         (LOGIN, br#"{"grant_type":"password","username":"admin"}"#, 401),
@@ -45,6 +45,9 @@ async fn bad_input_is_refused_in_json_with_the_right_status() {
         (LOGIN, br#"{"grant_type":"refresh_token"}"#, 400),
         (LOGIN, elsewhere.as_bytes(), 401),
         ("GET /api/v1/auth/tokens HTTP/1.1\r\n", b"", 405),
+        // What is no text in a path names nothing, and nobody is told so before a sign-in.
+        ("GET /api/v1/cckm/aws/keys/%ff HTTP/1.1\r\n", b"", 401),
+        ("DELETE /api/v1/cckm/aws/custom-key-stores/%ff HTTP/1.1\r\n", b"", 401),
         ("GET /api/v1/cckm/aws/no-such-thing HTTP/1.1\r\n", b"", 404),
     ];
     for (head, body, status) in table {

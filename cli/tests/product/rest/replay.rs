@@ -158,14 +158,14 @@ fn job() -> Value {
     })
 }
 
-fn sealed(xks: &Value) -> Value {
+pub(super) fn sealed(xks: &Value) -> Value {
     let mut sealed = client::ask(xks, "encrypt", json!({ "plaintext": "aGVsbG8=", "encryptionAlgorithm": "AES_GCM" }));
     assert!(sealed["ciphertext"].is_string(), "{sealed}");
     sealed["encryptionAlgorithm"] = "AES_GCM".into();
     sealed
 }
 
-fn opened(xks: &Value, sealed: &Value) -> String {
+pub(super) fn opened(xks: &Value, sealed: &Value) -> String {
     let answer = client::ask(xks, "decrypt", sealed.clone());
     answer["plaintext"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }

@@ -49,8 +49,10 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
 
     async fn create_hyok_key(&self, request: Request<wire::CreateHyokKeyRequest>) -> Result<Response<wire::CreateHyokKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.create", &request.get_ref().key_store_id));
-        let act = |permit: Permit<Manage>, q| async move {
-            let created = core.create_hyok_key(&permit, new_key(q)?).await?;
+        let act = |permit: Permit<Manage>, q: wire::CreateHyokKeyRequest| async move {
+            let wanted = given(&q.key_store_id).ok_or_else(|| invalid("key_store_id", "is required"))?;
+            let store = core.find_key_store(&permit, wanted).await?.id;
+            let created = core.create_hyok_key(&permit, new_key(store, q)?).await?;
             Ok(wire::CreateHyokKeyResponse { key: Some(key(created)) })
         };
         self.0.rpc(request, call, act).await
@@ -119,7 +121,7 @@ pub(super) fn version(version: &VersionEntry) -> wire::KeyVersion {
     wire::KeyVersion { number: version.number, state: version.state.as_str().into(), created_ms: version.created_ns / NS_PER_MS }
 }
 
-fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
+fn new_key(store: StoreId, q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
     let format = match q.legacy_format.as_str() {
         "" | "none" => None,
         "aws-sample" => Some(LegacyFormat::AwsSample),
@@ -132,7 +134,7 @@ fn new_key(q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, Refusal> {
         blocked: q.blocked,
         source: source_of(q.source_key, &q.source_key_id)?,
         for_aws: ForAws { description: q.description, ..ForAws::default() },
-        ..NewHyokKey::new(StoreId(id("key_store_id", &q.key_store_id)?), q.name)
+        ..NewHyokKey::new(store, q.name)
     })
 }
 

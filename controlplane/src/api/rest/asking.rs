@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     Json,
-    extract::{ConnectInfo, FromRequestParts},
+    extract::{ConnectInfo, FromRequestParts, Path},
     http::{HeaderName, HeaderValue, StatusCode, header::AUTHORIZATION, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -31,6 +31,10 @@ pub(super) struct Asking {
     authorization: Option<String>,
     peer: Option<IpAddr>,
 }
+
+/// The last thing that a path names. One that is no text names nothing; that is told only when it is known who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Named(pub(super) String);
 
 /// An answer, with the nodes that have not applied the change yet: in `Holdfast-Pending-Nodes` (design §7.5), absent where there are none.
 #[derive(Clone, Debug)]
@@ -79,6 +83,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asking {
         let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         Ok(Self { authorization, peer })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        Ok(path.map_or_else(|_| Self(String::new()), |Path(name)| Self(name)))
     }
 }
 

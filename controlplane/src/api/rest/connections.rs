@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use holdfast_proto::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
@@ -14,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page, Value},
@@ -155,7 +151,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 /// Tells a connection.
 #[utoipa::path(get, path = "/connectionmgmt/services/aws/connections/{id}", tag = "AWS connections",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = AwsConnection), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<AwsConnection>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<AwsConnection>, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Read>| async move { Ok(Json(connection(core.aws_connection(&permit, wanted).await?, Told::Read))) };
     api.rest(&asking, Call::new("aws_connection.get", &id), act).await
@@ -167,7 +163,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<AwsConnectionBody>,
 ) -> Result<Json<AwsConnection>, Refusal> {
     let (core, wanted) = (&api.core, &id);
@@ -181,7 +177,7 @@ async fn update(
 /// Deletes a connection that no KMS container uses.
 #[utoipa::path(delete, path = "/connectionmgmt/services/aws/connections/{id}", tag = "AWS connections",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 204, description = "It is gone."), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         core.delete_aws_connection(&permit, wanted).await?;

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page},
@@ -140,7 +136,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 /// Tells a KMS container.
 #[utoipa::path(get, path = "/cckm/aws/kms/{id}", tag = "KMS containers",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = KmsContainer), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<KmsContainer>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<KmsContainer>, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Read>| async move { Ok(Json(container(core.kms_container(&permit, wanted).await?, Told::Read))) };
     api.rest(&asking, Call::new("kms_container.get", &id), act).await
@@ -152,7 +148,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<KmsContainerBody>,
 ) -> Result<Json<KmsContainer>, Refusal> {
     let (core, wanted) = (&api.core, &id);
@@ -166,7 +162,7 @@ async fn update(
 /// Deletes a KMS container that no key store and no policy template is in.
 #[utoipa::path(delete, path = "/cckm/aws/kms/{id}", tag = "KMS containers",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 204, description = "It is gone."), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         core.delete_kms_container(&permit, wanted).await?;
@@ -181,7 +177,7 @@ async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<Stri
 async fn update_acls(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<KmsAclsBody>,
 ) -> Result<Json<KmsContainer>, Refusal> {
     let (core, wanted) = (&api.core, &id);

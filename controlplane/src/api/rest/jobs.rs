@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page},
@@ -231,7 +227,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 /// Tells a job.
 #[utoipa::path(get, path = "/scheduler/job-configs/{id}", tag = "Scheduler",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = JobConfig), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<JobConfig>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<JobConfig>, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Read>| async move { Ok(Json(job(core.job_config(&permit, wanted).await?, Told::Read))) };
     api.rest(&asking, Call::new("job_config.get", &id), act).await
@@ -243,7 +239,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<JobConfigBody>,
 ) -> Result<Json<JobConfig>, Refusal> {
     let (core, wanted) = (&api.core, &id);
@@ -257,7 +253,7 @@ async fn update(
 /// Deletes a job. Backups that it made stay.
 #[utoipa::path(delete, path = "/scheduler/job-configs/{id}", tag = "Scheduler",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 204, description = "It is gone."), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         core.delete_job_config(&permit, wanted).await?;

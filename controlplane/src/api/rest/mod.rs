@@ -25,8 +25,14 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Request,
-    http::uri::{PathAndQuery, Uri},
+    http::{
+        HeaderMap, HeaderValue,
+        header::CONTENT_TYPE,
+        uri::{PathAndQuery, Uri},
+    },
+    response::{IntoResponse, Response},
 };
+use tonic::Status;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
@@ -39,9 +45,18 @@ pub(super) fn router(api: Arc<Api>) -> Router {
     let (paths, description) = resources().split_for_parts();
     paths
         .merge(page::router(openapi::whole(description)))
-        .fallback(async || Refusal::new(Kind::NotFound, "Resource not found: there is nothing at this path"))
+        .fallback(async |headers: HeaderMap| nothing_here(&headers))
         .method_not_allowed_fallback(async || Refusal::new(Kind::Method, "this path has no such method"))
         .with_state(api)
+}
+
+/// The answer at a path that nothing is at, to a gRPC client in its own terms (gRPC over HTTP/2: an unknown method).
+fn nothing_here(headers: &HeaderMap) -> Response {
+    let asked = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if asked.starts_with(b"application/grpc") {
+        return Status::unimplemented("there is no such service").into_http();
+    }
+    Refusal::new(Kind::NotFound, "Resource not found: there is nothing at this path").into_response()
 }
 
 /// Takes a `/` off the end of a path under `/api/`: clients put one there (contract §0).
@@ -80,6 +95,18 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+
+    #[test]
+    fn at_a_path_that_is_not_there_a_client_is_told_so_in_its_own_terms() {
+        let asked = |kind: &'static str| nothing_here(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]));
+        for kind in ["application/grpc", "application/grpc+proto"] {
+            let answer = asked(kind);
+            assert_eq!((answer.status().as_u16(), &answer.headers()["grpc-status"]), (200, &HeaderValue::from_static("12")), "{kind}");
+        }
+        for answer in [asked("application/json"), nothing_here(&HeaderMap::new())] {
+            assert_eq!((answer.status().as_u16(), answer.headers().get("grpc-status")), (404, None));
+        }
+    }
 
     #[test]
     fn a_slash_at_the_end_of_a_path_makes_no_difference() {

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told},
     openapi::Refusals,
@@ -109,7 +105,7 @@ async fn create(
 /// Tells a template.
 #[utoipa::path(get, path = "/cckm/aws/templates/{id}", tag = "Policy templates",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = PolicyTemplate), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<PolicyTemplate>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<PolicyTemplate>, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Read>| async move { Ok(Json(template(core.policy_template(&permit, wanted).await?, Told::Read))) };
     api.rest(&asking, Call::new("policy_template.get", &id), act).await
@@ -121,7 +117,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<PolicyContentBody>,
 ) -> Result<Json<PolicyTemplate>, Refusal> {
     let (core, wanted) = (&api.core, &id);
@@ -135,7 +131,7 @@ async fn update(
 /// Deletes a template that no key was made with.
 #[utoipa::path(delete, path = "/cckm/aws/templates/{id}", tag = "Policy templates",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 204, description = "It is gone."), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         core.delete_policy_template(&permit, wanted).await?;

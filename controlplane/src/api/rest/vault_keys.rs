@@ -2,18 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use holdfast_proto::kinds::KeyKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page, Value},
@@ -183,7 +179,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of a key by its id or unique name.
 #[utoipa::path(get, path = "/vault/keys2/{id}", tag = "Keys", params(("id" = String, Path, description = "Its id, UUID or unique name")), responses((status = 200, body = Key), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<Key>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(key(&core.source_key(&permit, local(id)).await?, Told::Read))) };
     api.rest(&asking, Call::new("source_key.get", id), act).await
@@ -194,7 +190,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<KeyPatch>,
 ) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
@@ -209,7 +205,7 @@ async fn update(
 
 /// Deletes a key: not an undeletable one, nor one that is in use.
 #[utoipa::path(delete, path = "/vault/keys2/{id}", tag = "Keys", params(("id" = String, Path, description = "Its id, UUID or unique name")), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.delete_source_key(&permit, local(id)).await?;

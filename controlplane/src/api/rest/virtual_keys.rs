@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
-    envelope::{Envelope, Told},
+    envelope::{Envelope, Told, timestamp},
     hyok_keys::{source_id, version_id},
     list::{Field, ListParams, Listing, Page, Value},
     openapi::Refusals,
@@ -139,7 +135,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of one virtual key.
 #[utoipa::path(get, path = "/cckm/virtual/keys/{id}", tag = "Virtual keys", params(("id" = String, Path)), responses((status = 200, body = VirtualKeyAnswer), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<VirtualKeyAnswer>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<VirtualKeyAnswer>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(VirtualKeyAnswer::of(shown(core, &permit, id).await?, Told::Read)?)) };
     api.rest(&asking, Call::new("virtual_key.get", id), act).await
@@ -150,7 +146,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn patch(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<PatchVirtualKey>,
 ) -> Result<Json<VirtualKeyAnswer>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
@@ -163,7 +159,7 @@ async fn patch(
 
 /// Deletes a virtual key that is deletable and that no HYOK key uses.
 #[utoipa::path(delete, path = "/cckm/virtual/keys/{id}", tag = "Virtual keys", params(("id" = String, Path)), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.delete_virtual_key(&permit, parsed(id)?).await?;
@@ -182,7 +178,7 @@ async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<Stri
 async fn versions(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     listing: Listing,
 ) -> Result<Json<Page<VirtualKeyVersion>>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
@@ -256,8 +252,8 @@ const KEY: [Field<VirtualKey>; 7] = [
     Field::new("partition_label", |key| partition_label(key.newest())),
     Field::new("source_key_id", |key| key.newest().map(|on| source_id(&on.source).into()).into_iter().collect()),
     Field::new("deletable", |key| vec![key.key.deletable.into()]),
-    Field::new("createdAt", |key| vec![key.key.stamps.created_ns.into()]),
-    Field::new("updatedAt", |key| vec![key.key.stamps.updated_ns.into()]),
+    Field::new("createdAt", |key| vec![timestamp(key.key.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |key| vec![timestamp(key.key.stamps.updated_ns, Told::Read).into()]),
 ];
 
 const VERSION: [Field<VersionOnSource>; 5] = [
@@ -265,5 +261,5 @@ const VERSION: [Field<VersionOnSource>; 5] = [
     Field::new("partition_id", |on| partition_id(Some(on))),
     Field::new("partition_label", |on| partition_label(Some(on))),
     Field::new("source_key_id", |on| vec![source_id(&on.source).into()]),
-    Field::new("createdAt", |on| vec![on.version.created_ns.into()]),
+    Field::new("createdAt", |on| vec![timestamp(on.version.created_ns, Told::Read).into()]),
 ];

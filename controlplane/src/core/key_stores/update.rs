@@ -17,11 +17,12 @@ use crate::{
         Applied, Core, CoreError,
         credentials::{NewCredential, addable, sealed},
         draw::now_ns,
+        state::tier_fits,
         write::Plan,
     },
     store::{
         View,
-        entry::{Entry, EntryChange, KeyStoreEntry, SourceKeyEntry, Stamps, Tier},
+        entry::{Entry, EntryChange, KeyStoreEntry, SourceKeyEntry, Stamps},
     },
 };
 
@@ -80,7 +81,6 @@ pub struct FixedMembers {
 /// A health key that was found fit.
 struct NewHealth {
     key: SourceKeyEntry,
-    as_sent: String,
     ciphertext: Vec<u8>,
 }
 
@@ -110,7 +110,10 @@ impl Core {
                 view.source_key(health.key.id)?.ok_or_else(|| invalid(HEALTH_KEY, "there is no such source key"))?;
                 after.health_key = health.key.id;
                 after.health_ciphertext.clone_from(&health.ciphertext);
-                after.sent.health_key = Some(health.as_sent.clone());
+            }
+            // The same key by another of its names, too: clients want back what they sent.
+            if let Some(sent) = &patch.health_key {
+                after.sent.health_key = Some(sent.clone());
             }
             let mut changes = Vec::new();
             if let Some((access_key_id, secret)) = &patch.credential {
@@ -146,7 +149,7 @@ impl Core {
         }
         self.fit_for_health(permit, &before.tier, &key).await?;
         let ciphertext = self.health_ciphertext(permit, &key).await?;
-        Ok(Some(NewHealth { key, as_sent: wanted.clone(), ciphertext }))
+        Ok(Some(NewHealth { key, ciphertext }))
     }
 }
 
@@ -175,14 +178,13 @@ fn unchanged(view: &View, now: &KeyStoreEntry, fixed: &FixedMembers) -> Result<(
     let kms = now.kms.map(|id| view.kms_container(id)).transpose()?.flatten();
     let is_kms = |told: &String| kms.as_ref().is_some_and(|kms| kms.name == *told || kms.id.to_string() == *told);
     let is_partition = |told: &String| now.partition.is_some_and(|id| id.to_string() == *told);
-    let is_tier = |told: &String| (told == "local") == (now.tier == Tier::Local);
     let differing = [
         ("kms", fixed.kms.as_ref().is_some_and(|told| !is_kms(told))),
         ("region", fixed.region.as_ref().is_some_and(|told| *told != now.region)),
         ("custom_key_store_type", fixed.store_type.as_ref().is_some_and(|told| told != EXTERNAL)),
         ("max_credentials", fixed.max_credentials.is_some_and(|told| told != u64::from(now.max_credentials))),
         ("partition_id", fixed.partition.as_ref().is_some_and(|told| !is_partition(told))),
-        ("source_key_tier", fixed.tier.as_ref().is_some_and(|told| !is_tier(told))),
+        ("source_key_tier", !tier_fits(&now.tier, fixed.tier.as_deref())),
         ("blocked", fixed.blocked && !now.blocked),
     ];
     if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {

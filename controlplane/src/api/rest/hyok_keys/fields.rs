@@ -2,7 +2,10 @@
 
 use super::answer::{CLOUD, KEY_STATE, MATERIAL_ORIGIN, ORIGIN, source_id};
 use crate::{
-    api::rest::list::{Field, Value},
+    api::rest::{
+        envelope::{Told, timestamp},
+        list::{Field, Value},
+    },
     core::{hyok_keys::Placed, virtual_keys::VersionOnSource},
     store::entry::Tier,
 };
@@ -44,8 +47,8 @@ pub(super) const KEY: [Field<Placed>; 28] = [
     Field::new("gone", |_| vec![false.into()]),
     Field::new("multi_region", |_| vec![false.into()]),
     Field::new("rotation_job_enabled", |_| vec![false.into()]),
-    Field::new("createdAt", |placed| vec![placed.key.stamps.created_ns.into()]),
-    Field::new("updatedAt", |placed| vec![placed.key.stamps.updated_ns.into()]),
+    Field::new("createdAt", |placed| vec![timestamp(placed.key.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |placed| vec![timestamp(placed.key.stamps.updated_ns, Told::Read).into()]),
 ];
 
 /// Of a version.
@@ -53,5 +56,5 @@ pub(super) const VERSION: [Field<VersionOnSource>; 4] = [
     Field::new("version", |on| vec![Value::Number(on.version.number.into())]),
     Field::new("source_key_id", |on| vec![source_id(&on.source).into()]),
     Field::new("state", |on| vec![on.version.state.as_str().into()]),
-    Field::new("createdAt", |on| vec![on.version.created_ns.into()]),
+    Field::new("createdAt", |on| vec![timestamp(on.version.created_ns, Told::Read).into()]),
 ];

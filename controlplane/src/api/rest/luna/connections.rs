@@ -2,20 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
-    envelope::{Envelope, Told},
+    envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page},
     openapi::Refusals,
 };
@@ -145,7 +141,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of an HSM connection.
 #[utoipa::path(get, path = "/connectionmgmt/services/luna-network/connections/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = Connection), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<Connection>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Connection>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(connection(core.hsm_connection(&permit, id).await?, Told::Read))) };
     api.rest(&asking, Call::new("hsm_connection.get", id), act).await
@@ -156,7 +152,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<ConnectionBody>,
 ) -> Result<Json<Connection>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
@@ -170,7 +166,7 @@ async fn update(
 
 /// Forgets an HSM connection: not while a partition is there that was added by it.
 #[utoipa::path(delete, path = "/connectionmgmt/services/luna-network/connections/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or name")), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.delete_hsm_connection(&permit, id).await?;
@@ -219,9 +215,11 @@ fn connection(entry: HsmConnectionEntry, told: Told) -> Connection {
     }
 }
 
-const FIELDS: [Field<HsmConnectionEntry>; 4] = [
+const FIELDS: [Field<HsmConnectionEntry>; 6] = [
     Field::new("id", |entry| vec![entry.id.to_string().into()]),
     Field::new("name", |entry| vec![entry.name.clone().into()]),
     Field::new("products", |entry| entry.products.iter().cloned().map(Into::into).collect()),
     Field::new("is_ha_enabled", |entry| vec![entry.is_ha_enabled.into()]),
+    Field::new("createdAt", |entry| vec![timestamp(entry.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |entry| vec![timestamp(entry.stamps.updated_ns, Told::Read).into()]),
 ];

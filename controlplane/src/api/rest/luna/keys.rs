@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use data_encoding::HEXLOWER;
 use holdfast_proto::records::{PartitionKey, SourceKey};
 use serde::{Deserialize, Serialize};
@@ -14,9 +10,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
-    envelope::{Envelope, Told},
+    envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page, Value},
     openapi::Refusals,
 };
@@ -121,7 +117,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of a key on a partition.
 #[utoipa::path(get, path = "/cckm/hsm/luna/keys/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or unique name")), responses((status = 200, body = Key), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<Key>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(key(core.source_key(&permit, on_partition(id)).await?, Told::Read))) };
     api.rest(&asking, Call::new("source_key.get", id), act).await
@@ -129,7 +125,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 
 /// Forgets a key on a partition: not while something uses it. On its token it stays; delete it there with the vendor's tools.
 #[utoipa::path(delete, path = "/cckm/hsm/luna/keys/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or unique name")), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.delete_source_key(&permit, on_partition(id)).await?;
@@ -203,7 +199,7 @@ const fn on_partition(name: &str) -> Wanted<'_> {
 /// What may be asked for; a key has all of it.
 const ATTRIBUTES: [&str; 7] = ["CKA_TOKEN", "CKA_PRIVATE", "CKA_SENSITIVE", "CKA_ENCRYPT", "CKA_DECRYPT", "CKA_WRAP", "CKA_UNWRAP"];
 
-const FIELDS: [Field<SourceKeyEntry>; 7] = [
+const FIELDS: [Field<SourceKeyEntry>; 9] = [
     Field::new("id", |entry| vec![entry.id.to_string().into()]),
     Field::new("label", |entry| vec![named(entry).2.into()]),
     Field::new("name", |entry| vec![entry.name.clone().into()]),
@@ -211,4 +207,6 @@ const FIELDS: [Field<SourceKeyEntry>; 7] = [
     Field::new("group", |entry| vec![named(entry).0.into()]),
     Field::new("status", |entry| vec![status(entry).into()]),
     Field::new("cka_id", |entry| vec![named(entry).1.into()]),
+    Field::new("createdAt", |entry| vec![timestamp(entry.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |entry| vec![timestamp(entry.stamps.updated_ns, Told::Read).into()]),
 ];

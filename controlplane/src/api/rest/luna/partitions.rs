@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
-    envelope::{Envelope, Told},
+    envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page, Value},
     openapi::Refusals,
 };
@@ -111,7 +107,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of a partition.
 #[utoipa::path(get, path = "/cckm/hsm/luna/partitions/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id, or a label that no other has")), responses((status = 200, body = Partition), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<Partition>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Partition>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(partition(core.partition(&permit, id).await?, Told::Read))) };
     api.rest(&asking, Call::new("partition.get", id), act).await
@@ -119,7 +115,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 
 /// Forgets a partition: not while a key store is on it or keys that were made on it are known. Its token is left as it is.
 #[utoipa::path(delete, path = "/cckm/hsm/luna/partitions/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id, or a label that no other has")), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.remove_partition(&permit, id).await?;
@@ -149,11 +145,13 @@ fn status(view: &PartitionView) -> &str {
     view.report.as_ref().map_or("unknown", |report| report.condition.as_str())
 }
 
-const FIELDS: [Field<PartitionView>; 6] = [
+const FIELDS: [Field<PartitionView>; 8] = [
     Field::new("id", |view| vec![view.entry.id.to_string().into()]),
     Field::new("partition_label", |view| vec![view.entry.label.clone().into()]),
     Field::new("serial_number", |view| vec![view.entry.serial.clone().into()]),
     Field::new("group", |view| vec![view.entry.group.clone().into()]),
     Field::new("connection_id", |view| view.entry.connection.map(|id| Value::Text(id.to_string())).into_iter().collect()),
     Field::new("status", |view| vec![status(view).into()]),
+    Field::new("createdAt", |view| vec![timestamp(view.entry.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |view| vec![timestamp(view.entry.stamps.updated_ns, Told::Read).into()]),
 ];

@@ -2,20 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::super::{
-    asking::Asking,
+    asking::{Asking, Named},
     body::Payload,
-    envelope::{Envelope, Told},
+    envelope::{Envelope, Told, timestamp},
     list::{Field, ListParams, Listing, Page},
     openapi::Refusals,
 };
@@ -121,7 +117,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 
 /// Tells of an HSM server.
 #[utoipa::path(get, path = "/connectionmgmt/services/luna-network/servers/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or host name")), responses((status = 200, body = Server), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<Json<Server>, Refusal> {
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Server>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move { Ok(Json(server(core.hsm_server(&permit, id).await?, Told::Read))) };
     api.rest(&asking, Call::new("hsm_server.get", id), act).await
@@ -132,7 +128,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
-    Path(id): Path<String>,
+    Named(id): Named,
     Payload(body): Payload<ServerBody>,
 ) -> Result<Json<Server>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
@@ -146,7 +142,7 @@ async fn update(
 
 /// Forgets an HSM server: not while a connection names it.
 #[utoipa::path(delete, path = "/connectionmgmt/services/luna-network/servers/{id}", tag = "HSMs", params(("id" = String, Path, description = "Its id or host name")), responses((status = 204), Refusals))]
-async fn delete(State(api): State<Arc<Api>>, asking: Asking, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move {
         core.delete_hsm_server(&permit, id).await?;
@@ -178,8 +174,10 @@ fn server(entry: HsmServerEntry, told: Told) -> Server {
     }
 }
 
-const FIELDS: [Field<HsmServerEntry>; 3] = [
+const FIELDS: [Field<HsmServerEntry>; 5] = [
     Field::new("id", |entry| vec![entry.id.to_string().into()]),
     Field::new("hostname", |entry| vec![entry.hostname.clone().into()]),
     Field::new("channel", |entry| vec![entry.channel.clone().into()]),
+    Field::new("createdAt", |entry| vec![timestamp(entry.stamps.created_ns, Told::Read).into()]),
+    Field::new("updatedAt", |entry| vec![timestamp(entry.stamps.updated_ns, Told::Read).into()]),
 ];
