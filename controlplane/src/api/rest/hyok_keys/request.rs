@@ -21,7 +21,6 @@ use crate::{
 
 /// A key that is to be.
 #[derive(Default, Deserialize, ToSchema)]
-
 pub(super) struct CreateHyokKey {
     #[schema(required, nullable = false)]
     local_hosted_params: Option<CreateHyokKeyHosting>,
@@ -45,7 +44,6 @@ pub(super) struct CreateHyokKey {
 
 /// What the key is on.
 #[derive(Default, Deserialize, ToSchema)]
-
 struct CreateHyokKeyHosting {
     /// The key store's id.
     #[schema(required, nullable = false)]
@@ -74,7 +72,6 @@ struct CreateHyokKeyForAws {
 
 /// A tag.
 #[derive(Default, Deserialize, ToSchema)]
-
 struct CreateHyokKeyTag {
     #[serde(rename = "TagKey")]
     #[schema(required, nullable = false)]
@@ -93,7 +90,6 @@ enum OneOrMore {
 
 /// What a new version is to be on. Other members, of other kinds of keys, mean nothing here.
 #[derive(Default, Deserialize, ToSchema)]
-
 pub(super) struct RotateKey {
     source_key_tier: Option<String>,
     /// The source key itself, not a virtual key; nothing: one is made.
@@ -205,6 +201,9 @@ mod tests {
 
     use super::*;
 
+    /// What is done to a good body.
+    type Change = fn(&mut Value);
+
     fn parsed(change: impl FnOnce(&mut Value)) -> Result<NewHyokKey, Refusal> {
         let mut body = json!({"local_hosted_params": {
             "custom_key_store_id": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "source_key_id": "s", "source_key_tier": "local"
@@ -257,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_fault_names_its_member() {
-        let cases: [(fn(&mut Value), &str); 5] = [
+        let cases: [(Change, &str); 5] = [
             (|body| body["local_hosted_params"]["custom_key_store_id"] = Value::Null, "local_hosted_params.custom_key_store_id: "),
             (|body| body["local_hosted_params"]["source_key_id"] = Value::Null, "local_hosted_params.source_key_id: "),
             (|body| body["legacy_format"] = "odd".into(), "legacy_format: "),

@@ -139,7 +139,7 @@ impl KeyStoreBody {
             partition: local.partition_id,
             tier: local.source_key_tier,
             blocked: local.blocked.unwrap_or(false),
-            linked: self.linked_state.or(local.linked_state).unwrap_or(false),
+            linked: self.linked_state == Some(true) || local.linked_state == Some(true),
             cloud_hsm: cloud_hsm.into_iter().find(|(_, told)| *told).map(|(field, _)| field),
         };
         Ok(KeyStorePatch {
