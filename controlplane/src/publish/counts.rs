@@ -1,6 +1,7 @@
-//! How often nodes have encrypted under each version, summed (design §6), and which versions are due to be replaced.
+//! How often nodes have encrypted under each version and each source key, summed (design §6), and which versions are due to be replaced.
 //!
-//! Always holds: a sum never falls. A node counts for ever; one that comes back with a block less than before, or more, has lost its
+//! Always holds: a sum never falls. What wears out is the source key: all that was encrypted under it counts, whichever key and version it
+//! was for, deleted keys too. A node counts for ever; one that comes back with a block less than before, or more, has lost its
 //! state, and what it counts from then on is added to what it had. Less than a block is no loss: a node that was stopped in order
 //! reserves anew from what it really used. Counts are noted beside the configuration and move no revision.
 
@@ -9,7 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_proto::{ids::KeyId, records::SourceKey, snapshot::RecordSet, state::VersionState, sync::EncryptionCount};
+use holdfast_proto::{
+    ids::KeyId,
+    records::{SourceKey, Version},
+    snapshot::RecordSet,
+    state::VersionState,
+    sync::EncryptionCount,
+};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -22,9 +29,22 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Counts {
     versions: BTreeMap<VersionName, BTreeMap<NodeName, Count>>,
+    /// Of which source key each is, as far as it was ever seen published.
+    sources: HashMap<VersionName, SourceName>,
+    /// What keys that are gone had encrypted.
+    before: HashMap<SourceName, u64>,
     /// When each was last called due.
     called: HashMap<VersionName, Instant>,
     rotate_at: u64,
+}
+
+/// A source key, as it is published.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum SourceName {
+    /// Of a local key.
+    Local(Uuid),
+    /// Group, id and label; one of the latter may be empty.
+    Partition(String, Box<[u8]>, String),
 }
 
 /// Key, number and tag.
@@ -40,9 +60,10 @@ struct Count {
 }
 
 impl Counts {
-    /// Starts from what was noted.
-    pub(super) fn new(noted: Vec<CountEntry>, rotate_at: u64) -> Self {
-        let mut counts = Self { versions: BTreeMap::new(), called: HashMap::new(), rotate_at };
+    /// Starts from what was noted; `before` is what keys that are gone had encrypted under source keys.
+    pub(super) fn new<'a>(noted: Vec<CountEntry>, before: impl IntoIterator<Item = (&'a SourceKey, u64)>, rotate_at: u64) -> Self {
+        let before = before.into_iter().filter(|(_, sum)| *sum > 0).map(|(source, sum)| (SourceName::of(source), sum)).collect();
+        let mut counts = Self { versions: BTreeMap::new(), sources: HashMap::new(), before, called: HashMap::new(), rotate_at };
         for note in noted {
             let nodes = counts.versions.entry((note.key, note.version, note.tag)).or_default();
             nodes.insert(note.node, Count { before: note.lost, told: note.reserved.saturating_sub(note.lost) });
@@ -67,30 +88,52 @@ impl Counts {
         notes
     }
 
-    /// Keys whose active version was used up to the limit and is local, so that they are to be rotated. Called again for the same version
-    /// only after [`CALL_AGAIN`], in case it was in vain. The like in a partition raises an alert instead.
+    /// Keys whose active version is on a source key that was used up to the limit and is local, so that they are to be rotated. Called
+    /// again for the same version only after [`CALL_AGAIN`], in case it was in vain. The like in a partition raises an alert instead.
     pub(super) fn due(&mut self, set: &RecordSet, now: Instant) -> Vec<KeyId> {
-        let mut due = Vec::new();
-        let mut most = 0;
+        self.learn(set);
+        let mut sums = self.before.clone();
         for (name, nodes) in &self.versions {
-            let sum = nodes.values().fold(0u64, |sum, count| sum.saturating_add(count.sum()));
-            most = most.max(sum);
-            let lately = self.called.get(name).is_some_and(|called| now.saturating_duration_since(*called) < CALL_AGAIN);
-            if sum < self.rotate_at || lately {
+            if let Some(source) = self.sources.get(name) {
+                let sum = sums.entry(source.clone()).or_default();
+                *sum = nodes.values().fold(*sum, |sum, count| sum.saturating_add(count.sum()));
+            }
+        }
+        metrics::gauge!("holdfast_encryptions_under_one_source_key").set(sums.values().copied().max().unwrap_or(0) as f64);
+        sums.retain(|_, sum| *sum >= self.rotate_at);
+        let mut due = Vec::new();
+        if sums.is_empty() {
+            return due;
+        }
+        for version in versions(set).filter(|version| version.state == VersionState::Active) {
+            let name = name(version);
+            let Some(sum) = sums.get(&SourceName::of(&version.source)) else { continue };
+            if self.called.get(&name).is_some_and(|called| now.saturating_duration_since(*called) < CALL_AGAIN) {
                 continue;
             }
-            match active_source(set, name) {
-                Some(SourceKey::Local(_)) => due.push(name.0),
-                Some(SourceKey::Partition(_)) => {
+            match &version.source {
+                SourceKey::Local(_) => due.push(name.0),
+                SourceKey::Partition(_) => {
                     warn!(key = %name.0, version = name.1, encryptions = sum, "a key in a partition has encrypted so often that it should be rotated");
                     metrics::counter!("holdfast_rotation_alerts_total").increment(1);
                 }
-                None => continue,
             }
-            self.called.insert(*name, now);
+            self.called.insert(name, now);
         }
-        metrics::gauge!("holdfast_encryptions_under_one_version").set(most as f64);
         due
+    }
+
+    /// Which source key each version is on that was counted.
+    fn learn(&mut self, set: &RecordSet) {
+        if self.versions.keys().all(|name| self.sources.contains_key(name)) {
+            return;
+        }
+        for version in versions(set) {
+            let name = name(version);
+            if self.versions.contains_key(&name) {
+                self.sources.entry(name).or_insert_with(|| SourceName::of(&version.source));
+            }
+        }
     }
 
     /// Keys that were counted and are not published.
@@ -99,14 +142,21 @@ impl Counts {
         counted.into_iter().filter(|key| set.stores().all(|store| store.key(*key).is_none())).collect()
     }
 
-    /// The key was deleted: what was counted of it is of no use any more. Gives the notes that are to go.
+    /// The key was deleted: what was counted of it is only kept as what its source keys have encrypted before. Gives the notes that are to
+    /// go; the entries of source keys that are there remember the like.
     pub(super) fn forget(&mut self, key: KeyId) -> Vec<EntryName> {
         let mut notes = Vec::new();
-        self.versions.retain(|(counted, version, _), nodes| {
-            if *counted == key {
-                notes.extend(nodes.keys().map(|node| EntryName::Count(key, *version, node.clone())));
+        let (sources, before) = (&mut self.sources, &mut self.before);
+        self.versions.retain(|name, nodes| {
+            if name.0 != key {
+                return true;
             }
-            *counted != key
+            if let Some(source) = sources.remove(name) {
+                let sum = before.entry(source).or_default();
+                *sum = nodes.values().fold(*sum, |sum, count| sum.saturating_add(count.sum()));
+            }
+            notes.extend(nodes.keys().map(|node| EntryName::Count(key, name.1, node.clone())));
+            false
         });
         self.called.retain(|(called, ..), _| *called != key);
         notes
@@ -124,10 +174,21 @@ impl Count {
     }
 }
 
-fn active_source<'a>(set: &'a RecordSet, (key, number, tag): &VersionName) -> Option<&'a SourceKey> {
-    let key = set.stores().find_map(|store| store.key(*key))?;
-    let active = key.versions().find(|v| v.number == *number && v.tag == *tag && v.state == VersionState::Active)?;
-    Some(&active.source)
+impl SourceName {
+    fn of(source: &SourceKey) -> Self {
+        match source {
+            SourceKey::Local(blob) => Self::Local(blob.id),
+            SourceKey::Partition(key) => Self::Partition(key.group.clone(), key.cka_id.clone(), key.label.clone()),
+        }
+    }
+}
+
+fn versions(set: &RecordSet) -> impl Iterator<Item = &Version> {
+    set.stores().flat_map(|store| store.keys()).flat_map(|key| key.versions())
+}
+
+const fn name(version: &Version) -> VersionName {
+    (version.key, version.number, version.tag)
 }
 
 /// What a node reserves at once (design §6).
@@ -152,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_sum_never_falls_even_when_a_node_loses_its_state() {
-        let mut counts = Counts::new(Vec::new(), 100);
+        let mut counts = Counts::new(Vec::new(), [], 100);
         counts.report(&node("a"), &told(30 * BLOCK));
         counts.report(&node("b"), &told(20 * BLOCK));
         assert_eq!(counts.sum(NAME), 50 * BLOCK);
@@ -168,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_node_that_was_restarted_in_order_is_not_charged_again() {
-        let mut counts = Counts::new(Vec::new(), 100);
+        let mut counts = Counts::new(Vec::new(), [], 100);
         for reserved in [3 * BLOCK, 2 * BLOCK + 1, 3 * BLOCK, 2 * BLOCK + 1, 3 * BLOCK - 1] {
             counts.report(&node("a"), &told(reserved));
             assert_eq!(counts.sum(NAME), 3 * BLOCK);
@@ -179,12 +240,12 @@ mod tests {
 
     #[test]
     fn what_was_noted_counts_after_a_restart_and_a_loss_is_charged_once() {
-        let mut counts = Counts::new(Vec::new(), 100);
+        let mut counts = Counts::new(Vec::new(), [], 100);
         counts.report(&node("a"), &told(30 * BLOCK));
         let mut notes = counts.report(&node("a"), &told(10 * BLOCK));
         for _ in 0..3 {
             let noted = notes.into_iter().filter_map(|note| if let Entry::Count(note) = note { Some(note) } else { None });
-            counts = Counts::new(noted.collect(), 100);
+            counts = Counts::new(noted.collect(), [], 100);
             assert_eq!(counts.sum(NAME), 40 * BLOCK);
             notes = counts.report(&node("a"), &told(10 * BLOCK));
             assert_eq!(counts.sum(NAME), 40 * BLOCK);
@@ -196,7 +257,7 @@ mod tests {
     #[test]
     fn a_local_key_is_due_at_the_limit_and_not_called_again_within_a_minute() {
         let (set, _) = RecordSet::default().apply([store(1, false), key(1, 1, false), active(1, 1, 0)]).unwrap();
-        let mut counts = Counts::new(Vec::new(), 100);
+        let mut counts = Counts::new(Vec::new(), [], 100);
         let now = Instant::now();
         counts.report(&node("a"), &told(60));
         counts.report(&node("b"), &told(39));
@@ -210,7 +271,7 @@ mod tests {
     #[test]
     fn a_deleted_key_s_counts_are_forgotten_and_their_notes_named() {
         let (set, _) = RecordSet::default().apply([store(1, false), key(1, 1, false), active(1, 1, 0)]).unwrap();
-        let mut counts = Counts::new(Vec::new(), 100);
+        let mut counts = Counts::new(Vec::new(), [], 100);
         counts.report(&node("a"), &told(60));
         counts.report(&node("b"), &told(60));
         assert_eq!(counts.strangers(&set), BTreeSet::new());
@@ -221,12 +282,41 @@ mod tests {
     }
 
     #[test]
+    fn a_source_key_wears_out_by_all_that_was_encrypted_under_it() {
+        let of = |n: u8, reserved| [EncryptionCount { key_id: key_id(n).0.as_bytes().to_vec(), ..told(reserved)[0].clone() }];
+        // The fixtures' local versions are all on one source key.
+        let both = [store(1, false), key(1, 1, false), active(1, 1, 0), key(1, 2, false), active(1, 2, 0)];
+        let (both, _) = RecordSet::default().apply(both).unwrap();
+        let (second, _) = RecordSet::default().apply([store(1, false), key(1, 2, false), active(1, 2, 0)]).unwrap();
+        let now = Instant::now();
+
+        let mut counts = Counts::new(Vec::new(), [], 100);
+        counts.report(&node("a"), &of(1, 60));
+        counts.report(&node("a"), &of(2, 39));
+        assert_eq!(counts.due(&both, now), []);
+        counts.forget(key_id(1));
+        assert_eq!(counts.due(&second, now), []);
+        counts.report(&node("a"), &of(2, 40));
+        assert_eq!(counts.due(&second, now), [key_id(2)], "what the deleted key encrypted counts");
+
+        let mut counts = Counts::new(Vec::new(), [], 100);
+        counts.report(&node("a"), &of(1, 60));
+        counts.report(&node("b"), &of(2, 40));
+        assert_eq!(counts.due(&both, now), [key_id(1), key_id(2)], "both are on it");
+
+        let worn = crate::publish::fixtures::source(1, 61);
+        assert_eq!(Counts::new(Vec::new(), [(&worn, 99)], 100).due(&both, now), []);
+        let mut counts = Counts::new(Vec::new(), [(&worn, 100)], 100);
+        assert_eq!(counts.due(&second, now), [key_id(2)], "it was worn out before this process began");
+    }
+
+    #[test]
     fn only_an_active_local_version_is_rotated() {
         let pending = [store(1, false), key(1, 1, false), crate::publish::fixtures::version(1, 1, 0, 61)];
         let partition = [store(1, false), key(1, 1, false), partition_version(1, 1, 0)];
         for changes in [pending, partition] {
             let (set, _) = RecordSet::default().apply(changes).unwrap();
-            let mut counts = Counts::new(Vec::new(), 100);
+            let mut counts = Counts::new(Vec::new(), [], 100);
             counts.report(&node("a"), &told(100));
             assert_eq!(counts.due(&set, Instant::now()), []);
         }

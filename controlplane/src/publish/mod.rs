@@ -242,7 +242,9 @@ async fn remembered(store: &Arc<dyn Store>, rotate_at: u64) -> Result<(Arc<Nodes
     let registered = view.nodes()?.into_iter().filter(|node| node.registered).collect();
     let nodes = Nodes::new(registered, view.nodes_seen()?, Instant::now());
     let counts: Vec<CountEntry> = view.counts()?;
-    Ok((Arc::new(nodes), Counts::new(counts, rotate_at)))
+    let sources = view.source_keys()?;
+    let before = sources.iter().map(|source| (&source.key, source.encrypted_before));
+    Ok((Arc::new(nodes), Counts::new(counts, before, rotate_at)))
 }
 
 /// Every few seconds: who is away, what to note of the nodes, which keys are due.
@@ -311,4 +313,4 @@ const ROTATIONS_AHEAD: usize = 1_024;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -133,7 +133,11 @@ pub(crate) fn secrets(entry: &mut Entry) -> Vec<(SecretOf, &mut SealedSecret)> {
         Entry::Credential(e) => vec![(SecretOf::Credential(e.id), &mut e.secret)],
         Entry::Demo(e) => vec![(SecretOf::Credential(e.credential.id), &mut e.credential.secret)],
         Entry::SigningKey(e) => vec![(SecretOf::SigningKey(e.id), &mut e.secret)],
-        Entry::AwsConnection(e) => e.secret.iter_mut().map(|secret| (SecretOf::AwsConnection(e.id), secret)).collect(),
+        Entry::AwsConnection(e) => {
+            let access = e.secret.iter_mut().map(|secret| (SecretOf::AwsConnection(e.id), secret));
+            let anywhere = e.role_anywhere.iter_mut().filter_map(|role| role.private_key.as_mut());
+            access.chain(anywhere.map(|secret| (SecretOf::RoleAnywhere(e.id), secret))).collect()
+        }
         Entry::KeyStore(_)
         | Entry::HyokKey(_)
         | Entry::KeyPlace(_)
@@ -186,6 +190,33 @@ mod tests {
 
     use super::*;
     use crate::store::entry::Stamps;
+
+    /// A secret that is not named here is not resealed, and lost with the seal that it lies under.
+    #[test]
+    fn both_secrets_of_an_aws_connection_are_known_and_each_is_brought_under_a_new_seal() {
+        let (old, new) = (Seal::generate().unwrap(), Seal::generate().unwrap());
+        let again = |seal: &Seal| Seal::from_text(&seal.to_text()).unwrap();
+        let id = Uuid::from_u128(1);
+        let mut ring = ControlSeal::new(Arc::new(SealRing::new(again(&old), Vec::new())));
+        let sealed = |ring: &ControlSeal, of, text: &str| serde_json::to_value(ring.seal(of, &Secret::new(text.into())).unwrap()).unwrap();
+        let entry = serde_json::json!({"AwsConnection": {
+            "id": id, "name": "aws", "description": null, "access_key_id": null, "region": null, "labels": {}, "meta": {}, "products": [],
+            "assume_role": {"arn": null, "external_id": null}, "sts_endpoints": "legacy", "cloud": "aws",
+            "secret": sealed(&ring, SecretOf::AwsConnection(id), "sesame"),
+            "role_anywhere": {"role_arn": "", "certificate": "", "profile_arn": "", "trust_anchor_arn": "",
+                "private_key": sealed(&ring, SecretOf::RoleAnywhere(id), "open")},
+            "stamps": {"created_ns": 1, "updated_ns": 1},
+        }});
+        let mut entry: Entry = serde_json::from_value(entry).unwrap();
+        ring = ControlSeal::new(Arc::new(SealRing::new(again(&new), vec![old])));
+        for (of, secret) in secrets(&mut entry) {
+            assert!(ring.reseal(of, secret).unwrap());
+        }
+        let alone = ControlSeal::new(Arc::new(SealRing::new(new, Vec::new())));
+        let opened: Vec<_> =
+            secrets(&mut entry).into_iter().map(|(of, secret)| alone.open(of, secret).unwrap().expose().to_owned()).collect();
+        assert_eq!(opened, ["sesame", "open"]);
+    }
 
     #[test]
     fn a_sealed_secret_opens_only_for_its_entry() {

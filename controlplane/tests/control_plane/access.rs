@@ -99,9 +99,10 @@ async fn the_last_admin_who_can_sign_in_stays_one() {
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(refused.message().contains("last enabled"), "{}", refused.message());
     }
-    user(&plane, &mut admin, ("eve", "admin")).await;
+    let (_, mut eve) = user(&plane, &mut admin, ("eve", "admin")).await;
     admin.users.set_user_roles(demote("admin")).await.unwrap();
-    let listed = admin.users.list_users(ListUsersRequest {}).await.unwrap().into_inner().users;
+    assert_eq!(admin.users.list_users(ListUsersRequest {}).await.unwrap_err().code(), Code::PermissionDenied);
+    let listed = eve.users.list_users(ListUsersRequest {}).await.unwrap().into_inner().users;
     let listed: Vec<_> = listed.iter().map(|user| (user.name.as_str(), user.roles[0].as_str())).collect();
     assert_eq!(listed, [("admin", "key-admin"), ("eve", "admin"), ("kim", "key-admin")]);
     let new = CreateUserRequest { name: "bob".into(), password: String::new(), roles: vec!["auditor".into()] };

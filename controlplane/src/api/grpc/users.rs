@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::access::texts;
 use crate::{
-    access::{Administer, Permit, Read},
+    access::{Administer, Permit},
     api::{
         Api,
         call::Call,
@@ -25,7 +25,7 @@ pub(super) struct UsersApi(pub(super) Arc<Api>);
 impl wire::users_server::Users for UsersApi {
     async fn list_users(&self, request: Request<wire::ListUsersRequest>) -> Result<Response<wire::ListUsersResponse>, Status> {
         let core = &self.0.core;
-        let act = |permit: Permit<Read>, _| async move {
+        let act = |permit: Permit<Administer>, _| async move {
             Ok(wire::ListUsersResponse { users: core.users(&permit).await?.iter().map(user).collect() })
         };
         self.0.rpc(request, Call::new("user.list", ""), act).await
@@ -33,7 +33,7 @@ impl wire::users_server::Users for UsersApi {
 
     async fn get_user(&self, request: Request<wire::GetUserRequest>) -> Result<Response<wire::GetUserResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("user.get", &request.get_ref().name));
-        let act = |permit: Permit<Read>, q: wire::GetUserRequest| async move {
+        let act = |permit: Permit<Administer>, q: wire::GetUserRequest| async move {
             Ok(wire::GetUserResponse { user: Some(user(&core.user(&permit, &name(&q.name)?).await?)) })
         };
         self.0.rpc(request, call, act).await

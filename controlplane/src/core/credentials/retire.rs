@@ -94,8 +94,17 @@ mod tests {
 
     use super::*;
     use crate::{
-        core::credentials::{NewCredential, sealed},
-        store::{entry::Stamps, seal::ControlSeal},
+        audit::Audit,
+        core::{
+            Writer,
+            credentials::{NewCredential, sealed},
+        },
+        names::NodeName,
+        publish::tests::estate::{Estate, key_store, store_id},
+        store::{
+            entry::{CredentialEntry, CredentialUsedEntry, Entry, EntryChange, Fingerprint, KeyStoreEntry, NodeEntry, Stamps},
+            seal::ControlSeal,
+        },
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -129,5 +138,45 @@ mod tests {
         assert_eq!(gone_at_100(&[(91, None), (92, None)]), [0; 0], "too young");
         assert_eq!(gone_at_100(&[(1, Some(200)), (2, None)]), [0; 0], "used by a node whose clock is ahead");
         assert_eq!(gone_at_100(&[(1, Some(99)), (2, None), (3, Some(5))]), [1], "the newest stays though it is unused");
+    }
+
+    /// A key store that retires after a minute, with credentials 1 to 3: the first unused, the second used now, the third new.
+    async fn retiring(after: Option<u64>) -> Estate {
+        let estate = Estate::new().await;
+        let EntryChange::Put(put) = key_store(1, false) else { panic!("not a key store") };
+        let Entry::KeyStore(before) = *put else { panic!("not a key store") };
+        let mut changes = vec![EntryChange::put(Entry::KeyStore(KeyStoreEntry { retire_unused_after_seconds: after, ..before }))];
+        for (n, made) in [(1, Stamps::default()), (2, Stamps::default()), (3, Stamps::new(now_ns()))] {
+            let EntryChange::Put(put) = estate.credential(1, n) else { panic!("not a credential") };
+            let Entry::Credential(credential) = *put else { panic!("not a credential") };
+            changes.push(EntryChange::put(Entry::Credential(CredentialEntry { stamps: made, ..credential })));
+        }
+        estate.commit(changes).await;
+        let (store, credential) = (store_id(1), CredentialId(Uuid::from_u128(2)));
+        let used = CredentialUsedEntry { store, credential, used_ms: now_ns() / NS_PER_MS };
+        estate.store.note(vec![Entry::CredentialUsed(used)]).unwrap();
+        estate
+    }
+
+    /// How many were retired, and which are left.
+    async fn left(estate: &Estate) -> (usize, Vec<u128>) {
+        let publisher = estate.publish().await.publisher;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let retired = Core::new(writer, estate.seal.clone(), publisher).retire_credentials().await.unwrap();
+        let left = View::of(&estate.store).await.unwrap().credentials(store_id(1)).unwrap();
+        (retired, left.iter().map(|credential| credential.id.0.as_u128()).collect())
+    }
+
+    #[tokio::test]
+    async fn unused_credentials_go_where_their_key_store_says_so_and_only_once_all_data_planes_have_told() {
+        assert_eq!(left(&retiring(None).await).await, (0, vec![1, 2, 3]), "nobody asked for it");
+        let estate = retiring(Some(60)).await;
+        let name = NodeName::try_from("away").unwrap();
+        let node = NodeEntry { name, fingerprint: Fingerprint([1; 32]), enrolled_ms: 1, revoked_ms: None, registered: true };
+        estate.commit(vec![EntryChange::put(Entry::Node(node.clone()))]).await;
+        assert_eq!(left(&estate).await, (0, vec![1, 2, 3]), "that one may have seen the first used");
+        estate.commit(vec![EntryChange::put(Entry::Node(NodeEntry { registered: false, ..node }))]).await;
+        assert_eq!(left(&estate).await, (1, vec![2, 3]));
+        assert_eq!(left(&estate).await, (0, vec![2, 3]));
     }
 }

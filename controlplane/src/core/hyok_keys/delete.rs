@@ -1,5 +1,7 @@
 //! The end of a HYOK key: what it encrypted can't be opened any more.
 
+use std::collections::BTreeMap;
+
 use holdfast_proto::ids::KeyId;
 
 use super::{Backed, backed};
@@ -9,12 +11,12 @@ use crate::{
         Applied, Core, CoreError,
         draw::now_ns,
         state::{KeyCommand, hyok_key},
-        virtual_keys::VirtualKey,
+        virtual_keys::VersionOnSource,
         write::Plan,
     },
     store::{
         ReadError, View,
-        entry::{Entry, EntryChange, EntryName, VirtualKeyEntry},
+        entry::{CountEntry, Entry, EntryChange, EntryName, SourceKeyEntry, VirtualKeyEntry},
     },
 };
 
@@ -40,15 +42,64 @@ fn without(view: &View, Backed { key, virtual_key, .. }: Backed) -> Result<Vec<E
     let index = EntryName::ExternalId(key.store, key.external_id);
     let mut gone = vec![EntryName::HyokKey(key.store, key.id), EntryName::KeyPlace(key.id), index];
     let counts = view.counts_of(key.id)?;
+    let silent = virtual_key.key.silent;
+    let (made, stays): (Vec<_>, Vec<_>) =
+        virtual_key.versions.into_iter().partition(|version| silent && version.source.made_for == Some(virtual_key.key.id));
+    let mut kept = worn(stays, &counts);
     gone.extend(counts.into_iter().map(|count| EntryName::Count(count.key, count.version, count.node)));
-    let VirtualKey { key: virtual_key, versions } = virtual_key;
-    if !virtual_key.silent {
+    gone.extend(made.into_iter().map(|version| EntryName::SourceKey(version.source.id)));
+    let virtual_key = virtual_key.key;
+    if silent {
+        gone.push(EntryName::VirtualKey(virtual_key.id));
+    } else {
         let stamps = virtual_key.stamps.touched(now_ns());
-        let kept = Entry::VirtualKey(VirtualKeyEntry { backs: None, stamps, ..virtual_key });
-        return Ok(gone.into_iter().map(EntryChange::Delete).chain([EntryChange::put(kept)]).collect());
+        kept.push(Entry::VirtualKey(VirtualKeyEntry { backs: None, stamps, ..virtual_key }));
     }
-    let made = versions.into_iter().filter(|version| version.source.made_for == Some(virtual_key.id));
-    gone.extend(made.map(|version| EntryName::SourceKey(version.source.id)));
-    gone.push(EntryName::VirtualKey(virtual_key.id));
-    Ok(gone.into_iter().map(EntryChange::Delete).collect())
+    Ok(gone.into_iter().map(EntryChange::Delete).chain(kept.into_iter().map(EntryChange::put)).collect())
+}
+
+/// The source keys that stay, as far as the key encrypted under them: what nodes counted is remembered there.
+fn worn(stays: Vec<VersionOnSource>, counts: &[CountEntry]) -> Vec<Entry> {
+    let mut worn = BTreeMap::new();
+    for VersionOnSource { version, source, .. } in stays {
+        let counted = counts.iter().filter(|count| count.version == version.number);
+        let counted = counted.fold(0, |sum: u64, count| sum.saturating_add(count.reserved));
+        if counted > 0 {
+            let known: &mut SourceKeyEntry = worn.entry(source.id).or_insert(source);
+            known.encrypted_before = known.encrypted_before.saturating_add(counted);
+        }
+    }
+    worn.into_values().map(Entry::SourceKey).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_proto::{records::PartitionKey, records::SourceKey, state::VersionState};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        names::NodeName,
+        store::entry::{Stamps, VersionEntry},
+    };
+
+    #[test]
+    fn what_a_deleted_key_had_encrypted_stays_with_the_source_keys_that_stay() {
+        let version = |number: u32, before| {
+            let (id, state) = (Uuid::from_u128(number.into()), VersionState::Retired);
+            let key = SourceKey::Partition(PartitionKey { group: "g".into(), cka_id: [1].into(), label: String::new() });
+            let source = SourceKeyEntry { encrypted_before: before, ..SourceKeyEntry::new(id, String::new(), key, Stamps::default()) };
+            let version = VersionEntry { number, tag: [0; 4], state, source: id, created_ns: 0 };
+            VersionOnSource { version, source, partition: None }
+        };
+        let count = |version, node, reserved| {
+            let (key, node) = (KeyId(Uuid::nil()), NodeName::try_from(node).unwrap());
+            CountEntry { key, version, tag: [0; 4], node, reserved, lost: 0 }
+        };
+        let counts = [count(0, "a", 5), count(0, "b", 6), count(1, "a", 7), count(9, "a", 8)];
+        let worn = worn(vec![version(0, 100), version(1, 0), version(2, 3)], &counts);
+        let sums: Vec<_> =
+            worn.iter().map(|entry| if let Entry::SourceKey(key) = entry { key.encrypted_before } else { panic!("{entry:?}") }).collect();
+        assert_eq!(sums, [111, 7], "of the third nothing was counted");
+    }
 }

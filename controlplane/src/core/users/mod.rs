@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Core, CoreError, draw::now_ns, write::Plan};
 use crate::{
     access::{
-        Administer, Own, PasswordChecked, Permit, Read,
+        Administer, Own, PasswordChecked, Permit,
         password::{HashFailed, Hashed, generate},
     },
     names::UserName,
@@ -63,7 +63,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::Read`].
-    pub async fn users(&self, _permit: &Permit<Read>) -> Result<Vec<UserEntry>, CoreError> {
+    pub async fn users(&self, _permit: &Permit<Administer>) -> Result<Vec<UserEntry>, CoreError> {
         Ok(self.view().await?.users()?)
     }
 
@@ -71,7 +71,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`].
-    pub async fn user(&self, _permit: &Permit<Read>, name: &UserName) -> Result<UserEntry, CoreError> {
+    pub async fn user(&self, _permit: &Permit<Administer>, name: &UserName) -> Result<UserEntry, CoreError> {
         found(&self.view().await?, name)
     }
 
@@ -140,10 +140,9 @@ impl Core {
             let user = found(view, name)?;
             keeps_an_admin(&view.users()?, name, None)?;
             let tokens = tokens::of(view, name)?;
-            let mut changes: Vec<_> = tokens.iter().map(|token| EntryChange::Delete(EntryName::ApiToken(token.id))).collect();
-            changes.push(EntryChange::Delete(EntryName::SignIns(user.id)));
-            changes.push(EntryChange::Delete(EntryName::User(name.clone())));
-            Ok(Plan { changes, answer: () })
+            let tokens = tokens.iter().flat_map(|token| [EntryName::ApiToken(token.id), EntryName::TokenUsed(token.id)]);
+            let names = tokens.chain([EntryName::SignIns(user.id), EntryName::User(name.clone())]);
+            Ok(Plan { changes: names.map(EntryChange::Delete).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await.map(drop)
     }

@@ -33,13 +33,13 @@ use crate::{
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// Everything a test needs.
-pub(in crate::publish) struct Estate {
-    pub(in crate::publish) store: Arc<dyn Store>,
-    pub(in crate::publish) seal: ControlSeal,
+pub(crate) struct Estate {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) seal: ControlSeal,
     pub(super) authority: Authority,
 }
 
-pub(in crate::publish) fn store_id(n: u128) -> StoreId {
+pub(crate) fn store_id(n: u128) -> StoreId {
     StoreId(Uuid::from_u128(n))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn name(name: &str) -> NodeName {
     NodeName::try_from(name).unwrap()
 }
 
-pub(in crate::publish) fn key_store(n: u128, blocked: bool) -> EntryChange {
+pub(crate) fn key_store(n: u128, blocked: bool) -> EntryChange {
     EntryChange::put(Entry::KeyStore(KeyStoreEntry {
         id: store_id(n),
         name: format!("store {n}"),
@@ -119,7 +119,7 @@ pub(in crate::publish) fn virtual_key(store: u128, n: u128, states: &[VersionSta
 
 impl Estate {
     /// One key store with a credential and no key, ready to be published.
-    pub(in crate::publish) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let seal = ControlSeal::new(Arc::new(SealRing::new(Seal::generate().unwrap(), Vec::new())));
         let estate = Self { store: Arc::new(MemoryStore::new(1)), seal, authority: Authority::generate().unwrap() };
         let credential = estate.credential(1, 1);
@@ -127,7 +127,7 @@ impl Estate {
         estate
     }
 
-    pub(in crate::publish) fn credential(&self, store: u128, n: u128) -> EntryChange {
+    pub(crate) fn credential(&self, store: u128, n: u128) -> EntryChange {
         let id = CredentialId(Uuid::from_u128(n));
         EntryChange::put(Entry::Credential(CredentialEntry {
             id,
@@ -140,7 +140,7 @@ impl Estate {
         }))
     }
 
-    pub(in crate::publish) async fn commit(&self, changes: Vec<EntryChange>) -> Revision {
+    pub(crate) async fn commit(&self, changes: Vec<EntryChange>) -> Revision {
         loop {
             // Registrations and promotions commit, too.
             if let Ok(revision) = self.store.commit(self.store.head().revision(), changes.clone()).await {
@@ -191,7 +191,7 @@ impl Estate {
         self.commit(vec![EntryChange::Delete(name)]).await
     }
 
-    pub(super) async fn publish(&self) -> Running {
+    pub(crate) async fn publish(&self) -> Running {
         self.publish_rotating_at(u64::MAX).await
     }
 

@@ -1,7 +1,7 @@
 //! The whole module over real mutual TLS on loopback, with nodes played step by step.
 
 mod admission;
-pub(super) mod estate;
+pub(crate) mod estate;
 mod node;
 mod pushes;
 mod rotation;

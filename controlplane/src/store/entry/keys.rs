@@ -311,6 +311,9 @@ pub struct SourceKeyEntry {
     /// Whether it is there.
     #[serde(default)]
     pub progress: KeyProgress,
+    /// How often HYOK keys that were deleted since had encrypted under it: it wears out all the same.
+    #[serde(default)]
+    pub encrypted_before: u64,
     /// When made and changed.
     pub stamps: Stamps,
 }
@@ -387,6 +390,7 @@ impl SourceKeyEntry {
             usage_mask: usage_for_xks(),
             partition: None,
             progress: KeyProgress::Ready,
+            encrypted_before: 0,
             stamps,
         }
     }
