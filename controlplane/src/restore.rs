@@ -175,3 +175,32 @@ fn now_ms() -> u64 {
 fn list(seals: &[Uuid]) -> String {
     seals.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::Kdf;
+
+    #[test]
+    fn a_key_seal_that_opens_none_of_the_backup_s_keys_is_refused_and_those_that_do_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, seal) = (dir.path().join("key-seal"), Seal::generate().unwrap());
+        files::write_secret(&path, &seal.to_text()).unwrap();
+        let needing = |key_seals: &[Uuid]| Header {
+            software: String::new(),
+            store_format: FORMAT,
+            revision: Revision::default(),
+            created_ms: 0,
+            control_seals: Vec::new(),
+            key_seals: key_seals.into(),
+            kdf: Kdf::draw().unwrap(),
+        };
+        let other = Uuid::from_u128(7);
+        let refused = needed_key_seal(&path, &needing(&[other])).unwrap_err();
+        assert!(refused.to_string().ends_with(&format!("sealed under {other}")), "{refused}");
+        assert!(matches!(refused, RestoreError::KeySeal { given, needed } if given == seal.id() && needed == [other]));
+        for needed in [&[][..], &[other, seal.id()]] {
+            assert_eq!(needed_key_seal(&path, &needing(needed)).unwrap(), seal.to_text());
+        }
+    }
+}

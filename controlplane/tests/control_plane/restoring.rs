@@ -8,7 +8,6 @@ use holdfast_controlplane::{
 };
 use holdfast_proto::{
     admin::{BackupRequest, ListNodesRequest},
-    seal::Seal,
     secret::Secret,
 };
 use tonic::Code;
@@ -46,16 +45,6 @@ async fn what_does_not_open_or_has_no_room_is_refused_and_nothing_is_left_behind
     assert!(matches!(restored(&dir, &file[..file.len() - 1], PASSPHRASE), Err(RestoreError::Backup(BackupFault::Cut))));
     assert!(matches!(restored(&dir, &bent, PASSPHRASE), Err(RestoreError::Backup(_))));
     assert!(matches!(restored(&dir, &newer, PASSPHRASE), Err(RestoreError::Backup(BackupFault::Newer { .. }))));
-    // A key seal is judged by the keys that need one, which a data plane makes first.
-    let node = plane.node("node-1").await;
-    assert!(plane.running.demo_served(crate::node::SOON).await.unwrap());
-    let with_keys = backup(&plane, PASSPHRASE).await.unwrap();
-    node.leave();
-    let stranger = parent.path().join("key-seal");
-    fs::write(&stranger, Seal::generate().unwrap().to_text().as_bytes()).unwrap();
-    let options = RestoreOptions { key_seal: Some(stranger), ..RestoreOptions::default() };
-    let refused = restore(&dir, with_keys.as_slice(), &Secret::new(PASSPHRASE.into()), &options);
-    assert!(matches!(refused, Err(RestoreError::KeySeal { given, needed }) if !needed.is_empty() && !needed.contains(&given)));
     assert!(!dir.exists());
 
     // A folder with something in it stays as it is, a data directory above all.
