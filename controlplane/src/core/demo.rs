@@ -140,8 +140,10 @@ impl Core {
             };
             Ok(Plan { changes, answer: demo })
         };
-        let (demo, _) = self.writer.change(&Trail::system("demo"), plan).await?;
-        Ok(DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret })
+        let (demo, revision) = self.writer.change(&Trail::system("demo"), plan).await?;
+        let made = DemoCredential { uri_path: demo.uri_path, region: demo.region, external_id: demo.external_id, access_key_id, secret };
+        // Whoever gets it uses it at once.
+        Ok(self.applied(made, revision).await.value)
     }
 
     /// Sets how many requests per second and node the demo and those of partition groups answer; none: no limit.

@@ -77,8 +77,10 @@ impl Core {
             let changes = replacing_oldest(view, key_store.id, sealed(&self.seal, key_store.id, new)?)?;
             Ok(Plan { changes, answer: (key_store, key) })
         };
-        let ((KeyStoreEntry { uri_path, region, .. }, key), _) = self.writer.change(&Trail::system("demo"), plan).await?;
-        Ok(DemoCredential { uri_path, region, external_id: key.external_id, access_key_id, secret })
+        let ((KeyStoreEntry { uri_path, region, .. }, key), revision) = self.writer.change(&Trail::system("demo"), plan).await?;
+        let made = DemoCredential { uri_path, region, external_id: key.external_id, access_key_id, secret };
+        // Whoever gets it uses it at once.
+        Ok(self.applied(made, revision).await.value)
     }
 
     /// Waits until the key of a group's demo can encrypt on all connected nodes; whether it can after `limit`.
