@@ -39,7 +39,7 @@ pub trait Store: Send + Sync + 'static {
     fn scan(&self, within: Within) -> Result<Vec<Entry>, ReadError>;
 
     /// Everything that lies in the store, notes too, as it lies there and in that order; not the store's own format and revision. Don't
-    /// call it without a [`View`], which keeps writers out meanwhile: [`View::copy`].
+    /// call it without a [`View`], which keeps writers out meanwhile: `View::copy`.
     ///
     /// # Errors
     /// [`ReadError`].

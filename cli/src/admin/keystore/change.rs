@@ -27,7 +27,7 @@ pub(super) struct CreateArgs {
     /// `local`, or a group of partitions
     #[arg(long, value_name = "TIER", default_value = "local")]
     tier: String,
-    /// Where AWS KMS reaches the data planes, https://HOST[:PORT]
+    /// Where AWS KMS reaches the data planes, as https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// PUBLIC_ENDPOINT or VPC_ENDPOINT_SERVICE
@@ -169,7 +169,7 @@ pub(super) struct UpdateArgs {
     /// A new name
     #[arg(long)]
     name: Option<String>,
-    /// Where AWS KMS reaches the data planes, https://HOST[:PORT]
+    /// Where AWS KMS reaches the data planes, as https://HOST or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// PUBLIC_ENDPOINT or VPC_ENDPOINT_SERVICE

@@ -35,7 +35,7 @@ pub(super) struct TestArgs {
     /// External key id of a key to encrypt and decrypt with [default: health only]
     #[arg(long, value_name = "ID")]
     key: Option<String>,
-    /// Where to connect, https://HOST[:PORT] [default: the key store's endpoint]
+    /// Where to connect, as https://HOST or https://HOST:PORT; if absent, the key store's endpoint
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// PEM file of the authority that signed the endpoint's certificate [default: those of the system]

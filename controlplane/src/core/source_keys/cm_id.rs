@@ -7,7 +7,7 @@ use std::fmt::Write;
 use aws_lc_rs::digest::{SHA256, digest};
 use uuid::Uuid;
 
-/// The UUID, then the first half of SHA-256 over [`PURPOSE`] and it.
+/// The UUID, then the first half of SHA-256 over `PURPOSE` and it.
 #[must_use]
 pub fn cm_id(id: Uuid) -> String {
     let hash = digest(&SHA256, &[PURPOSE, id.as_bytes()].concat());
