@@ -35,11 +35,13 @@ async fn bad_input_is_refused_in_json_with_the_right_status() {
     let plane = Plane::with_demo().await;
     let long = format!(r#"{{"username":"{}"}}"#, "a".repeat(1 << 20));
     let elsewhere = r#"{"username":"admin","password":"x","domain":"other"}"#;
-    let table: [(&str, &[u8], u16); 12] = [
+    let table: [(&str, &[u8], u16); 13] = [
         (LOGIN, br#"{"grant_type":"refresh_token","refresh_token":"hfr_x"}"#, 401),
         (LOGIN, br#"{"grant_type":"client_credential"}"#, 400),
         (LOGIN, br#"{"grant_type":"password","username":"admin"}"#, 401),
         (LOGIN, long.as_bytes(), 413),
+        // One that takes no body.
+        ("POST /api/v1/cckm/aws/keys/x/block HTTP/1.1\r\n", long.as_bytes(), 413),
         (LOGIN, b"{", 400),
         (LOGIN, br#"{"username":5}"#, 400),
         (LOGIN, br#"{"grant_type":"refresh_token"}"#, 400),

@@ -27,16 +27,17 @@ use axum::{
     extract::Request,
     http::{
         HeaderMap, HeaderValue,
-        header::CONTENT_TYPE,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
         uri::{PathAndQuery, Uri},
     },
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use tonic::Status;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api,
+    Api, LONGEST_BODY,
     error::{Kind, Refusal},
 };
 
@@ -44,10 +45,20 @@ use super::{
 pub(super) fn router(api: Arc<Api>) -> Router {
     let (paths, description) = resources().split_for_parts();
     paths
+        .layer(from_fn(refuse_long))
         .merge(page::router(openapi::whole(description)))
         .fallback(async |headers: HeaderMap| nothing_here(&headers))
         .method_not_allowed_fallback(async || Refusal::new(Kind::Method, "this path has no such method"))
         .with_state(api)
+}
+
+/// Refuses a body that says it is too long, of calls that take none as well. One that doesn't say so is cut where it is read.
+async fn refuse_long(request: Request, next: Next) -> Response {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
+    if length.is_some_and(|length| length > LONGEST_BODY) {
+        return Refusal::new(Kind::TooLarge, "the body is longer than 1 MiB").into_response();
+    }
+    next.run(request).await
 }
 
 /// The answer at a path that nothing is at, to a gRPC client in its own terms (gRPC over HTTP/2: an unknown method).
