@@ -2,7 +2,7 @@
 //!
 //! Always holds: a client learns nothing of causes inside; those are logged here, once.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 use axum::{
     Json,
@@ -71,6 +71,11 @@ impl Refusal {
     /// A refusal with a text for the client.
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
+    }
+
+    /// A member that can't be, by its name and what is wrong with it.
+    pub(super) fn invalid(member: &str, rule: impl fmt::Display) -> Self {
+        Self::new(Kind::Invalid, format!("{member}: {rule}"))
     }
 
     /// What the client is told.

@@ -215,20 +215,20 @@ fn means(given: &GivenConnection) -> Result<Means, CoreError> {
     let key = given.access_key_id.is_some() || given.secret_access_key.is_some();
     let anywhere = given.role_anywhere != GivenRoleAnywhere::default();
     match (key, given.is_role_anywhere, anywhere) {
-        (true, true, _) | (true, _, true) => Err(invalid("access_key_id", "can't be given together with IAM Roles Anywhere")),
+        (true, true, _) | (true, _, true) => Err(CoreError::invalid("access_key_id", "can't be given together with IAM Roles Anywhere")),
         (true, false, false) => Ok(Means::AccessKey),
-        (false, false, true) => Err(invalid("is_role_anywhere", "must be true where iam_role_anywhere is given")),
+        (false, false, true) => Err(CoreError::invalid("is_role_anywhere", "must be true where iam_role_anywhere is given")),
         (false, true, _) => Ok(Means::RoleAnywhere),
         (false, false, false) => Ok(Means::AsBefore),
     }
 }
 
 fn access_key(id: Option<String>, secret: Option<SealedSecret>) -> Result<(String, SealedSecret), CoreError> {
-    let id = id.ok_or_else(|| invalid("access_key_id", "is missing"))?;
+    let id = id.ok_or_else(|| CoreError::invalid("access_key_id", "is missing"))?;
     if id.len() > 128 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(invalid("access_key_id", "must have 1 to 128 of A-Z, a-z, 0-9 and '_'"));
+        return Err(CoreError::invalid("access_key_id", "must have 1 to 128 of A-Z, a-z, 0-9 and '_'"));
     }
-    Ok((id, secret.ok_or_else(|| invalid("secret_access_key", "is missing"))?))
+    Ok((id, secret.ok_or_else(|| CoreError::invalid("secret_access_key", "is missing"))?))
 }
 
 fn role_anywhere(
@@ -236,7 +236,7 @@ fn role_anywhere(
     given: GivenRoleAnywhere,
     private_key: Option<SealedSecret>,
 ) -> Result<RoleAnywhereEntry, CoreError> {
-    let needed = |field: &'static str, text: Option<String>| text.ok_or_else(|| invalid(field, "is missing"));
+    let needed = |field: &'static str, text: Option<String>| text.ok_or_else(|| CoreError::invalid(field, "is missing"));
     let entry = RoleAnywhereEntry {
         role_arn: needed("iam_role_anywhere.anywhere_role_arn", given.role_arn.or_else(|| old.map(|old| old.role_arn.clone())))?,
         certificate: needed("iam_role_anywhere.certificate", given.certificate.or_else(|| old.map(|old| old.certificate.clone())))?,
@@ -251,7 +251,7 @@ fn role_anywhere(
     aws_names::arn("iam_role_anywhere.profile_arn", ArnOf::AnywhereProfile, &entry.profile_arn)?;
     aws_names::arn("iam_role_anywhere.trust_anchor_arn", ArnOf::TrustAnchor, &entry.trust_anchor_arn)?;
     if !entry.certificate.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(invalid("iam_role_anywhere.certificate", "must be a certificate in PEM"));
+        return Err(CoreError::invalid("iam_role_anywhere.certificate", "must be a certificate in PEM"));
     }
     Ok(entry)
 }
@@ -262,7 +262,7 @@ pub(super) fn assume_role(old: AssumeRole, given: &AssumeRole) -> Result<AssumeR
     role.arn.as_deref().map_or(Ok(()), |arn| aws_names::arn("assume_role_arn", ArnOf::Role, arn))?;
     // STS, AssumeRole API.
     match role.external_id.as_deref() {
-        Some(id) if !(2..=1224).contains(&id.len()) => Err(invalid("assume_role_external_id", "must have 2 to 1224 characters")),
+        Some(id) if !(2..=1224).contains(&id.len()) => Err(CoreError::invalid("assume_role_external_id", "must have 2 to 1224 characters")),
         Some(_) | None => Ok(role),
     }
 }
@@ -270,13 +270,13 @@ pub(super) fn assume_role(old: AssumeRole, given: &AssumeRole) -> Result<AssumeR
 fn sts_endpoints(text: &str) -> Result<StsEndpoints, CoreError> {
     let all = [StsEndpoints::Legacy, StsEndpoints::Regional];
     let found = all.into_iter().find(|one| one.as_str() == text);
-    found.ok_or_else(|| invalid("aws_sts_regional_endpoints", "must be legacy or regional"))
+    found.ok_or_else(|| CoreError::invalid("aws_sts_regional_endpoints", "must be legacy or regional"))
 }
 
 fn cloud(text: &str) -> Result<AwsCloud, CoreError> {
     let all = [AwsCloud::Commercial, AwsCloud::UsGov, AwsCloud::China];
     let found = all.into_iter().find(|one| one.as_str() == text);
-    found.ok_or_else(|| invalid("cloud_name", "must be aws, aws-us-gov or aws-cn"))
+    found.ok_or_else(|| CoreError::invalid("cloud_name", "must be aws, aws-us-gov or aws-cn"))
 }
 
 fn blank(id: Uuid) -> AwsConnectionEntry {
@@ -296,10 +296,6 @@ fn blank(id: Uuid) -> AwsConnectionEntry {
         products: Vec::new(),
         stamps: Stamps::default(),
     }
-}
-
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 const MISSING: CoreError = CoreError::NotFound("AWS connection");

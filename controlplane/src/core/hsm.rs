@@ -191,30 +191,26 @@ fn unique_connection(view: &View, entry: &HsmConnectionEntry) -> Result<(), Core
 fn server_fits(entry: &HsmServerEntry) -> Result<(), CoreError> {
     let HsmServerEntry { hostname, channel, .. } = entry;
     if !(1..=253).contains(&hostname.len()) || !hostname.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(invalid("hostname", "must be a host name or an address"));
+        return Err(CoreError::invalid("hostname", "must be a host name or an address"));
     }
     if !matches!(channel.as_str(), "" | "NTLS" | "STC") {
-        return Err(invalid("channel", "must be NTLS or STC"));
+        return Err(CoreError::invalid("channel", "must be NTLS or STC"));
     }
     described(&entry.description, &entry.labels)
 }
 
 fn connection_fits(entry: &HsmConnectionEntry) -> Result<(), CoreError> {
     if !(1..=256).contains(&entry.name.chars().count()) || entry.name.chars().any(char::is_control) {
-        return Err(invalid("name", "must have 1 to 256 characters, none of them control characters"));
+        return Err(CoreError::invalid("name", "must have 1 to 256 characters, none of them control characters"));
     }
     if entry.partitions.len() > MOST_LISTED || entry.partitions.iter().any(|named| named.label.is_empty() && named.serial.is_empty()) {
-        return Err(invalid("partitions", "each needs a partition_label or a serial_number; at most 64"));
+        return Err(CoreError::invalid("partitions", "each needs a partition_label or a serial_number; at most 64"));
     }
     let texts = entry.partitions.iter().flat_map(|named| [&named.label, &named.serial, &named.hostname]).chain(&entry.products);
     if entry.products.len() > MOST_LISTED || texts.into_iter().any(|text| text.chars().count() > 256) {
-        return Err(invalid("partitions", "no text may have more than 256 characters, nor products more than 64 members"));
+        return Err(CoreError::invalid("partitions", "no text may have more than 256 characters, nor products more than 64 members"));
     }
     described(&entry.description, &entry.labels)
-}
-
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 const MOST_LISTED: usize = 64;

@@ -176,6 +176,11 @@ impl Core {
 }
 
 impl CoreError {
+    /// A value that can't be, by its field and what is wrong with it.
+    fn invalid(field: &'static str, detail: impl Into<String>) -> Self {
+        Self::Invalid { field, detail: detail.into() }
+    }
+
     /// The same may be done later, with nothing changed.
     const fn may_pass(&self) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER_PERMISSIVE;
 use holdfast_proto::{admin as wire, ids::Revision};
 
-use super::{Kind, Refusal};
+use super::Refusal;
 use crate::{
     core::source_keys::ExistingKey,
     names::NodeName,
@@ -61,17 +61,13 @@ pub(super) fn texts(names: Vec<NodeName>) -> Vec<String> {
 }
 
 pub(super) fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<ExistingKey, Refusal> {
-    let cka_id = HEXLOWER_PERMISSIVE.decode(key.cka_id.as_bytes()).map_err(|_| invalid(field, "cka_id must be hexadecimal"))?;
-    ExistingKey::new(&cka_id, &key.label).map_err(|e| invalid(field, e))
+    let cka_id = HEXLOWER_PERMISSIVE.decode(key.cka_id.as_bytes()).map_err(|_| Refusal::invalid(field, "cka_id must be hexadecimal"))?;
+    ExistingKey::new(&cka_id, &key.label).map_err(|e| Refusal::invalid(field, e))
 }
 
 /// Empty means absent.
 pub(super) fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
-}
-
-pub(super) fn invalid(field: &str, detail: impl std::fmt::Display) -> Refusal {
-    Refusal::new(Kind::Invalid, format!("{field}: {detail}"))
 }
 
 const fn revision(revision: Revision) -> wire::Revision {

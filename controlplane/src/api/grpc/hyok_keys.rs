@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Refusal,
-    convert::{NS_PER_MS, existing_key, given, invalid, texts},
+    convert::{NS_PER_MS, existing_key, given, texts},
     id,
 };
 use crate::{
@@ -50,7 +50,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     async fn create_hyok_key(&self, request: Request<wire::CreateHyokKeyRequest>) -> Result<Response<wire::CreateHyokKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.create", &request.get_ref().key_store_id));
         let act = |permit: Permit<Manage>, q: wire::CreateHyokKeyRequest| async move {
-            let wanted = given(&q.key_store_id).ok_or_else(|| invalid("key_store_id", "is required"))?;
+            let wanted = given(&q.key_store_id).ok_or_else(|| Refusal::invalid("key_store_id", "is required"))?;
             let store = core.find_key_store(&permit, wanted).await?.id;
             let created = core.create_hyok_key(&permit, new_key(store, q)?).await?;
             Ok(wire::CreateHyokKeyResponse { key: Some(key(created)) })
@@ -126,10 +126,13 @@ fn new_key(store: StoreId, q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, 
         "" | "none" => None,
         "aws-sample" => Some(LegacyFormat::AwsSample),
         "raw-concat" => Some(LegacyFormat::RawConcat),
-        _ => return Err(invalid("legacy_format", "must be none, aws-sample or raw-concat")),
+        _ => return Err(Refusal::invalid("legacy_format", "must be none, aws-sample or raw-concat")),
     };
     Ok(NewHyokKey {
-        external_id: given(&q.external_key_id).map(ExternalKeyId::try_from).transpose().map_err(|e| invalid("external_key_id", e))?,
+        external_id: given(&q.external_key_id)
+            .map(ExternalKeyId::try_from)
+            .transpose()
+            .map_err(|e| Refusal::invalid("external_key_id", e))?,
         legacy: format.map(|format| LegacyEntry { format, version: 0 }),
         blocked: q.blocked,
         source: source_of(q.source_key, &q.source_key_id)?,
@@ -143,7 +146,7 @@ fn source_of(on_token: Option<wire::ExistingKey>, named: &str) -> Result<SourceO
         (None, None) => Ok(SourceOf::New),
         (Some(key), None) => Ok(SourceOf::OnToken(existing_key("source_key", &key)?)),
         (None, Some(named)) => Ok(SourceOf::Named(named.into())),
-        (Some(_), Some(_)) => Err(invalid("source_key_id", "must not come together with source_key")),
+        (Some(_), Some(_)) => Err(Refusal::invalid("source_key_id", "must not come together with source_key")),
     }
 }
 

@@ -92,10 +92,10 @@ impl Listing {
             match name.as_str() {
                 // Empty is absent (contract §2.3).
                 _ if value.is_empty() => {}
-                "skip" => skip = value.parse::<u64>().map_err(|_| invalid("skip", "must be a number from 0"))?,
+                "skip" => skip = value.parse::<u64>().map_err(|_| Refusal::invalid("skip", "must be a number from 0"))?,
                 "limit" => {
                     let number = value.parse::<i64>().ok().filter(|limit| *limit >= -1);
-                    limit = number.ok_or_else(|| invalid("limit", "must be a number from 0, or -1 for all"))?;
+                    limit = number.ok_or_else(|| Refusal::invalid("limit", "must be a number from 0, or -1 for all"))?;
                 }
                 "sort" => sort = value,
                 name => {
@@ -183,16 +183,12 @@ fn order<T>(items: &mut [T], sort: &str, fields: &[Field<T>]) -> Result<(), Refu
     Ok(())
 }
 
-fn invalid(name: &str, rule: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, format!("{name}: {rule}"))
-}
-
 fn unknown<T>(name: &str, fields: &[Field<T>]) -> Refusal {
     let known: Vec<_> = fields.iter().map(|field| field.name).collect();
     let name: String = name.chars().take(LONGEST_NAME).collect();
-    invalid(
+    Refusal::invalid(
         &name,
-        &format!("there is no such parameter here; there are skip, limit, sort, and for filters and sorting {}", known.join(", ")),
+        format_args!("there is no such parameter here; there are skip, limit, sort, and for filters and sorting {}", known.join(", ")),
     )
 }
 

@@ -103,7 +103,7 @@ impl Core {
             let old = find(view, wanted)?;
             let operation = Operation::from(&old.params);
             if given.operation.as_deref().is_some_and(|other| other != operation.as_str()) {
-                return Err(invalid("operation", "can't be changed"));
+                return Err(CoreError::invalid("operation", "can't be changed"));
             }
             let params = params::changed(view, old.params.clone(), &given.params)?;
             let stamps = old.stamps.touched(now_ns());
@@ -127,9 +127,10 @@ impl Core {
 
     fn has_a_place(&self, job: &JobConfigEntry) -> Result<(), CoreError> {
         match &job.params {
-            JobParams::DatabaseBackup(_) if self.backup_place.is_none() => {
-                Err(invalid("operation", "database_backup needs backup_dir and backup_passphrase_file in the control plane's settings"))
-            }
+            JobParams::DatabaseBackup(_) if self.backup_place.is_none() => Err(CoreError::invalid(
+                "operation",
+                "database_backup needs backup_dir and backup_passphrase_file in the control plane's settings",
+            )),
             JobParams::DatabaseBackup(_) | JobParams::XksCredentialRotation | JobParams::KeyRotation(_) | JobParams::Synchronization(_) => {
                 Ok(())
             }
@@ -169,7 +170,7 @@ fn changed(old: JobConfigEntry, given: &GivenJob) -> Result<JobConfigEntry, Core
     Schedule::parse(&entry.run_at, OffsetDateTime::now_utc()).map_err(|detail| CoreError::Invalid { field: "run_at", detail })?;
     let (start, end) = (moment(entry.start_date.as_deref()), moment(entry.end_date.as_deref()));
     if start.zip(end).is_some_and(|(start, end)| end < start) {
-        return Err(invalid("end_date", "must not be before start_date"));
+        return Err(CoreError::invalid("end_date", "must not be before start_date"));
     }
     Ok(entry)
 }
@@ -180,7 +181,7 @@ fn date(field: &'static str, given: Option<&str>, old: Option<String>) -> Result
         None => Ok(old),
         Some(UNSET) => Ok(None),
         Some(text) if moment(Some(text)).is_some() => Ok(Some(text.into())),
-        Some(_) => Err(invalid(field, "must be a date and time as in RFC 3339, such as 2026-01-31T09:00:00Z")),
+        Some(_) => Err(CoreError::invalid(field, "must be a date and time as in RFC 3339, such as 2026-01-31T09:00:00Z")),
     }
 }
 
@@ -188,12 +189,8 @@ fn moment(text: Option<&str>) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text?, &Rfc3339).ok()
 }
 
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
-}
-
 fn missing(field: &'static str) -> CoreError {
-    invalid(field, "is missing")
+    CoreError::invalid(field, "is missing")
 }
 
 /// What clients send for a date that is not set.

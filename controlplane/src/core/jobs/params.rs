@@ -2,7 +2,7 @@
 //!
 //! Always holds: a job has the parameters of its own operation and of no other; what a backup here can't do is refused, not ignored.
 
-use super::{invalid, missing};
+use super::missing;
 use crate::{
     core::{CoreError, kms_containers},
     store::{
@@ -199,7 +199,7 @@ fn synchronization(view: &View, old: SynchronizationParams, given: &GivenSynchro
     let synchronize_all = given.synchronize_all.unwrap_or(old.synchronize_all);
     let kms = match (&given.kms, synchronize_all) {
         (Some(kms), true) if !kms.is_empty() => {
-            return Err(invalid("cckm_synchronization_params.kms", "can't be given together with synchronize_all"));
+            return Err(CoreError::invalid("cckm_synchronization_params.kms", "can't be given together with synchronize_all"));
         }
         (Some(_) | None, true) => Vec::new(),
         (Some(kms), false) => kms.clone(),
@@ -230,7 +230,7 @@ fn backup(old: BackupParams, given: &GivenBackup) -> Result<BackupParams, CoreEr
         (given.connection.is_some(), "database_backup_params.connection", "backups are not sent anywhere: take them from backup_dir"),
     ];
     if let Some((_, field, detail)) = refused.into_iter().find(|(asked, ..)| *asked) {
-        return Err(invalid(field, detail));
+        return Err(CoreError::invalid(field, detail));
     }
     Ok(BackupParams {
         description: given.description.clone().unwrap_or(old.description),
@@ -241,7 +241,7 @@ fn backup(old: BackupParams, given: &GivenBackup) -> Result<BackupParams, CoreEr
 fn aws(field: &'static str, cloud: Option<&str>) -> Result<(), CoreError> {
     match cloud {
         None | Some("aws") => Ok(()),
-        Some(_) => Err(invalid(field, "must be aws")),
+        Some(_) => Err(CoreError::invalid(field, "must be aws")),
     }
 }
 
@@ -251,7 +251,7 @@ fn period(field: &'static str, given: Option<&String>, old: Option<String>) -> R
     let number = text.strip_suffix(['d', 'h']).and_then(|number| number.parse::<u16>().ok());
     match number {
         Some(1..) => Ok(Some(text.clone())),
-        Some(0) | None => Err(invalid(field, "must be days, such as 44d, or hours, such as 22h")),
+        Some(0) | None => Err(CoreError::invalid(field, "must be days, such as 44d, or hours, such as 22h")),
     }
 }
 

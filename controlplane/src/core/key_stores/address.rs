@@ -28,11 +28,11 @@ impl Address {
             (Connectivity::Vpc, Some(given)) => Some(given),
             (Connectivity::Vpc, None) => {
                 let kept = before.vpc_service.clone();
-                Some(kept.ok_or_else(|| invalid(SERVICE, "is required with VPC_ENDPOINT_SERVICE"))?)
+                Some(kept.ok_or_else(|| CoreError::invalid(SERVICE, "is required with VPC_ENDPOINT_SERVICE"))?)
             }
             // Clients that leave a VPC send the old name along.
             (Connectivity::Public, Some(_)) if before.connectivity == Connectivity::Public => {
-                return Err(invalid(SERVICE, "is for VPC_ENDPOINT_SERVICE only"));
+                return Err(CoreError::invalid(SERVICE, "is for VPC_ENDPOINT_SERVICE only"));
             }
             (Connectivity::Public, Some(_) | None) => None,
         };
@@ -45,22 +45,22 @@ fn connectivity(text: &str) -> Result<Connectivity, CoreError> {
     match text {
         "PUBLIC_ENDPOINT" => Ok(Connectivity::Public),
         "VPC_ENDPOINT_SERVICE" => Ok(Connectivity::Vpc),
-        _ => Err(invalid("xks_proxy_connectivity", "must be PUBLIC_ENDPOINT or VPC_ENDPOINT_SERVICE")),
+        _ => Err(CoreError::invalid("xks_proxy_connectivity", "must be PUBLIC_ENDPOINT or VPC_ENDPOINT_SERVICE")),
     }
 }
 
 /// `https://` and a host name, at most 128 characters, as AWS has it; a port is taken as well, for proxies that AWS reaches by a balancer.
 fn endpoint(text: &str) -> Result<String, CoreError> {
     const FIELD: &str = "xks_proxy_uri_endpoint";
-    let rest = text.strip_prefix("https://").ok_or_else(|| invalid(FIELD, "must begin with https://"))?;
+    let rest = text.strip_prefix("https://").ok_or_else(|| CoreError::invalid(FIELD, "must begin with https://"))?;
     let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
     let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     if !port.is_none_or(digits) {
-        return Err(invalid(FIELD, "has no valid port"));
+        return Err(CoreError::invalid(FIELD, "has no valid port"));
     }
     let label = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if text.len() > 128 || !host.split('.').all(label) {
-        return Err(invalid(FIELD, "must be https:// and a host name, without a path, at most 128 characters"));
+        return Err(CoreError::invalid(FIELD, "must be https:// and a host name, without a path, at most 128 characters"));
     }
     Ok(text.into())
 }
@@ -68,13 +68,12 @@ fn endpoint(text: &str) -> Result<String, CoreError> {
 fn service(text: &str) -> Result<String, CoreError> {
     let characters = text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
     if text.is_empty() || text.len() > 128 || !characters {
-        return Err(invalid(SERVICE, "must be the name of a VPC endpoint service, as in com.amazonaws.vpce.us-east-1.vpce-svc-0123456789"));
+        return Err(CoreError::invalid(
+            SERVICE,
+            "must be the name of a VPC endpoint service, as in com.amazonaws.vpce.us-east-1.vpce-svc-0123456789",
+        ));
     }
     Ok(text.into())
-}
-
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 const SERVICE: &str = "xks_proxy_vpc_endpoint_service_name";

@@ -9,7 +9,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-use super::{Address, in_range, invalid, unique};
+use super::{Address, in_range, unique};
 use crate::{
     access::{Manage, Permit},
     core::{
@@ -182,11 +182,11 @@ impl Core {
                 container(view, &kms.to_string(), &key_store.region)?;
             }
             if let Some(id) = key_store.partition {
-                view.partition(id)?.ok_or_else(|| invalid(PARTITION, NO_PARTITION))?;
+                view.partition(id)?.ok_or_else(|| CoreError::invalid(PARTITION, NO_PARTITION))?;
             }
             let mut entries = vec![Entry::KeyStore(key_store.clone()), Entry::Credential(credential.clone())];
             if named {
-                view.source_key(health.id)?.ok_or_else(|| invalid(HEALTH_KEY, NO_SOURCE_KEY))?;
+                view.source_key(health.id)?.ok_or_else(|| CoreError::invalid(HEALTH_KEY, NO_SOURCE_KEY))?;
             } else {
                 entries.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             }
@@ -199,7 +199,7 @@ impl Core {
     /// A health key that was named must be of the key store's tier and fit for it (the API's contract, §7.2).
     pub(super) async fn fit_for_health(&self, permit: &Permit<Manage>, tier: &Tier, key: &SourceKeyEntry) -> Result<(), CoreError> {
         if key.tier() != *tier {
-            return Err(invalid(HEALTH_KEY, "must be a key of the key store's own tier and partition"));
+            return Err(CoreError::invalid(HEALTH_KEY, "must be a key of the key store's own tier and partition"));
         }
         self.fit_for_xks(permit, HEALTH_KEY, key).await
     }
@@ -286,7 +286,7 @@ pub(super) fn source_key(view: &View, wanted: &str) -> Result<SourceKeyEntry, Co
 fn container(view: &View, wanted: &str, region: &str) -> Result<KmsContainerEntry, CoreError> {
     let found = kms_containers::find(view, wanted).map_err(|error| absent(error, "kms", "there is no such KMS container"))?;
     if !found.regions.iter().any(|has| has == region) {
-        return Err(invalid("region", format!("is not one of the KMS container {}: {}", found.name, found.regions.join(", "))));
+        return Err(CoreError::invalid("region", format!("is not one of the KMS container {}: {}", found.name, found.regions.join(", "))));
     }
     Ok(found)
 }
@@ -301,7 +301,7 @@ fn partition(view: &View, tier: &NewTier) -> Result<Option<PartitionEntry>, Core
 /// What a request names must be there: else the request is wrong, not its path.
 fn absent(error: CoreError, field: &'static str, text: &str) -> CoreError {
     match error {
-        CoreError::NotFound(_) => invalid(field, text),
+        CoreError::NotFound(_) => CoreError::invalid(field, text),
         other => other,
     }
 }

@@ -153,23 +153,19 @@ fn distinct<'a>(mut others: impl Iterator<Item = &'a KeyStoreEntry>, name: &str,
 pub(super) fn in_range(name: &str, region: &str, max_credentials: u8) -> Result<(), CoreError> {
     nameable(name)?;
     if region.is_empty() || region.len() > 64 || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(invalid("region", "must be an AWS region, such as us-east-1"));
+        return Err(CoreError::invalid("region", "must be an AWS region, such as us-east-1"));
     }
     if !(2..=20).contains(&max_credentials) {
-        return Err(invalid("max_credentials", "must be 2 to 20"));
+        return Err(CoreError::invalid("max_credentials", "must be 2 to 20"));
     }
     Ok(())
 }
 
 fn nameable(name: &str) -> Result<(), CoreError> {
     if name.is_empty() || name.chars().count() > 256 || name.chars().any(char::is_control) {
-        return Err(invalid("name", "must have 1 to 256 characters, none of them a control character"));
+        return Err(CoreError::invalid("name", "must have 1 to 256 characters, none of them a control character"));
     }
     Ok(())
-}
-
-fn invalid(field: &'static str, detail: impl Into<String>) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 impl From<NotNow> for CoreError {

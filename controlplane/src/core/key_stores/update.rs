@@ -10,7 +10,7 @@ use holdfast_proto::{
     secret::Secret,
 };
 
-use super::{Address, Operation, allowed, create::source_key, distinct, found, invalid, nameable, standing};
+use super::{Address, Operation, allowed, create::source_key, distinct, found, nameable, standing};
 use crate::{
     access::{Manage, Permit},
     core::{
@@ -107,7 +107,7 @@ impl Core {
             let mut after = patch.applied(&before)?;
             distinct(view.key_stores()?.iter().filter(|other| other.id != id), &after.name, &after.uri_path)?;
             if let Some(health) = &health {
-                view.source_key(health.key.id)?.ok_or_else(|| invalid(HEALTH_KEY, "there is no such source key"))?;
+                view.source_key(health.key.id)?.ok_or_else(|| CoreError::invalid(HEALTH_KEY, "there is no such source key"))?;
                 after.health_key = health.key.id;
                 after.health_ciphertext.clone_from(&health.ciphertext);
             }
@@ -188,13 +188,13 @@ fn unchanged(view: &View, now: &KeyStoreEntry, fixed: &FixedMembers) -> Result<(
         ("blocked", fixed.blocked && !now.blocked),
     ];
     if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {
-        return Err(invalid(field, "can't be changed by an update"));
+        return Err(CoreError::invalid(field, "can't be changed by an update"));
     }
     if fixed.linked {
-        return Err(invalid("linked_state", "linked key stores are not in this version"));
+        return Err(CoreError::invalid("linked_state", "linked key stores are not in this version"));
     }
     match fixed.cloud_hsm {
-        Some(field) => Err(invalid(field, "is of CloudHSM key stores, which are not in this version")),
+        Some(field) => Err(CoreError::invalid(field, "is of CloudHSM key stores, which are not in this version")),
         None => Ok(()),
     }
 }

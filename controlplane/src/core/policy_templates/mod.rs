@@ -129,16 +129,16 @@ pub(super) fn in_use(view: &View, id: Uuid) -> Result<bool, ReadError> {
 }
 
 fn new(view: &View, id: Uuid, given: &NewTemplate) -> Result<PolicyTemplateEntry, CoreError> {
-    let name = given.name.clone().ok_or_else(|| invalid("name", "is missing"))?;
+    let name = given.name.clone().ok_or_else(|| CoreError::invalid("name", "is missing"))?;
     aws_names::name("name", &name)?;
     let kms = given.kms.as_deref().map(|kms| kms_containers::find(view, kms)).transpose()?;
     let account_id = match (given.account_id.clone(), &kms) {
         (Some(account), Some(kms)) if account != kms.account_id => {
-            return Err(invalid("account_id", "is not the account of the KMS container"));
+            return Err(CoreError::invalid("account_id", "is not the account of the KMS container"));
         }
         (Some(account), _) => account,
         (None, Some(kms)) => kms.account_id.clone(),
-        (None, None) => return Err(invalid("kms", "is missing; give kms or account_id")),
+        (None, None) => return Err(CoreError::invalid("kms", "is missing; give kms or account_id")),
     };
     aws_names::account("account_id", &account_id)?;
     Ok(PolicyTemplateEntry {
@@ -170,8 +170,8 @@ fn content(old: PolicyContent, given: GivenContent) -> Result<PolicyContent, Cor
         key_users_roles: key_users_roles.unwrap_or(before.key_users_roles),
     };
     match (policy, old) {
-        (Some(_), _) if named => Err(invalid("Policy", "can't be given together with lists of accounts, users or roles")),
-        (Some(policy), _) if policy.is_empty() => Err(invalid("Policy", "must not be empty")),
+        (Some(_), _) if named => Err(CoreError::invalid("Policy", "can't be given together with lists of accounts, users or roles")),
+        (Some(policy), _) if policy.is_empty() => Err(CoreError::invalid("Policy", "must not be empty")),
         (Some(policy), _) => Ok(PolicyContent::Given(policy)),
         (None, given @ PolicyContent::Given(_)) if !named => Ok(given),
         (None, PolicyContent::Given(_) | PolicyContent::Default | PolicyContent::People(_)) => {
@@ -183,10 +183,6 @@ fn content(old: PolicyContent, given: GivenContent) -> Result<PolicyContent, Cor
 
 fn put(entry: PolicyTemplateEntry) -> Plan<PolicyTemplateEntry> {
     Plan { changes: vec![EntryChange::put(Entry::PolicyTemplate(entry.clone()))], answer: entry }
-}
-
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 #[cfg(test)]

@@ -31,10 +31,10 @@ impl AskedKind<'_> {
             "hmac-sha256" => (&[KeyKind::HmacSha256], KeyKind::HmacSha256),
             "hmac-sha384" => (&[KeyKind::HmacSha384], KeyKind::HmacSha384),
             "hmac-sha512" => (&[KeyKind::HmacSha512], KeyKind::HmacSha512),
-            _ => return Err(invalid("algorithm", format!("{algorithm:?} is not made here; {ALGORITHMS} are"))),
+            _ => return Err(CoreError::invalid("algorithm", format!("{algorithm:?} is not made here; {ALGORITHMS} are"))),
         };
         if !self.curve.is_empty() {
-            return Err(invalid("curveid", format!("{algorithm} has no curve")));
+            return Err(CoreError::invalid("curveid", format!("{algorithm} has no curve")));
         }
         if self.size == 0 {
             return Ok(default);
@@ -42,7 +42,7 @@ impl AskedKind<'_> {
         let found = kinds.iter().copied().find(|kind| kind.bits() == self.size);
         found.ok_or_else(|| {
             let sizes: Vec<_> = kinds.iter().map(|kind| kind.bits().to_string()).collect();
-            invalid("size", format!("{algorithm} is made with {} bits", sizes.join(", ")))
+            CoreError::invalid("size", format!("{algorithm} is made with {} bits", sizes.join(", ")))
         })
     }
 
@@ -53,18 +53,14 @@ impl AskedKind<'_> {
             ("", 384) | ("secp384r1" | "p-384" | "nistp384", _) => KeyKind::EcP384,
             ("", 521) | ("secp521r1" | "p-521" | "nistp521", _) => KeyKind::EcP521,
             ("secp256k1", _) => KeyKind::EcSecp256k1,
-            ("", _) => return Err(invalid("size", "EC is made with 256, 384 or 521 bits".into())),
-            _ => return Err(invalid("curveid", format!("{curve:?} is not made here; {CURVES} are"))),
+            ("", _) => return Err(CoreError::invalid("size", "EC is made with 256, 384 or 521 bits")),
+            _ => return Err(CoreError::invalid("curveid", format!("{curve:?} is not made here; {CURVES} are"))),
         };
         if self.size != 0 && self.size != kind.bits() {
-            return Err(invalid("size", format!("{curve} has {} bits", kind.bits())));
+            return Err(CoreError::invalid("size", format!("{curve} has {} bits", kind.bits())));
         }
         Ok(kind)
     }
-}
-
-fn invalid(field: &'static str, detail: String) -> CoreError {
-    CoreError::Invalid { field, detail }
 }
 
 const ALGORITHMS: &str = "aes, rsa, ec, hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384 and hmac-sha512";

@@ -164,7 +164,7 @@ pub const fn blob(entry: &SourceKeyEntry) -> Option<&LocalBlob> {
 /// Refuses what can't be a name.
 pub(super) fn named(name: &str) -> Result<(), CoreError> {
     let fits = (1..=256).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if fits { Ok(()) } else { Err(invalid("name", "must have 1 to 256 characters, none of them control characters")) }
+    if fits { Ok(()) } else { Err(CoreError::invalid("name", "must have 1 to 256 characters, none of them control characters")) }
 }
 
 /// Refuses a name that another source key has.
@@ -189,16 +189,16 @@ fn patched(entry: SourceKeyEntry, patch: &SourceKeyPatch) -> Result<SourceKeyEnt
     described(&after.description, &after.labels)?;
     let Some(LocalBlob { unexportable, .. }) = blob(&after) else {
         let same = after.usage_mask == entry.usage_mask && patch.unexportable.is_none();
-        return if same { Ok(after) } else { Err(invalid("usageMask", "what a key on a partition may do is set on its token")) };
+        return if same { Ok(after) } else { Err(CoreError::invalid("usageMask", "what a key on a partition may do is set on its token")) };
     };
     if patch.unexportable.is_some_and(|asked| asked != *unexportable) {
-        return Err(invalid("unexportable", "is bound to the key by its seal; make another key"));
+        return Err(CoreError::invalid("unexportable", "is bound to the key by its seal; make another key"));
     }
     if usage::sealed(after.usage_mask) != usage::sealed(entry.usage_mask) {
-        return Err(invalid("usageMask", "Encrypt and Decrypt are bound to the key by its seal; make another key"));
+        return Err(CoreError::invalid("usageMask", "Encrypt and Decrypt are bound to the key by its seal; make another key"));
     }
     if *unexportable && after.usage_mask & !entry.usage_mask != 0 {
-        return Err(invalid("usageMask", "of an unexportable key may lose bits and gain none"));
+        return Err(CoreError::invalid("usageMask", "of an unexportable key may lose bits and gain none"));
     }
     if patch.usage_mask.is_some() {
         in_range(after.usage_mask, *unexportable)?;
@@ -208,21 +208,21 @@ fn patched(entry: SourceKeyEntry, patch: &SourceKeyPatch) -> Result<SourceKeyEnt
 
 fn in_range(usage_mask: u32, unexportable: bool) -> Result<(), CoreError> {
     if usage_mask & !usage::ALL != 0 {
-        return Err(invalid("usageMask", "has bits that mean nothing"));
+        return Err(CoreError::invalid("usageMask", "has bits that mean nothing"));
     }
     if unexportable && usage_mask & usage::EXPORT != 0 {
-        return Err(invalid("usageMask", "of an unexportable key can't have Export (64)"));
+        return Err(CoreError::invalid("usageMask", "of an unexportable key can't have Export (64)"));
     }
     Ok(())
 }
 
 pub(in crate::core) fn described(description: &str, labels: &BTreeMap<String, String>) -> Result<(), CoreError> {
     if description.chars().count() > LONGEST_DESCRIPTION {
-        return Err(invalid("description", "must have at most 4096 characters"));
+        return Err(CoreError::invalid("description", "must have at most 4096 characters"));
     }
     let long = |text: &String| text.chars().count() > LONGEST_LABEL;
     if labels.len() > MOST_LABELS || labels.iter().any(|(key, value)| key.is_empty() || long(key) || long(value)) {
-        return Err(invalid("labels", "at most 100, with names of 1 to 256 and values of at most 256 characters"));
+        return Err(CoreError::invalid("labels", "at most 100, with names of 1 to 256 and values of at most 256 characters"));
     }
     Ok(())
 }
@@ -244,10 +244,6 @@ const fn deadline(kind: KeyKind) -> Duration {
         | KeyKind::HmacSha384
         | KeyKind::HmacSha512 => DEADLINE,
     }
-}
-
-fn invalid(field: &'static str, detail: &str) -> CoreError {
-    CoreError::Invalid { field, detail: detail.into() }
 }
 
 const RSA_DEADLINE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use holdfast_proto::{admin as wire, ids::UriPath};
 use crate::{
     api::{
         error::Refusal,
-        grpc::convert::{NS_PER_MS, existing_key, given, invalid},
+        grpc::convert::{NS_PER_MS, existing_key, given},
     },
     core::{
         credentials::{UsedCredential, taken_over},
@@ -65,11 +65,11 @@ pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStor
         (None, None) => NewHealthKey::Made,
         (Some(existing), None) => NewHealthKey::OnGroup(existing_key("health_check_key", &existing)?),
         (None, Some(id)) => NewHealthKey::Source(id.into()),
-        (Some(_), Some(_)) => return Err(invalid("health_check_key_id", "must not come together with health_check_key")),
+        (Some(_), Some(_)) => return Err(Refusal::invalid("health_check_key_id", "must not come together with health_check_key")),
     };
     let max_credentials = match q.max_credentials {
         0 => DEFAULT_MAX_CREDENTIALS,
-        given => u8::try_from(given).map_err(|_| invalid("max_credentials", "must be 2 to 20"))?,
+        given => u8::try_from(given).map_err(|_| Refusal::invalid("max_credentials", "must be 2 to 20"))?,
     };
     Ok(NewKeyStore {
         name: q.name,
@@ -123,7 +123,7 @@ pub(super) fn patch(q: wire::UpdateKeyStoreRequest) -> Result<KeyStorePatch, Ref
 }
 
 fn uri_path(text: &str) -> Result<Option<UriPath>, Refusal> {
-    given(text).map(UriPath::try_from).transpose().map_err(|e| invalid("uri_path", e))
+    given(text).map(UriPath::try_from).transpose().map_err(|e| Refusal::invalid("uri_path", e))
 }
 
 fn text(text: String) -> Option<String> {

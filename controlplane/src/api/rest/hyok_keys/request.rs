@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    api::error::{Kind, Refusal},
+    api::error::Refusal,
     core::{
         CoreError,
         hyok_keys::{Link, NewHyokKey, SourceOf},
@@ -106,9 +106,9 @@ impl CreateHyokKey {
     pub(super) fn parse(self) -> Result<NewHyokKey, Refusal> {
         let hosted = self.local_hosted_params.unwrap_or_default();
         let aws = self.aws_param.unwrap_or_default();
-        let store = hosted.custom_key_store_id.ok_or_else(|| invalid("local_hosted_params.custom_key_store_id", REQUIRED))?;
+        let store = hosted.custom_key_store_id.ok_or_else(|| Refusal::invalid("local_hosted_params.custom_key_store_id", REQUIRED))?;
         let store = Uuid::try_parse(&store).map_err(|_| CoreError::NotFound("key store"))?;
-        let source = hosted.source_key_id.ok_or_else(|| invalid("local_hosted_params.source_key_id", REQUIRED))?;
+        let source = hosted.source_key_id.ok_or_else(|| Refusal::invalid("local_hosted_params.source_key_id", REQUIRED))?;
         let external_id = self.external_key_id.map(|id| ExternalKeyId::try_from(id.as_str())).transpose();
         let people = PolicyPeople {
             external_accounts: listed(self.external_accounts),
@@ -121,7 +121,7 @@ impl CreateHyokKey {
         let alias = alias.strip_prefix("alias/").unwrap_or(&alias).to_owned();
         let tags = aws.tags.unwrap_or_default().into_iter().map(CreateHyokKeyTag::parse).collect::<Result<_, _>>()?;
         Ok(NewHyokKey {
-            external_id: external_id.map_err(|e| invalid("external_key_id", &e.to_string()))?,
+            external_id: external_id.map_err(|e| Refusal::invalid("external_key_id", e))?,
             legacy: legacy(self.legacy_format.as_deref(), self.legacy_version)?,
             blocked: hosted.blocked.unwrap_or(false),
             link: if hosted.linked_state == Some(true) { Link::Linked } else { Link::Unlinked },
@@ -149,7 +149,7 @@ impl RotateKey {
 
 impl CreateHyokKeyTag {
     fn parse(self) -> Result<Tag, Refusal> {
-        let key = self.key.ok_or_else(|| invalid("aws_param.Tags", "each must have a TagKey"))?;
+        let key = self.key.ok_or_else(|| Refusal::invalid("aws_param.Tags", "each must have a TagKey"))?;
         Ok(Tag { key, value: self.value.unwrap_or_default() })
     }
 }
@@ -163,7 +163,7 @@ fn policy(document: Option<Map<String, Value>>, people: PolicyPeople, template: 
         (None, false, None) => Ok(KeyPolicy::Own(PolicyContent::People(people))),
         (Some(_), false, Some(_) | None) | (Some(_), true, Some(_)) | (None, false, Some(_)) => {
             let rule = "give one of Policy, policytemplate, and the lists of users, roles and accounts";
-            Err(invalid("aws_param.Policy", rule))
+            Err(Refusal::invalid("aws_param.Policy", rule))
         }
     }
 }
@@ -173,10 +173,10 @@ fn legacy(format: Option<&str>, version: Option<u32>) -> Result<Option<LegacyEnt
         None | Some("none") => None,
         Some("aws-sample") => Some(LegacyFormat::AwsSample),
         Some("raw-concat") => Some(LegacyFormat::RawConcat),
-        Some(_) => return Err(invalid("legacy_format", "must be none, aws-sample or raw-concat")),
+        Some(_) => return Err(Refusal::invalid("legacy_format", "must be none, aws-sample or raw-concat")),
     };
     if version.is_some_and(|version| version != 0) {
-        return Err(invalid("legacy_version", "must be 0, the version that the key is made with"));
+        return Err(Refusal::invalid("legacy_version", "must be 0, the version that the key is made with"));
     }
     Ok(format.map(|format| LegacyEntry { format, version: 0 }))
 }
@@ -187,10 +187,6 @@ fn listed(given: Option<OneOrMore>) -> Vec<String> {
         Some(OneOrMore::One(one)) => vec![one],
         Some(OneOrMore::More(more)) => more,
     }
-}
-
-fn invalid(field: &str, rule: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, format!("{field}: {rule}"))
 }
 
 const REQUIRED: &str = "is required";

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::object::{EXTERNAL, LOCAL, LUNA};
 use crate::{
-    api::error::{Kind, Refusal},
+    api::error::Refusal,
     core::{
         credentials::taken_over,
         key_stores::{Address, FixedMembers, KeyStoreOptions, KeyStorePatch, NewHealthKey, NewKeyStore, NewTier},
@@ -112,7 +112,7 @@ impl KeyStoreBody {
             uri_path: uri_path(aws.xks_proxy_uri_path.as_deref())?,
             credential: taken_over(&aws.access_key_id.unwrap_or_default(), &aws.secret_access_key.unwrap_or_default())?,
             max_credentials: u8::try_from(max_credentials)
-                .map_err(|_| invalid("local_hosted_params.max_credentials", "must be 2 to 20"))?,
+                .map_err(|_| Refusal::invalid("local_hosted_params.max_credentials", "must be 2 to 20"))?,
             options: KeyStoreOptions {
                 blocked: local.blocked.unwrap_or(false),
                 mtls_enabled: local.mtls_enabled.unwrap_or(false),
@@ -164,16 +164,16 @@ impl KeyStoreBody {
         match self.aws_param.as_ref().and_then(|aws| aws.custom_key_store_type.as_deref()) {
             None | Some(EXTERNAL) => {}
             Some("AWS_CLOUDHSM" | "CLOUD_HSM" | "CloudHSM") => {
-                return Err(invalid(
+                return Err(Refusal::invalid(
                     "aws_param.custom_key_store_type",
                     "CloudHSM key stores need linked mode, which is not in this version",
                 ));
             }
-            Some(_) => return Err(invalid("aws_param.custom_key_store_type", "must be EXTERNAL_KEY_STORE")),
+            Some(_) => return Err(Refusal::invalid("aws_param.custom_key_store_type", "must be EXTERNAL_KEY_STORE")),
         }
         let linked = self.local_hosted_params.as_ref().and_then(|local| local.linked_state);
         if self.linked_state == Some(true) || linked == Some(true) {
-            return Err(invalid("linked_state", "linked mode is not in this version; create the key store unlinked"));
+            return Err(Refusal::invalid("linked_state", "linked mode is not in this version; create the key store unlinked"));
         }
         Ok(())
     }
@@ -182,28 +182,24 @@ impl KeyStoreBody {
 fn tier(tier: Option<&str>, partition: Option<String>) -> Result<NewTier, Refusal> {
     match (tier, partition) {
         (Some(LOCAL), None) => Ok(NewTier::Local),
-        (Some(LOCAL), Some(_)) => Err(invalid("local_hosted_params.partition_id", "is for tier luna-hsm only")),
+        (Some(LOCAL), Some(_)) => Err(Refusal::invalid("local_hosted_params.partition_id", "is for tier luna-hsm only")),
         (None | Some(LUNA | "hsm-luna"), partition) => Ok(NewTier::Partition(required("local_hosted_params.partition_id", partition)?)),
-        (Some(_), _) => Err(invalid("local_hosted_params.source_key_tier", "must be luna-hsm or local")),
+        (Some(_), _) => Err(Refusal::invalid("local_hosted_params.source_key_tier", "must be luna-hsm or local")),
     }
 }
 
 fn uri_path(text: Option<&str>) -> Result<Option<UriPath>, Refusal> {
-    text.map(UriPath::try_from).transpose().map_err(|bad| invalid("aws_param.xks_proxy_uri_path", &bad.to_string()))
+    text.map(UriPath::try_from).transpose().map_err(|bad| Refusal::invalid("aws_param.xks_proxy_uri_path", bad))
 }
 
 fn count(field: &str, told: Option<Count>) -> Result<Option<u64>, Refusal> {
     match told {
         None => Ok(None),
         Some(Count::Number(number)) => Ok(Some(number)),
-        Some(Count::Text(text)) => text.parse().map(Some).map_err(|_| invalid(field, "must be a number")),
+        Some(Count::Text(text)) => text.parse().map(Some).map_err(|_| Refusal::invalid(field, "must be a number")),
     }
 }
 
 fn required<T>(field: &str, value: Option<T>) -> Result<T, Refusal> {
-    value.ok_or_else(|| invalid(field, "is required"))
-}
-
-fn invalid(field: &str, rule: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, format!("{field}: {rule}"))
+    value.ok_or_else(|| Refusal::invalid(field, "is required"))
 }
