@@ -20,7 +20,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("holdfast-conformance", &[]),
     ("holdfast-bench", &[]),
     ("holdfast-sim-hsm", &[]),
-    ("holdfast", &["holdfast-conformance", "holdfast-controlplane", "holdfast-dataplane", "holdfast-keys", "holdfast-proto"]),
+    ("holdfast-sim-kms", &[]),
+    (
+        "holdfast",
+        &["holdfast-conformance", "holdfast-controlplane", "holdfast-dataplane", "holdfast-keys", "holdfast-proto", "holdfast-sim-kms"],
+    ),
 ];
 
 /// Crates with `unsafe`, each in its one file for it: the workspace's lints written out, with `unsafe_code` denied where that forbids it.

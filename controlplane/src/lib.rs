@@ -6,6 +6,7 @@
 pub mod access;
 mod api;
 pub mod audit;
+pub mod aws;
 pub mod backup;
 pub mod connections;
 pub mod core;

@@ -19,6 +19,7 @@ use crate::{
     access::{Access, AccessSettings, Permit, login::AccessError},
     api::{self, Api, ApiError, Door},
     audit::Audit,
+    aws::{Aws, AwsSettingsFault},
     core::{
         BackedUpFiles, Core, CoreError, Writer,
         demo::{DemoCredential, DemoOptions, PartitionDemo},
@@ -87,6 +88,9 @@ pub enum StartFault {
     /// The API.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Where AWS is.
+    #[error(transparent)]
+    Aws(#[from] AwsSettingsFault),
     /// Access.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -217,7 +221,7 @@ impl ControlPlane {
     }
 
     async fn assemble(settings: Settings, parts: Parts) -> Result<Self, StartFault> {
-        let Parts { store, seal, server, api_tls, audit, sockets } = parts;
+        let Parts { store, seal, server, api_tls, audit, aws, sockets } = parts;
         let writer = Arc::new(Writer::new(Arc::clone(&store), audit.clone()));
         let listen = |what, addr| move |cause| StartFault::Listen { what, addr, cause };
         let sync = tokio_listener(sockets.sync).map_err(listen("sync", settings.sync_listen))?;
@@ -233,7 +237,7 @@ impl ControlPlane {
         let access = AccessSettings { writer: Arc::clone(&writer), seal: seal.clone(), renew_for: settings.renew_for };
         let access = Arc::new(Access::open(access).await?);
         let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
-        let core = Core::new(writer, seal, publisher).with_files(BackedUpFiles::of(settings.data_dir.clone()));
+        let core = Core::new(writer, seal, publisher, aws).with_files(BackedUpFiles::of(settings.data_dir.clone()));
         let core = Arc::new(core.with_backup_place(BackupPlace::of(&settings)));
         let jobs = Arc::new(Runner::new(Arc::clone(&core), audit.clone()));
 
@@ -284,6 +288,7 @@ struct Parts {
     server: Server,
     api_tls: axum_server::tls_rustls::RustlsConfig,
     audit: Audit,
+    aws: Arc<Aws>,
     sockets: Sockets,
 }
 
@@ -311,15 +316,16 @@ impl Parts {
         let api_tls = server.as_ref().and_then(|server| keep(&mut faults, api_tls(settings, server)));
         let audit_dir = settings.audit_dir.clone().unwrap_or_else(|| dir.join("audit"));
         let audit = keep(&mut faults, Audit::open(&audit_dir).map_err(|cause| StartFault::Audit { dir: audit_dir, cause }));
+        let aws = keep(&mut faults, Aws::new(settings.aws.clone()));
         if let Some(place) = BackupPlace::of(settings) {
             keep(&mut faults, place.prepare());
         }
         let api = keep(&mut faults, bind("API", settings.api_listen));
         let sync = keep(&mut faults, bind("sync", settings.sync_listen));
         let ops = settings.ops_listen.and_then(|addr| keep(&mut faults, bind("ops", addr)));
-        match (store, seal, server, api_tls, audit, api, sync) {
-            (Some(store), Some(seal), Some(server), Some(api_tls), Some(audit), Some(api), Some(sync)) if faults.is_empty() => {
-                Ok(Self { store: Arc::new(store), seal, server, api_tls, audit, sockets: Sockets { api, sync, ops } })
+        match (store, seal, server, api_tls, audit, aws, api, sync) {
+            (Some(store), Some(seal), Some(server), Some(api_tls), Some(audit), Some(aws), Some(api), Some(sync)) if faults.is_empty() => {
+                Ok(Self { store: Arc::new(store), seal, server, api_tls, audit, aws: Arc::new(aws), sockets: Sockets { api, sync, ops } })
             }
             _ => Err(StartErrors(faults)),
         }

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
+    aws::AwsSettings,
     connections::{API_CAPS, ConnectionCaps, SYNC_CAPS},
     publish::ROTATE_AT,
 };
@@ -36,6 +37,8 @@ pub struct Settings {
     pub api_connections: ConnectionCaps,
     /// Connections that the sync listener holds.
     pub sync_connections: ConnectionCaps,
+    /// Where AWS is, for what is linked to it.
+    pub aws: AwsSettings,
     /// Renders `/metrics`; none: it is empty. The recorder is the caller's, since there is one in a process.
     pub metrics: Option<Render>,
 }
@@ -71,6 +74,7 @@ impl Settings {
             renew_for: RENEW_FOR,
             api_connections: API_CAPS,
             sync_connections: SYNC_CAPS,
+            aws: AwsSettings::new(),
             metrics: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use holdfast_controlplane::{Settings, settings::ApiCertificate};
+use holdfast_controlplane::{Settings, aws::AwsSettings, settings::ApiCertificate};
 
 use super::{ConfigError, Section, Source};
 use crate::logging::LogSettings;
@@ -64,6 +64,8 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     let audit_dir = if audit.is_there() { audit.required("dir", Section::path) } else { None };
     audit.finish();
 
+    let aws = aws(&root.section("aws"));
+
     let log = super::log(root);
     root.finish();
 
@@ -74,8 +76,21 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     (settings.backup_dir, settings.backup_passphrase_file) = (backup_dir, backup_passphrase_file);
     settings.control_seals = control_seals.unwrap_or_default();
     settings.rotate_at = rotate_at.unwrap_or(settings.rotate_at);
+    settings.aws = aws;
     settings.renew_for = renew_hours.map_or(settings.renew_for, Duration::from_hours);
     Some(ControlPlaneConfig { settings, log })
+}
+
+/// Where AWS is, if not where it usually is.
+fn aws(section: &Section<'_>) -> AwsSettings {
+    let aws = AwsSettings {
+        kms_endpoint: section.url("kms_endpoint"),
+        cloudhsmv2_endpoint: section.url("cloudhsmv2_endpoint"),
+        sts_endpoint: section.url("sts_endpoint"),
+        ca_file: section.path("ca_file"),
+    };
+    section.finish();
+    aws
 }
 
 /// A year.
@@ -100,7 +115,8 @@ mod tests {
 
     #[test]
     fn every_setting_is_documented() {
-        let odd = "odd = 1\n[api]\nodd = 1\n[sync]\nodd = 1\n[ops]\nodd = 1\n[keys]\nodd = 1\n[audit]\nodd = 1\n[log]\nodd = 1\n";
+        let odd =
+            "odd = 1\n[api]\nodd = 1\n[sync]\nodd = 1\n[ops]\nodd = 1\n[keys]\nodd = 1\n[aws]\nodd = 1\n[audit]\nodd = 1\n[log]\nodd = 1\n";
         let known = super::super::known_settings(odd, |file| read(file).unwrap_err());
         assert!(known.len() > 12, "{known:?}");
         let plane = DOCUMENTED.split_once("## Control plane").unwrap().1;

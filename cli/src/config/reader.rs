@@ -152,6 +152,14 @@ impl<'s> Section<'s> {
         self.read(key, "a list of texts", |item| item.as_array()?.iter().map(|value| value.as_str().map(ToOwned::to_owned)).collect())
     }
 
+    /// A URL of a web service, without a path.
+    pub(crate) fn url(&self, key: &'static str) -> Option<String> {
+        let rest = |text: &str| text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).map(ToOwned::to_owned);
+        let fits = |text: &str| rest(text).is_some_and(|rest| rest.parse::<http::uri::Authority>().is_ok());
+        let expected = "http:// or https:// and a host, perhaps with a port";
+        self.read(key, expected, |item| item.as_str().filter(|text| fits(text)).map(ToOwned::to_owned))
+    }
+
     /// A file or folder; a relative one is relative to the configuration file's folder.
     pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
         self.text(key).map(|text| self.resolve(&text))

@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 
 use crate::{
     access::{Denied, LoginError, bearer::CallerError},
+    aws::AwsFault,
     core::CoreError,
 };
 
@@ -45,7 +46,9 @@ pub(super) enum Kind {
     TooLarge,
     /// Too many tries.
     TooMany,
-    /// No data plane to do it now.
+    /// AWS refused it.
+    Aws,
+    /// No data plane to do it now, or AWS does not answer.
     Unavailable,
     /// Our fault.
     Internal,
@@ -108,6 +111,7 @@ impl Kind {
             Self::State => (Code::FailedPrecondition, StatusCode::CONFLICT, 18, "NCERRConflict"),
             Self::TooLarge => (Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, 19, "NCERRRequestTooLarge"),
             Self::TooMany => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, 20, "NCERRTooManyRequests"),
+            Self::Aws => (Code::FailedPrecondition, StatusCode::UNPROCESSABLE_ENTITY, 22, "NCERRAWSRefused"),
             Self::Unavailable => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, 21, "NCERRServiceUnavailable"),
             Self::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR, 2, "NCERRInternalServerError"),
         };
@@ -124,6 +128,10 @@ impl From<CoreError> for Refusal {
             CoreError::Exists { .. } | CoreError::Raced => Kind::Conflict,
             CoreError::State(_) | CoreError::Refused(_) => Kind::State,
             CoreError::TooMany(_) => Kind::TooMany,
+            CoreError::Aws(error) => match error.fault {
+                AwsFault::Refused | AwsFault::Credentials => Kind::Aws,
+                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => Kind::Unavailable,
+            },
             CoreError::NoNode { .. } | CoreError::Unavailable(_) | CoreError::Deadline => Kind::Unavailable,
             CoreError::Read(_)
             | CoreError::Commit(_)
@@ -217,7 +225,7 @@ mod tests {
     #[test]
     fn both_surfaces_agree_on_whose_fault_it_is() {
         use Kind::*;
-        for kind in [Invalid, Unauthorized, Forbidden, NotFound, Method, Conflict, State, TooLarge, TooMany, Unavailable, Internal] {
+        for kind in [Invalid, Unauthorized, Forbidden, NotFound, Method, Conflict, State, TooLarge, TooMany, Aws, Unavailable, Internal] {
             let row = kind.row();
             let ours = matches!(row.grpc, Code::Internal | Code::Unavailable);
             assert_eq!(row.http.is_server_error(), ours, "{kind:?}");

@@ -34,6 +34,10 @@ pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
         EntryName::HsmServer(id) => ("hsm_server", id.to_string()),
         EntryName::HsmConnection(id) => ("hsm_connection", id.to_string()),
         EntryName::Partition(id) => ("partition", id.to_string()),
+        EntryName::AwsKeyStore(id) => ("aws_key_store", id.to_string()),
+        EntryName::AwsKey(id) => ("aws_key", id.to_string()),
+        EntryName::SyncJob(id) => ("synchronization_job", id.to_string()),
+        EntryName::JobRan(id) => ("job_ran", id.to_string()),
     }
 }
 
@@ -69,6 +73,10 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         | Entry::KmsContainer(_)
         | Entry::PolicyTemplate(_)
         | Entry::JobConfig(_)
+        | Entry::AwsKeyStore(_)
+        | Entry::AwsKey(_)
+        | Entry::SyncJob(_)
+        | Entry::JobRan(_)
         | Entry::HsmServer(_)
         | Entry::HsmConnection(_)
         | Entry::Partition(_) => &[],

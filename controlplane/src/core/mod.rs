@@ -3,6 +3,7 @@
 //! Always holds: an operation demands the proof that `access` hands out; it judges the state it reads by pure functions and commits all
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
+mod aws_accounts;
 pub mod aws_connections;
 mod aws_names;
 pub mod backup;
@@ -37,6 +38,7 @@ use holdfast_proto::{
 pub use self::{backup::BackedUpFiles, write::Writer};
 use crate::{
     access::password::HashFailed,
+    aws::{Aws, AwsError, AwsFault},
     files::FileError,
     names::NodeName,
     publish::Publisher,
@@ -57,6 +59,7 @@ pub struct Core {
     files: Option<BackedUpFiles>,
     health_checks: health::HealthChecks,
     backup_place: Option<jobs::BackupPlace>,
+    aws: Arc<Aws>,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -122,6 +125,9 @@ pub enum CoreError {
     /// The store can't be written.
     #[error("the store can't be written")]
     Commit(#[source] CommitError),
+    /// AWS did not do it.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
     /// A secret can't be sealed.
     #[error("a secret can't be sealed")]
     Seal(#[from] SealFailed),
@@ -142,9 +148,9 @@ pub enum CoreError {
 impl Core {
     /// The operations over a store, with a publisher that serves the same store.
     #[must_use]
-    pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher) -> Self {
+    pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher, aws: Arc<Aws>) -> Self {
         let (making, health_checks) = (tokio::sync::Notify::new(), health::HealthChecks::default());
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks, backup_place: None }
+        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks, backup_place: None, aws }
     }
 
     /// The same, with the data directory that backups are to hold.
@@ -185,6 +191,10 @@ impl CoreError {
     const fn may_pass(&self) -> bool {
         match self {
             Self::NoNode { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => true,
+            Self::Aws(error) => match error.fault {
+                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => true,
+                AwsFault::Refused | AwsFault::Credentials => false,
+            },
             Self::NotFound(_)
             | Self::Exists { .. }
             | Self::Invalid { .. }

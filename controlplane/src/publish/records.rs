@@ -121,6 +121,10 @@ impl<'a> Reader<'a> {
             | EntryName::KmsContainer(_)
             | EntryName::PolicyTemplate(_)
             | EntryName::JobConfig(_)
+            | EntryName::AwsKeyStore(_)
+            | EntryName::AwsKey(_)
+            | EntryName::SyncJob(_)
+            | EntryName::JobRan(_)
             | EntryName::HsmServer(_)
             | EntryName::HsmConnection(_)
             | EntryName::Partition(_) => Ok(()),

@@ -114,6 +114,14 @@ pub enum Within {
     HsmConnections,
     /// All added partitions.
     Partitions,
+    /// All custom key stores in AWS.
+    AwsKeyStores,
+    /// All keys in AWS.
+    AwsKeys,
+    /// All synchronisation jobs.
+    SyncJobs,
+    /// How all job configurations last ended.
+    JobsRan,
     /// All tool's tokens.
     ApiTokens,
     /// All signing keys.
@@ -187,6 +195,10 @@ impl EntryName {
             Self::HsmServer(id) => (HSM_SERVER, [id.as_bytes(), &[], &[]]),
             Self::HsmConnection(id) => (HSM_CONNECTION, [id.as_bytes(), &[], &[]]),
             Self::Partition(id) => (PARTITION, [id.as_bytes(), &[], &[]]),
+            Self::AwsKeyStore(id) => (AWS_KEY_STORE, [id.as_bytes(), &[], &[]]),
+            Self::AwsKey(id) => (AWS_KEY, [id.as_bytes(), &[], &[]]),
+            Self::SyncJob(id) => (SYNC_JOB, [id.as_bytes(), &[], &[]]),
+            Self::JobRan(id) => (JOB_RAN, [id.as_bytes(), &[], &[]]),
         };
         [&[kind], parts[0], parts[1], parts[2]].concat()
     }
@@ -214,6 +226,10 @@ impl Within {
             Self::HsmServers => vec![HSM_SERVER],
             Self::HsmConnections => vec![HSM_CONNECTION],
             Self::Partitions => vec![PARTITION],
+            Self::AwsKeyStores => vec![AWS_KEY_STORE],
+            Self::AwsKeys => vec![AWS_KEY],
+            Self::SyncJobs => vec![SYNC_JOB],
+            Self::JobsRan => vec![JOB_RAN],
             Self::ApiTokens => vec![API_TOKEN],
             Self::SigningKeys => vec![SIGNING_KEY],
         }
@@ -245,6 +261,10 @@ const JOB_CONFIG: u8 = 21;
 const HSM_SERVER: u8 = 22;
 const HSM_CONNECTION: u8 = 23;
 const PARTITION: u8 = 24;
+const AWS_KEY_STORE: u8 = 25;
+const AWS_KEY: u8 = 26;
+const SYNC_JOB: u8 = 27;
+const JOB_RAN: u8 = 28;
 
 #[cfg(test)]
 mod tests;

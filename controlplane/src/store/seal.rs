@@ -155,6 +155,10 @@ pub(crate) fn secrets(entry: &mut Entry) -> Vec<(SecretOf, &mut SealedSecret)> {
         | Entry::KmsContainer(_)
         | Entry::PolicyTemplate(_)
         | Entry::JobConfig(_)
+        | Entry::AwsKeyStore(_)
+        | Entry::AwsKey(_)
+        | Entry::SyncJob(_)
+        | Entry::JobRan(_)
         | Entry::HsmServer(_)
         | Entry::HsmConnection(_)
         | Entry::Partition(_) => Vec::new(),

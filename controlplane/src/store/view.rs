@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::{
     RawEntry, ReadError, Store, Within,
     entry::{
-        ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, EntryName, ExternalIdEntry,
-        HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
-        NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry, UserEntry,
-        VirtualKeyEntry,
+        ApiTokenEntry, AwsConnectionEntry, AwsKeyEntry, AwsKeyStoreEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry,
+        Entry, EntryName, ExternalIdEntry, HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, JobRanEntry, KeyPlaceEntry,
+        KeyStoreEntry, KmsContainerEntry, NodeEntry, NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, SignInsEntry,
+        SigningKeyEntry, SourceKeyEntry, SyncJobEntry, TokenUsedEntry, UserEntry, VirtualKeyEntry,
     },
 };
 use crate::names::{NodeName, UserName};
@@ -387,6 +387,62 @@ impl View {
     /// [`ReadError`].
     pub fn token_used(&self, token: Uuid) -> Result<Option<TokenUsedEntry>, ReadError> {
         self.one(&EntryName::TokenUsed(token))
+    }
+
+    /// All custom key stores in AWS.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_key_stores(&self) -> Result<Vec<AwsKeyStoreEntry>, ReadError> {
+        self.all(Within::AwsKeyStores)
+    }
+
+    /// One of the custom key stores in AWS.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_key_store(&self, id: Uuid) -> Result<Option<AwsKeyStoreEntry>, ReadError> {
+        self.one(&EntryName::AwsKeyStore(id))
+    }
+
+    /// All keys in AWS.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_keys(&self) -> Result<Vec<AwsKeyEntry>, ReadError> {
+        self.all(Within::AwsKeys)
+    }
+
+    /// One of the keys in AWS.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn aws_key(&self, id: Uuid) -> Result<Option<AwsKeyEntry>, ReadError> {
+        self.one(&EntryName::AwsKey(id))
+    }
+
+    /// All synchronisation jobs.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn sync_jobs(&self) -> Result<Vec<SyncJobEntry>, ReadError> {
+        self.all(Within::SyncJobs)
+    }
+
+    /// One of the synchronisation jobs.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn sync_job(&self, id: Uuid) -> Result<Option<SyncJobEntry>, ReadError> {
+        self.one(&EntryName::SyncJob(id))
+    }
+
+    /// How all job configurations last ended.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn jobs_ran(&self) -> Result<Vec<JobRanEntry>, ReadError> {
+        self.all(Within::JobsRan)
     }
 
     fn one<T: Pick>(&self, name: &EntryName) -> Result<Option<T>, ReadError> {

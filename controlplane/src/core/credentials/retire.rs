@@ -162,7 +162,8 @@ mod tests {
     async fn left(estate: &Estate) -> (usize, Vec<u128>) {
         let publisher = estate.publish().await.publisher;
         let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let retired = Core::new(writer, estate.seal.clone(), publisher).retire_credentials().await.unwrap();
+        let aws = Arc::new(crate::aws::Aws::new(crate::aws::AwsSettings::new()).unwrap());
+        let retired = Core::new(writer, estate.seal.clone(), publisher, aws).retire_credentials().await.unwrap();
         let left = View::of(&estate.store).await.unwrap().credentials(store_id(1)).unwrap();
         (retired, left.iter().map(|credential| credential.id.0.as_u128()).collect())
     }

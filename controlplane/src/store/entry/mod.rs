@@ -6,6 +6,7 @@
 //! passwords are hashed.
 
 mod access;
+mod aws;
 mod cloud;
 mod hsm;
 mod jobs;
@@ -21,6 +22,11 @@ use uuid::Uuid;
 pub(super) use self::pick::Pick;
 pub use self::{
     access::{ApiTokenEntry, Role, SignIn, SignInsEntry, SigningKeyEntry, TokenUsedEntry, UserEntry},
+    aws::{
+        AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, ConnectionState, JobRanEntry, KeyInAws, KeyInRegion,
+        KeyRotationJobEntry, KeyStep, KeyStoreStep, MaterialEntry, MultiRegionInAws, NewKeySpec, RotationInAws, SyncJobEntry, SyncStatus,
+        UploadedFrom,
+    },
     cloud::{
         AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, PolicyContent, PolicyPeople,
         PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
@@ -88,6 +94,14 @@ pub enum EntryName {
     HsmConnection(Uuid),
     /// A partition that was added.
     Partition(Uuid),
+    /// A custom key store in AWS.
+    AwsKeyStore(Uuid),
+    /// A key in AWS.
+    AwsKey(Uuid),
+    /// A synchronisation job.
+    SyncJob(Uuid),
+    /// How a job configuration last ended. A note: moves no revision.
+    JobRan(Uuid),
 }
 
 /// One entry.
@@ -141,6 +155,14 @@ pub enum Entry {
     HsmConnection(HsmConnectionEntry),
     /// See [`PartitionEntry`].
     Partition(PartitionEntry),
+    /// See [`AwsKeyStoreEntry`].
+    AwsKeyStore(AwsKeyStoreEntry),
+    /// See [`AwsKeyEntry`].
+    AwsKey(Box<AwsKeyEntry>),
+    /// See [`SyncJobEntry`].
+    SyncJob(SyncJobEntry),
+    /// See [`JobRanEntry`].
+    JobRan(JobRanEntry),
 }
 
 /// One step of a commit.
@@ -187,7 +209,11 @@ impl EntryName {
             | Self::JobConfig(..)
             | Self::HsmServer(..)
             | Self::HsmConnection(..)
-            | Self::Partition(..) => None,
+            | Self::Partition(..)
+            | Self::AwsKeyStore(..)
+            | Self::AwsKey(..)
+            | Self::SyncJob(..)
+            | Self::JobRan(..) => None,
         }
     }
 }
@@ -221,6 +247,10 @@ impl Entry {
             Self::HsmServer(e) => EntryName::HsmServer(e.id),
             Self::HsmConnection(e) => EntryName::HsmConnection(e.id),
             Self::Partition(e) => EntryName::Partition(e.id),
+            Self::AwsKeyStore(e) => EntryName::AwsKeyStore(e.id),
+            Self::AwsKey(e) => EntryName::AwsKey(e.id),
+            Self::SyncJob(e) => EntryName::SyncJob(e.id),
+            Self::JobRan(e) => EntryName::JobRan(e.job),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What an entry is, once its name said so.
 
 use super::{
-    ApiTokenEntry, AwsConnectionEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, ExternalIdEntry,
-    HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry,
-    NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry, TokenUsedEntry, UserEntry,
-    VirtualKeyEntry,
+    ApiTokenEntry, AwsConnectionEntry, AwsKeyEntry, AwsKeyStoreEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry,
+    ExternalIdEntry, HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, JobRanEntry, KeyPlaceEntry, KeyStoreEntry,
+    KmsContainerEntry, NodeEntry, NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry,
+    SyncJobEntry, TokenUsedEntry, UserEntry, VirtualKeyEntry,
 };
 
 /// One kind of entry.
@@ -154,5 +154,29 @@ impl Pick for PartitionEntry {
 impl Pick for DemoEntry {
     fn pick(entry: Entry) -> Option<Self> {
         if let Entry::Demo(e) = entry { Some(*e) } else { None }
+    }
+}
+
+impl Pick for AwsKeyStoreEntry {
+    fn pick(entry: Entry) -> Option<Self> {
+        if let Entry::AwsKeyStore(e) = entry { Some(e) } else { None }
+    }
+}
+
+impl Pick for AwsKeyEntry {
+    fn pick(entry: Entry) -> Option<Self> {
+        if let Entry::AwsKey(e) = entry { Some(*e) } else { None }
+    }
+}
+
+impl Pick for SyncJobEntry {
+    fn pick(entry: Entry) -> Option<Self> {
+        if let Entry::SyncJob(e) = entry { Some(e) } else { None }
+    }
+}
+
+impl Pick for JobRanEntry {
+    fn pick(entry: Entry) -> Option<Self> {
+        if let Entry::JobRan(e) = entry { Some(e) } else { None }
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn outcome(task: &KeyTask, seals: &SealRing) -> Outcome {
         Some(Task::Generate(generate)) => self::generate(&task.id, generate, seals),
         Some(Task::Inspect(inspect)) => self::inspect(inspect.source.clone(), seals),
         Some(Task::HealthCiphertext(make)) => open(make.source.clone(), seals).and_then(|key| health_ciphertext(&key)),
+        Some(Task::Wrap(_)) => Err(failure(KeyTaskFailure::Unsupported, "not yet")),
         Some(Task::Reseal(reseal)) => reseal::outcome(reseal, seals),
         Some(Task::List(_)) => Err(failure(KeyTaskFailure::Unsupported, "local keys are listed by the control plane, which has them all")),
         None => Err(failure(KeyTaskFailure::Unsupported, "a task that this version does not know")),

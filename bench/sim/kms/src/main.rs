@@ -1,0 +1,3 @@
+//! `holdfast-kms-sim`.
+
+fn main() {}

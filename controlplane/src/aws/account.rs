@@ -1,0 +1,158 @@
+//! As whom AWS is asked.
+
+use std::{fmt, sync::Arc};
+
+use aws_config::{SdkConfig, default_provider::credentials::DefaultCredentialsChain, sts::AssumeRoleProvider};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future};
+use holdfast_proto::secret::Secret;
+use uuid::Uuid;
+
+use crate::store::entry::{AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, StsEndpoints};
+
+/// As whom AWS is asked: a connection, in the role of a KMS container where it has one.
+#[derive(Clone, Debug)]
+pub struct Account {
+    connection: Uuid,
+    /// Moves when the connection changes.
+    changed_ns: u64,
+    credentials: Credentials,
+    /// Taken on one after another: the connection's, then the container's.
+    roles: Vec<AssumeRole>,
+    cloud: AwsCloud,
+    region: Option<String>,
+    sts_endpoints: StsEndpoints,
+}
+
+/// What a connection acts with.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// An access key.
+    AccessKey {
+        /// Its public half.
+        id: String,
+        /// Its secret half.
+        secret: Arc<Secret>,
+    },
+    /// What the host has: environment, profile, or the role of its instance or container.
+    Host,
+}
+
+/// What a client's configuration depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AccountKey {
+    connection: Uuid,
+    changed_ns: u64,
+    roles: Vec<(String, Option<String>)>,
+    region: String,
+}
+
+impl Account {
+    /// The account of a connection, and of a KMS container with it.
+    #[must_use]
+    pub fn new(connection: &AwsConnectionEntry, container: Option<&KmsContainerEntry>, credentials: Credentials) -> Self {
+        let roles = [Some(&connection.assume_role), container.map(|kms| &kms.assume_role)];
+        Self {
+            connection: connection.id,
+            changed_ns: connection.stamps.updated_ns,
+            credentials,
+            roles: roles.into_iter().flatten().filter(|role| role.arn.is_some()).cloned().collect(),
+            cloud: connection.cloud,
+            region: connection.region.clone(),
+            sts_endpoints: connection.sts_endpoints,
+        }
+    }
+
+    /// The same in one more role.
+    #[must_use]
+    pub fn in_role(mut self, role: AssumeRole) -> Self {
+        if role.arn.is_some() {
+            self.roles.push(role);
+        }
+        self
+    }
+
+    /// Where STS is asked: the connection's region, or the one that its partition had first.
+    #[must_use]
+    pub fn sts_region(&self) -> &str {
+        let first = match self.cloud {
+            AwsCloud::Commercial => "us-east-1",
+            AwsCloud::UsGov => "us-gov-west-1",
+            AwsCloud::China => "cn-north-1",
+        };
+        match (self.sts_endpoints, self.cloud) {
+            (StsEndpoints::Legacy, AwsCloud::Commercial) => first,
+            (StsEndpoints::Legacy | StsEndpoints::Regional, _) => self.region.as_deref().unwrap_or(first),
+        }
+    }
+
+    pub(super) fn key(&self, region: &str) -> AccountKey {
+        let roles = self.roles.iter().filter_map(|role| Some((role.arn.clone()?, role.external_id.clone()))).collect();
+        AccountKey { connection: self.connection, changed_ns: self.changed_ns, roles, region: region.into() }
+    }
+
+    /// `base` with these credentials.
+    pub(super) fn config(&self, base: &SdkConfig, sts_endpoint: Option<&str>) -> SdkConfig {
+        let mut sts = base.clone().into_builder();
+        sts.set_region(aws_config::Region::new(self.sts_region().to_owned()));
+        sts.set_endpoint_url(sts_endpoint.map(str::to_owned));
+        let sts = sts.build();
+        let mut provider = match &self.credentials {
+            Credentials::AccessKey { id, secret } => {
+                let key = aws_credential_types::Credentials::new(id, secret.expose(), None, None, "connection");
+                SharedCredentialsProvider::new(key)
+            }
+            Credentials::Host => SharedCredentialsProvider::new(HostCredentials),
+        };
+        for role in &self.roles {
+            provider = SharedCredentialsProvider::new(InRole { role: role.clone(), of: provider, sts: sts.clone() });
+        }
+        base.clone().into_builder().credentials_provider(provider).build()
+    }
+}
+
+/// What the host has, found out when it is needed.
+struct HostCredentials;
+
+/// The credentials of a role, asked for when they are needed; the client keeps them until they expire.
+struct InRole {
+    role: AssumeRole,
+    of: SharedCredentialsProvider,
+    sts: SdkConfig,
+}
+
+impl ProvideCredentials for HostCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { DefaultCredentialsChain::builder().build().await.provide_credentials().await })
+    }
+}
+
+impl ProvideCredentials for InRole {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let arn = self.role.arn.clone().ok_or_else(|| CredentialsError::invalid_configuration("a role without ARN"))?;
+            let mut builder = AssumeRoleProvider::builder(arn).session_name("holdfast").configure(&self.sts);
+            if let Some(id) = &self.role.external_id {
+                builder = builder.external_id(id);
+            }
+            builder.build_from_provider(self.of.clone()).await.provide_credentials().await
+        })
+    }
+}
+
+impl fmt::Debug for HostCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostCredentials")
+    }
+}
+
+impl fmt::Debug for InRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InRole").field("role", &self.role.arn).finish_non_exhaustive()
+    }
+}

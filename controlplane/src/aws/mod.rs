@@ -1,0 +1,168 @@
+//! Linked mode: clients of AWS KMS, CloudHSM v2 and STS, and how AWS's answers are read.
+//!
+//! Always holds: a client acts with the credentials of the KMS container's connection, in the container's role where it has one; what AWS
+//! refuses becomes an [`AwsError`] with AWS's own name and request id. `core` decides what is done.
+
+mod account;
+mod error;
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_config::{
+    BehaviorVersion, SdkConfig,
+    retry::RetryConfig,
+    timeout::{TimeoutConfig, TimeoutConfigBuilder},
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use self::account::AccountKey;
+pub use self::{
+    account::{Account, Credentials},
+    error::{AwsError, AwsFault},
+};
+
+/// Where AWS is, if not where it usually is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// URL of KMS instead of the region's own.
+    pub kms_endpoint: Option<String>,
+    /// URL of CloudHSM v2 instead of the region's own.
+    pub cloudhsmv2_endpoint: Option<String>,
+    /// URL of STS instead of the usual ones.
+    pub sts_endpoint: Option<String>,
+    /// Root certificates to trust instead of the host's, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl AwsSettings {
+    /// AWS is where it usually is.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { kms_endpoint: None, cloudhsmv2_endpoint: None, sts_endpoint: None, ca_file: None }
+    }
+}
+
+/// Why AWS can't be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsSettingsFault {
+    /// The root certificates.
+    #[error("can't read the root certificates for AWS in {}", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The HTTP client would not have them.
+    #[error("the root certificates for AWS are no PEM certificates")]
+    Tls,
+}
+
+/// Makes clients of AWS.
+#[derive(Debug)]
+pub struct Aws {
+    settings: AwsSettings,
+    http: SharedHttpClient,
+    /// Made once, so that credentials that AWS hands out are used until they expire.
+    accounts: Mutex<HashMap<AccountKey, SdkConfig>>,
+}
+
+impl Aws {
+    /// Reads the root certificates; asks nobody.
+    ///
+    /// # Errors
+    /// [`AwsSettingsFault`].
+    pub fn new(settings: AwsSettings) -> Result<Self, AwsSettingsFault> {
+        let mut trust = TrustStore::default();
+        if let Some(path) = &settings.ca_file {
+            let pem = fs::read(path).map_err(|cause| AwsSettingsFault::CaFile { path: path.clone(), cause })?;
+            if !pem.windows(PEM_BEGIN.len()).any(|at| at == PEM_BEGIN) {
+                return Err(AwsSettingsFault::Tls);
+            }
+            trust = TrustStore::empty().with_pem_certificate(pem);
+        }
+        let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|_| AwsSettingsFault::Tls)?;
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
+        Ok(Self { settings, http, accounts: Mutex::default() })
+    }
+
+    /// Whether KMS is asked elsewhere than at AWS: AWS itself calls external key stores on port 443 only.
+    #[must_use]
+    pub const fn kms_is_elsewhere(&self) -> bool {
+        self.settings.kms_endpoint.is_some()
+    }
+
+    /// KMS of a region.
+    #[must_use]
+    pub fn kms(&self, account: &Account, region: &str) -> aws_sdk_kms::Client {
+        let config = aws_sdk_kms::config::Builder::from(&self.config(account, region));
+        aws_sdk_kms::Client::from_conf(with(config, &self.settings.kms_endpoint, aws_sdk_kms::config::Builder::endpoint_url).build())
+    }
+
+    /// CloudHSM v2 of a region.
+    #[must_use]
+    pub fn cloud_hsm(&self, account: &Account, region: &str) -> aws_sdk_cloudhsmv2::Client {
+        let config = aws_sdk_cloudhsmv2::config::Builder::from(&self.config(account, region));
+        let config = with(config, &self.settings.cloudhsmv2_endpoint, aws_sdk_cloudhsmv2::config::Builder::endpoint_url);
+        aws_sdk_cloudhsmv2::Client::from_conf(config.build())
+    }
+
+    /// STS, as the account's connection would have it.
+    #[must_use]
+    pub fn sts(&self, account: &Account) -> aws_sdk_sts::Client {
+        let region = account.sts_region().to_owned();
+        let config = aws_sdk_sts::config::Builder::from(&self.config(account, &region));
+        aws_sdk_sts::Client::from_conf(with(config, &self.settings.sts_endpoint, aws_sdk_sts::config::Builder::endpoint_url).build())
+    }
+
+    fn config(&self, account: &Account, region: &str) -> SdkConfig {
+        let key = account.key(region);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.len() >= MOST_CONFIGS {
+            accounts.clear();
+        }
+        accounts.entry(key).or_insert_with(|| account.config(&self.base(region), self.settings.sts_endpoint.as_deref())).clone()
+    }
+
+    fn base(&self, region: &str) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .region(aws_config::Region::new(region.to_owned()))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config(timeouts())
+            .build()
+    }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfigBuilder::new().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+}
+
+fn with<B>(config: B, url: &Option<String>, set: impl FnOnce(B, String) -> B) -> B {
+    match url {
+        Some(url) => set(config, url.clone()),
+        None => config,
+    }
+}
+
+const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+/// More regions and roles than this, and all are made anew: containers come and go.
+const MOST_CONFIGS: usize = 512;
+/// Throttling and faults of AWS pass; the pauses between these add up to some ten seconds.
+const ATTEMPTS: u32 = 6;
+const CONNECT: Duration = Duration::from_secs(5);
+/// CreateCustomKeyStore tries the proxy before it answers.
+const ATTEMPT: Duration = Duration::from_secs(20);
+const OPERATION: Duration = Duration::from_secs(60);
