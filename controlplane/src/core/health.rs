@@ -50,7 +50,9 @@ impl Core {
         let task = KeyTask { id: Uuid::new_v4(), target, deadline: DEADLINE, work: Work::HealthCiphertext(source.key) };
         match self.publisher.run(task).await? {
             Done::HealthCiphertext(_) => Ok(()),
-            Done::Generated(_) | Done::Attributes(_) | Done::Listed(_) | Done::Resealed(_) => Err(TaskError::Malformed.into()),
+            Done::Generated(_) | Done::Attributes(_) | Done::Listed(_) | Done::Resealed(_) | Done::Wrapped(_) => {
+                Err(TaskError::Malformed.into())
+            }
         }
     }
 }

@@ -153,7 +153,7 @@ impl Core {
         let task = KeyTask { id: Uuid::new_v4(), target: LOCAL.into(), deadline: source_keys::DEADLINE, work };
         let resealed = match self.publisher.run(task).await? {
             Done::Resealed(resealed) => resealed,
-            Done::Generated(_) | Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) => {
+            Done::Generated(_) | Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Wrapped(_) => {
                 return Err(CoreError::from(TaskError::Malformed));
             }
         };

@@ -58,6 +58,15 @@ pub enum Work {
     List,
     /// Seal local keys under the node's first key seal.
     Reseal(Vec<LocalBlob>),
+    /// Wrap a key's material for ImportKeyMaterial of AWS KMS.
+    Wrap {
+        /// The key. One that is unexportable is refused.
+        source: SourceKey,
+        /// SubjectPublicKeyInfo, DER, as GetParametersForImport gave it.
+        public_key: Vec<u8>,
+        /// AWS's name, as in `RSA_AES_KEY_WRAP_SHA_256`.
+        algorithm: &'static str,
+    },
 }
 
 /// What came of it.
@@ -73,6 +82,8 @@ pub enum Done {
     Listed(Vec<ListedKey>),
     /// The same keys, each sealed anew, in the same order.
     Resealed(Vec<LocalBlob>),
+    /// The material, which only the private key to the task's public key unwraps.
+    Wrapped(Vec<u8>),
 }
 
 /// What a key is.
@@ -239,6 +250,11 @@ impl KeyTask {
             Work::HealthCiphertext(source) => key_task::Task::HealthCiphertext(wire::MakeHealthCiphertext { source: Some(source.into()) }),
             Work::List => key_task::Task::List(wire::ListKeys {}),
             Work::Reseal(blobs) => key_task::Task::Reseal(wire::ResealKeys { keys: blobs.iter().filter_map(local_to_wire).collect() }),
+            Work::Wrap { source, public_key, algorithm } => key_task::Task::Wrap(wire::WrapForImport {
+                source: Some(source.into()),
+                public_key: public_key.clone(),
+                algorithm: (*algorithm).into(),
+            }),
         };
         wire::KeyTask {
             id: self.id.as_bytes().to_vec(),
@@ -267,9 +283,11 @@ impl KeyTask {
                 list.keys.into_iter().map(|key| self.listed(key)).collect::<Result<_, _>>().map(Done::Listed)
             }
             (Work::Reseal(blobs), Some(Outcome::Resealed(resealed))) => same_keys(blobs, resealed.keys).map(Done::Resealed),
-            (Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_) | Work::List | Work::Reseal(_), _) => {
-                Err(TaskError::Malformed)
-            }
+            (Work::Wrap { .. }, Some(Outcome::Wrapped(wrapped))) if !wrapped.is_empty() => Ok(Done::Wrapped(wrapped)),
+            (
+                Work::Generate { .. } | Work::Inspect(_) | Work::HealthCiphertext(_) | Work::List | Work::Reseal(_) | Work::Wrap { .. },
+                _,
+            ) => Err(TaskError::Malformed),
         })
     }
 

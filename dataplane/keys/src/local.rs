@@ -5,6 +5,7 @@
 //! changed by whoever can write configuration but has no key seal. IVs are 96 random bits (NIST SP 800-38D section 8.2.2).
 
 mod material;
+mod wrap;
 
 use std::{fmt, mem};
 
@@ -21,6 +22,7 @@ use holdfast_proto::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use self::wrap::{OaepDigest, UnknownWrapping, WrapError, Wrapping, wrap};
 use crate::{IV_LENGTH, KeyFault, Sealed, TAG_LENGTH};
 
 /// An opened key, ready to work. It never prints; aws-lc wipes the key schedule when it drops.

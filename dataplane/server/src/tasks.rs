@@ -7,6 +7,7 @@
 mod local;
 mod partition;
 mod reseal;
+mod wrap;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -127,21 +127,27 @@ impl Core {
     pub(super) async fn health_ciphertext<R: Right>(&self, _permit: &Permit<R>, entry: &SourceKeyEntry) -> Result<Vec<u8>, CoreError> {
         match self.publisher.run(on(entry, Work::HealthCiphertext(entry.key.clone()))).await? {
             Done::HealthCiphertext(ciphertext) => Ok(ciphertext),
-            Done::Generated(_) | Done::Attributes(_) | Done::Listed(_) | Done::Resealed(_) => Err(TaskError::Malformed.into()),
+            Done::Generated(_) | Done::Attributes(_) | Done::Listed(_) | Done::Resealed(_) | Done::Wrapped(_) => {
+                Err(TaskError::Malformed.into())
+            }
         }
     }
 
     async fn generated(&self, task: KeyTask) -> Result<SourceKey, CoreError> {
         match self.publisher.run(task).await? {
             Done::Generated(key) => Ok(key),
-            Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Resealed(_) => Err(TaskError::Malformed.into()),
+            Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Resealed(_) | Done::Wrapped(_) => {
+                Err(TaskError::Malformed.into())
+            }
         }
     }
 
     async fn told_of(&self, entry: &SourceKeyEntry) -> Result<KeyAttributes, CoreError> {
         match self.publisher.run(on(entry, Work::Inspect(entry.key.clone()))).await? {
             Done::Attributes(told) => Ok(told),
-            Done::Generated(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Resealed(_) => Err(TaskError::Malformed.into()),
+            Done::Generated(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Resealed(_) | Done::Wrapped(_) => {
+                Err(TaskError::Malformed.into())
+            }
         }
     }
 }

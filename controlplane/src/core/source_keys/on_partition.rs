@@ -208,7 +208,9 @@ impl Core {
         let task = KeyTask { id: Uuid::new_v4(), target: group.to_owned(), deadline: DEADLINE, work: Work::List };
         match self.publisher.run(task).await? {
             Done::Listed(keys) => Ok(keys),
-            Done::Generated(_) | Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Resealed(_) => Err(TaskError::Malformed.into()),
+            Done::Generated(_) | Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Resealed(_) | Done::Wrapped(_) => {
+                Err(TaskError::Malformed.into())
+            }
         }
     }
 

@@ -158,3 +158,30 @@ async fn an_answer_that_comes_too_late_is_not_waited_for() {
     node.answer(&again, generated()).await;
     assert!(running.await.unwrap().is_ok());
 }
+
+#[tokio::test]
+async fn material_is_wrapped_for_the_public_key_that_was_given_and_nothing_else_is_taken_for_it() {
+    let estate = Estate::new().await;
+    let publisher = estate.publish().await.publisher;
+    let mut node = Node::joined(&estate, &publisher, "node-1").await;
+    publisher.target("local").await;
+    let work = Work::Wrap { source: made(), public_key: vec![7; 3], algorithm: "RSAES_OAEP_SHA_256" };
+    let answers = [
+        (Outcome::Wrapped(vec![9; 4]), Ok(Done::Wrapped(vec![9; 4]))),
+        (Outcome::Wrapped(Vec::new()), Err(TaskError::Malformed)),
+        (Outcome::HealthCiphertext(vec![9; 4]), Err(TaskError::Malformed)),
+    ];
+    for (outcome, done) in answers {
+        let task = KeyTask { work: work.clone(), ..task("local") };
+        let running = tokio::spawn({
+            let publisher = publisher.clone();
+            async move { publisher.run(task).await }
+        });
+        let asked = node.task().await;
+        let Some(wire::key_task::Task::Wrap(wrap)) = &asked.task else { panic!("{asked:?}") };
+        assert_eq!(wrap.source, Some(wire::SourceKey::from(&made())));
+        assert_eq!((wrap.public_key.as_slice(), wrap.algorithm.as_str()), (&[7; 3][..], "RSAES_OAEP_SHA_256"));
+        node.answer(&asked, outcome).await;
+        assert_eq!(running.await.unwrap(), done);
+    }
+}

@@ -1,5 +1,5 @@
-//! Key tasks on software keys: generate, inspect, and the health ciphertext. Each takes microseconds, but for an RSA pair, which may take
-//! seconds.
+//! Key tasks on software keys: generate, inspect, and the health ciphertext; wrapping and resealing have files of their own. Each takes
+//! microseconds, but for an RSA pair, which may take seconds.
 
 use holdfast_keys::local::{self, LocalKey, NewLocalKey, OpenLocalError};
 use holdfast_proto::{
@@ -10,7 +10,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-use super::{failure, reseal};
+use super::{failure, reseal, wrap};
 
 /// Does a task whose target is `local`.
 pub(super) fn outcome(task: &KeyTask, seals: &SealRing) -> Outcome {
@@ -18,7 +18,7 @@ pub(super) fn outcome(task: &KeyTask, seals: &SealRing) -> Outcome {
         Some(Task::Generate(generate)) => self::generate(&task.id, generate, seals),
         Some(Task::Inspect(inspect)) => self::inspect(inspect.source.clone(), seals),
         Some(Task::HealthCiphertext(make)) => open(make.source.clone(), seals).and_then(|key| health_ciphertext(&key)),
-        Some(Task::Wrap(_)) => Err(failure(KeyTaskFailure::Unsupported, "not yet")),
+        Some(Task::Wrap(asked)) => wrap::outcome(asked, seals),
         Some(Task::Reseal(reseal)) => reseal::outcome(reseal, seals),
         Some(Task::List(_)) => Err(failure(KeyTaskFailure::Unsupported, "local keys are listed by the control plane, which has them all")),
         None => Err(failure(KeyTaskFailure::Unsupported, "a task that this version does not know")),
@@ -59,7 +59,7 @@ fn open(source: Option<wire::SourceKey>, seals: &SealRing) -> Result<LocalKey, O
     LocalKey::open(seals, &blob(source)?).map_err(|error| unopened(&error))
 }
 
-fn blob(source: Option<wire::SourceKey>) -> Result<LocalBlob, Outcome> {
+pub(super) fn blob(source: Option<wire::SourceKey>) -> Result<LocalBlob, Outcome> {
     let source = source.ok_or_else(|| failure(KeyTaskFailure::Refused, "no source key was named"))?;
     match SourceKey::try_from(source) {
         Ok(SourceKey::Local(blob)) => Ok(blob),
