@@ -1,9 +1,9 @@
 # `make test` does everything that a change must pass on a machine with Rust and a C compiler;
 # what else it needs it installs from Debian, by name.
 
-.PHONY: test soak bench bench-hsm bench-programs packages schemathesis test-kryoptic
+.PHONY: test soak bench bench-hsm bench-programs packages schemathesis aws-clients test-kryoptic
 
-test: packages schemathesis
+test: packages schemathesis aws-clients
 	cargo build --workspace --bins
 	cargo test --workspace
 
@@ -31,6 +31,10 @@ test-kryoptic:
 # What asks the REST API everything that its description allows.
 schemathesis: packages
 	@.ci/schemathesis
+
+# AWS's own clients, which drive the simulator of AWS KMS.
+aws-clients: packages
+	@.ci/aws-clients
 
 packages:
 	@.ci/packages

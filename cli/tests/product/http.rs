@@ -50,6 +50,23 @@ impl Http {
 
     /// Sends one request. A kept connection that the server closed meanwhile is opened anew, as every client does.
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = self.request(method, path, headers, body);
+        if let Some(mut kept) = self.stream.take()
+            && kept.get_mut().write_all(&request).is_ok()
+            && let Some(answer) = read(&mut kept)
+        {
+            return self.keep(kept, answer);
+        }
+        self.send_anew(&request).unwrap_or_else(|| panic!("{method} {path}: closed without an answer"))
+    }
+
+    /// Sends one request once, to a server that may die over it: none when it did.
+    pub(crate) fn send_once(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+        let request = self.request(method, path, headers, body);
+        self.send_anew(&request)
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\n", self.at.port());
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
@@ -58,17 +75,15 @@ impl Http {
             request += &format!("Content-Length: {}\r\n", body.len());
         }
         request += "\r\n";
-        let request = [request.as_bytes(), body].concat();
-        if let Some(mut kept) = self.stream.take()
-            && kept.get_mut().write_all(&request).is_ok()
-            && let Some(answer) = read(&mut kept)
-        {
-            return self.keep(kept, answer);
-        }
+        [request.as_bytes(), body].concat()
+    }
+
+    /// On a new connection; none when it was closed before the first byte of an answer.
+    fn send_anew(&mut self, request: &[u8]) -> Option<Answer> {
         let mut stream = self.connect();
-        stream.get_mut().write_all(&request).unwrap();
-        let answer = read(&mut stream).unwrap_or_else(|| panic!("{method} {path}: closed without an answer"));
-        self.keep(stream, answer)
+        stream.get_mut().write_all(request).ok()?;
+        let answer = read(&mut stream)?;
+        Some(self.keep(stream, answer))
     }
 
     fn keep(&mut self, stream: BufReader<Box<dyn Stream>>, answer: Answer) -> Answer {
@@ -104,9 +119,9 @@ impl Answer {
     }
 }
 
-trait Stream: Read + Write {}
+trait Stream: Read + Write + Send {}
 
-impl<S: Read + Write> Stream for S {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// `None` when the connection was closed before the first byte.
 fn read(stream: &mut BufReader<Box<dyn Stream>>) -> Option<Answer> {

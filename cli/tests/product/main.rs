@@ -9,6 +9,7 @@ mod dev;
 mod gate;
 mod hsm;
 mod http;
+mod linked;
 mod planes_apart;
 mod process;
 mod reflection;

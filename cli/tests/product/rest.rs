@@ -5,7 +5,7 @@ mod outcomes;
 mod replay;
 mod schemathesis;
 mod secrets;
-mod strict;
+pub(crate) mod strict;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,9 +25,9 @@ struct Site {
 }
 
 /// One kept connection and a token, with the headers of the known client (contract §1).
-struct Rest {
+pub(crate) struct Rest {
     http: Http,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Site {
@@ -48,7 +48,7 @@ impl Site {
 
 impl Rest {
     /// Signs in as the known client does: an empty bearer, two `Content-Type` lines, no `Accept`.
-    fn sign_in(handout: &Value, username: &str, password: &str) -> Self {
+    pub(crate) fn sign_in(handout: &Value, username: &str, password: &str) -> Self {
         let mut http = Http::tls(client::api(handout), handout["api"]["ca"].as_str().unwrap().as_ref());
         let body = json!({ "username": username, "password": password, "auth_domain": "", "domain": "" }).to_string();
         let mut headers = headers("Bearer").to_vec();
@@ -59,32 +59,38 @@ impl Rest {
         Self { http, token }
     }
 
-    fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
         let authorization = format!("Bearer {}", self.token);
         self.http.send(method, &format!("/api/v1/{path}"), &headers(&authorization), body)
     }
 
+    /// The same of a control plane that may die over it: none when it did.
+    pub(crate) fn send_once(&mut self, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
+        let authorization = format!("Bearer {}", self.token);
+        self.http.send_once(method, &format!("/api/v1/{path}"), &headers(&authorization), body)
+    }
+
     /// What it must answer well, with an object.
-    fn post(&mut self, path: &str, body: &Value) -> Value {
+    pub(crate) fn post(&mut self, path: &str, body: &Value) -> Value {
         self.good("POST", path, body.to_string().as_bytes())
     }
 
     /// An action without a payload has an empty body.
-    fn act(&mut self, path: &str) -> Value {
+    pub(crate) fn act(&mut self, path: &str) -> Value {
         self.good("POST", path, b"")
     }
 
-    fn patch(&mut self, path: &str, body: &Value) -> Value {
+    pub(crate) fn patch(&mut self, path: &str, body: &Value) -> Value {
         self.good("PATCH", path, body.to_string().as_bytes())
     }
 
-    fn delete(&mut self, path: &str) {
+    pub(crate) fn delete(&mut self, path: &str) {
         let answer = self.send("DELETE", path, b"");
         assert_eq!((answer.status, answer.text()), (204, ""), "DELETE {path}");
     }
 
     /// Two reads give the same bytes.
-    fn get(&mut self, path: &str) -> Value {
+    pub(crate) fn get(&mut self, path: &str) -> Value {
         let first = self.send("GET", path, b"");
         let second = self.send("GET", path, b"");
         assert_eq!((first.status, second.status), (200, 200), "GET {path}: {}", first.text());
@@ -92,7 +98,7 @@ impl Rest {
         first.json()
     }
 
-    fn good(&mut self, method: &str, path: &str, body: &[u8]) -> Value {
+    pub(crate) fn good(&mut self, method: &str, path: &str, body: &[u8]) -> Value {
         let answer = self.send(method, path, body);
         assert!(answer.is_good(), "{method} {path}: {} {}", answer.status, answer.text());
         answer.json()
@@ -101,7 +107,7 @@ impl Rest {
 
 impl Answer {
     /// What the known client takes for success (contract §1.3).
-    fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         matches!(self.status, 200 | 201 | 202 | 203 | 204 | 206)
     }
 }
@@ -116,7 +122,7 @@ fn headers(authorization: &str) -> [(&'static str, &str); 4] {
 }
 
 /// A connection, with a secret in it (the known client's members).
-fn connection(name: &str, secret: &str) -> Value {
+pub(crate) fn connection(name: &str, secret: &str) -> Value {
     json!({
         "id": "", "uri": "", "account": "", "application": "", "devAccount": "", "createdAt": "", "updatedAt": "",
         "name": name, "description": "", "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": secret,
@@ -125,19 +131,19 @@ fn connection(name: &str, secret: &str) -> Value {
     })
 }
 
-fn container(name: &str, connection: &str) -> Value {
+pub(crate) fn container(name: &str, connection: &str) -> Value {
     json!({
         "account_id": "123456789012", "connection": connection, "name": name, "regions": ["us-east-1", "eu-west-1"],
         "assume_role_arn": "", "assume_role_external_id": "",
     })
 }
 
-fn source_key(name: &str) -> Value {
+pub(crate) fn source_key(name: &str) -> Value {
     json!({ "algorithm": "AES", "name": name, "unexportable": true, "undeletable": true, "usageMask": 60 })
 }
 
 /// The known client's body for a new key store, to the letter (contract §7.2).
-fn key_store(name: &str, kms: &str, key: &str) -> Value {
+pub(crate) fn key_store(name: &str, kms: &str, key: &str) -> Value {
     json!({
         "id": "",
         "aws_param": {
@@ -155,7 +161,7 @@ fn key_store(name: &str, kms: &str, key: &str) -> Value {
 }
 
 /// And for a new HYOK key (contract §10.1).
-fn hyok_key(key_store: &str, source_key: &str, description: &str) -> Value {
+pub(crate) fn hyok_key(key_store: &str, source_key: &str, description: &str) -> Value {
     json!({
         "local_hosted_params": {
             "blocked": false, "custom_key_store_id": key_store, "linked_state": false, "source_key_id": source_key,
@@ -167,6 +173,6 @@ fn hyok_key(key_store: &str, source_key: &str, description: &str) -> Value {
     })
 }
 
-fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, path: &str) -> &'v str {
     value.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path} in {value}"))
 }

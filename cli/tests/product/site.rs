@@ -36,9 +36,14 @@ impl Site {
 
     /// The shipped `controlplane.toml`.
     pub(crate) fn start_control_plane(&self) -> Holdfast {
+        start_control_plane(&self.control_plane_config(""))
+    }
+
+    /// The shipped `controlplane.toml`, with more lines at its end.
+    pub(crate) fn control_plane_config(&self, more: &str) -> PathBuf {
         let config = self.path("controlplane.toml");
-        fs::write(&config, any_ports(&shipped("controlplane.toml"))).unwrap();
-        Holdfast::start(&["controlplane".as_ref(), "--config".as_ref(), config.as_os_str()])
+        fs::write(&config, any_ports(&shipped("controlplane.toml")) + "\n" + more).unwrap();
+        config
     }
 
     /// A running control plane, and the configuration of the one node that is enrolled.
@@ -109,6 +114,25 @@ impl Site {
         xks.insert("port".into(), at.port().into());
         xks
     }
+}
+
+pub(crate) fn start_control_plane(config: &Path) -> Holdfast {
+    Holdfast::start(&["controlplane".as_ref(), "--config".as_ref(), config.as_os_str()])
+}
+
+/// Makes a configuration keep the ports that it was given at its first start.
+pub(crate) fn keep_ports(config: &Path, running: &Holdfast) {
+    let text = fs::read_to_string(config).unwrap();
+    let mut section = String::new();
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+        }
+        let is_free = line.starts_with("listen") && line.contains("127.0.0.1:0");
+        kept.push(if is_free { format!("listen = \"{}\"", running.listening[&section]) } else { line.to_owned() });
+    }
+    fs::write(config, kept.join("\n")).unwrap();
 }
 
 pub(crate) fn start_data_plane(config: &Path) -> Holdfast {

@@ -11,72 +11,72 @@ type Texts = Option<Vec<String>>;
 type Flag = Option<bool>;
 
 /// `value`, if the client could decode it.
-pub(super) fn decoded<T: DeserializeOwned>(value: &Value) -> T {
+pub(crate) fn decoded<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"))
 }
 
 /// The items of a list, each decoded.
-pub(super) fn listed<T: DeserializeOwned>(list: &Value) -> Vec<T> {
+pub(crate) fn listed<T: DeserializeOwned>(list: &Value) -> Vec<T> {
     let items = list["resources"].as_array().unwrap_or_else(|| panic!("no list: {list}"));
     assert!(list["total"].is_u64() && list["skip"].is_u64() && list["limit"].is_i64(), "{list}");
     items.iter().map(decoded).collect()
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct KeyStore {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) kms: String,
-    pub(super) region: String,
-    pub(super) enable_success_audit_event: bool,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) aws_param: AwsParam,
-    pub(super) local_hosted_params: LocalHosted,
+pub(crate) struct KeyStore {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) kms: String,
+    pub(crate) region: String,
+    pub(crate) enable_success_audit_event: bool,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    pub(crate) aws_param: AwsParam,
+    pub(crate) local_hosted_params: LocalHosted,
 }
 
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct AwsParam {
+pub(crate) struct AwsParam {
     cloud_hsm_cluster_id: Text,
-    pub(super) connection_state: Text,
-    pub(super) custom_key_store_id: Text,
+    pub(crate) connection_state: Text,
+    pub(crate) custom_key_store_id: Text,
     custom_key_store_name: Text,
-    pub(super) custom_key_store_type: Text,
-    pub(super) key_store_password: Text,
+    pub(crate) custom_key_store_type: Text,
+    pub(crate) key_store_password: Text,
     trust_anchor_certificate: Text,
-    pub(super) xks_proxy_connectivity: Text,
-    pub(super) xks_proxy_uri_endpoint: Text,
-    pub(super) xks_proxy_uri_path: Text,
+    pub(crate) xks_proxy_connectivity: Text,
+    pub(crate) xks_proxy_uri_endpoint: Text,
+    pub(crate) xks_proxy_uri_path: Text,
     xks_proxy_vpc_endpoint_service_name: Text,
 }
 
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct LocalHosted {
-    pub(super) blocked: bool,
-    pub(super) linked_state: bool,
-    pub(super) mtls_enabled: bool,
-    pub(super) max_credentials: i64,
-    pub(super) health_check_ciphertext: Text,
-    pub(super) health_check_key_id: Text,
+pub(crate) struct LocalHosted {
+    pub(crate) blocked: bool,
+    pub(crate) linked_state: bool,
+    pub(crate) mtls_enabled: bool,
+    pub(crate) max_credentials: i64,
+    pub(crate) health_check_ciphertext: Text,
+    pub(crate) health_check_key_id: Text,
     partition_id: Text,
     partition_label: Text,
     source_container_id: Text,
     source_container_type: Text,
-    pub(super) source_key_tier: Text,
+    pub(crate) source_key_tier: Text,
 }
 
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct Kms {
+pub(crate) struct Kms {
     id: String,
     account_id: String,
-    pub(super) connection: String,
+    pub(crate) connection: String,
     name: String,
     arn: String,
     status: String,
     auto_added: bool,
-    pub(super) regions: Vec<String>,
+    pub(crate) regions: Vec<String>,
     acls: Option<Vec<Acl>>,
     assume_role_arn: Text,
     assume_role_external_id: Text,
@@ -93,7 +93,7 @@ struct Acl {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct CmKey {
+pub(crate) struct CmKey {
     id: String,
     uri: String,
     account: String,
@@ -122,7 +122,7 @@ pub(super) struct CmKey {
 
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     id: String,
     name: String,
     application: Option<Never>,
@@ -137,7 +137,7 @@ pub(super) struct Connection {
 
 #[derive(Debug, Deserialize)]
 #[expect(dead_code, reason = "only their types are looked at")]
-pub(super) struct Job {
+pub(crate) struct Job {
     id: String,
     name: String,
     operation: String,

@@ -1,0 +1,14 @@
+//! Linked mode: the planes as processes, and the simulator of AWS in the test's own, where a test has it in hand. The simulator shares no
+//! code with the product.
+
+mod clients;
+mod credentials;
+mod hyok_keys;
+mod key_crashes;
+mod key_stores;
+mod laptop;
+mod native;
+mod replay;
+mod store_crashes;
+mod synchronization;
+mod upload;

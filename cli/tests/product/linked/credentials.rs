@@ -1,0 +1,1 @@
+//! Credentials of linked key stores: rotated while AWS and the nodes look on.

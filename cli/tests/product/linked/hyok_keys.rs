@@ -1,0 +1,1 @@
+//! Linked HYOK keys through REST, and what AWS has of them.

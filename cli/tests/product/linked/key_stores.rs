@@ -1,0 +1,1 @@
+//! Linked key stores through REST, and what AWS has of them.

@@ -1,0 +1,1 @@
+//! Every command of `deploy/docs/laptop.md`, as it stands there.

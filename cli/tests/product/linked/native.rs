@@ -1,0 +1,1 @@
+//! Keys whose material AWS makes.

@@ -1,0 +1,1 @@
+//! What the known Terraform provider does with linked objects, from its first apply to its last destroy.

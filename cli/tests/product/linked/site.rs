@@ -1,0 +1,327 @@
+//! The rig of linked mode: a simulator, a control plane whose AWS it is, and the data planes that it calls, as AWS KMS would.
+
+use std::{
+    cell::{RefCell, RefMut},
+    fs,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use holdfast_sim_kms::{Control, Sim, SimSettings};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::kms::{Kms, Refused};
+use crate::{
+    admin::Admin,
+    http::Answer,
+    process::Holdfast,
+    rest::{Rest, connection, container, hyok_key, key_store, source_key, text},
+    site::{Site, keep_ports, start_control_plane},
+};
+
+/// Everything, running. An AWS connection and a KMS container ([`KMS`]) are there.
+pub(crate) struct Linked {
+    /// None after [`Linked::kill_control_plane`].
+    control: Option<Holdfast>,
+    control_config: PathBuf,
+    pub(crate) nodes: Vec<Node>,
+    environment: Vec<(&'static str, String)>,
+    /// `demo.json`, with the ports of this run.
+    pub(crate) handout: Value,
+    rest: RefCell<Rest>,
+    sim: Sim,
+    site: Site,
+    runtime: Runtime,
+}
+
+/// What a rig may have besides the usual.
+pub(crate) struct Setup {
+    /// How many data planes.
+    pub(crate) nodes: usize,
+    /// More lines in each `dataplane.toml`.
+    pub(crate) node_config: String,
+    /// More environment of each data plane.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// How long the simulator takes to connect or disconnect a key store.
+    pub(crate) connect_delay: Duration,
+}
+
+/// A data plane.
+pub(crate) struct Node {
+    config: PathBuf,
+    /// None while it is stopped.
+    process: Option<Holdfast>,
+    /// What `xks_proxy_uri_endpoint` says of it.
+    pub(crate) endpoint: String,
+}
+
+/// A linked key store that is CONNECTED.
+pub(crate) struct Store {
+    pub(crate) id: String,
+    /// Of the REST API, after `/api/v1/`.
+    pub(crate) path: String,
+    /// Its id in AWS, `cks-…`.
+    pub(crate) in_aws: String,
+    /// Its health-check key, good as a source key, too.
+    pub(crate) source_key: String,
+    /// What its creation answered, secret included.
+    pub(crate) created: Value,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { nodes: 1, node_config: String::new(), environment: Vec::new(), connect_delay: Duration::from_millis(50) }
+    }
+}
+
+impl Linked {
+    pub(crate) fn start() -> Self {
+        Self::start_with(Setup::default())
+    }
+
+    pub(crate) fn start_with(setup: Setup) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let site = Site::new();
+        let mut settings = SimSettings::new(Some(fs::read(site.path("controlplane/ca.crt")).unwrap()));
+        settings.connect_delay = setup.connect_delay;
+        let sim = runtime.block_on(Sim::start(settings)).unwrap();
+        let url = sim.url();
+        let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
+        let control_config = site.control_plane_config(&aws);
+        let mut control = start_control_plane(&control_config);
+        let sync = control.wait_for_listener("sync");
+        let api = control.wait_for_listener("api");
+        control.wait_for_listener("ops");
+        keep_ports(&control_config, &control);
+
+        let mut handout = site.handout();
+        handout["api"]["url"] = format!("https://localhost:{}", api.port()).into();
+        let mut nodes = Vec::new();
+        for number in 1..=setup.nodes {
+            let config = site.enroll(&format!("node-{number}"), sync);
+            let whole = fs::read_to_string(&config).unwrap() + "\n" + &setup.node_config;
+            fs::write(&config, whole).unwrap();
+            nodes.push(Node::start(config, &setup.environment));
+        }
+        control.wait_for("the demo key store is ready");
+        let rest = sign_in(&handout);
+        let this = Self {
+            control: Some(control),
+            control_config,
+            nodes,
+            environment: setup.environment,
+            handout,
+            rest: RefCell::new(rest),
+            sim,
+            site,
+            runtime,
+        };
+        this.wait_for_nodes();
+        this.make_container();
+        this
+    }
+
+    /// The signed-in admin's REST client.
+    pub(crate) fn rest(&self) -> RefMut<'_, Rest> {
+        self.rest.borrow_mut()
+    }
+
+    /// One more, with a connection of its own, for another thread.
+    pub(crate) fn another_rest(&self) -> Rest {
+        sign_in(&self.handout)
+    }
+
+    pub(crate) const fn sim(&self) -> &Sim {
+        &self.sim
+    }
+
+    /// The simulator's switches.
+    pub(crate) fn switches(&self) -> &Control {
+        self.sim.control()
+    }
+
+    pub(crate) const fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// For what the simulator and gRPC clients do in futures.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// A signed-in client of the gRPC API.
+    pub(crate) fn admin(&self) -> Admin {
+        let api = &self.handout["api"];
+        let port = text(api, "/url").rsplit_once(':').unwrap().1.parse().unwrap();
+        self.block_on(Admin::sign_in(port, api))
+    }
+
+    /// What KMS in `us-east-1` answers to an operation that it does.
+    pub(crate) fn kms(&self, operation: &str, body: Value) -> Value {
+        self.try_kms(operation, body).unwrap_or_else(|refused| panic!("{operation}: {refused:?}"))
+    }
+
+    pub(crate) fn try_kms(&self, operation: &str, body: Value) -> Result<Value, Refused> {
+        self.kms_in("us-east-1").call(operation, &body)
+    }
+
+    pub(crate) fn kms_in(&self, region: &str) -> Kms {
+        Kms::new(&self.sim, region)
+    }
+
+    /// `xks_proxy_uri_endpoint` of the first data plane.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.nodes[0].endpoint
+    }
+
+    /// A key fit to be a health-check and a source key; its id.
+    pub(crate) fn source_key(&self, name: &str) -> String {
+        text(&self.rest().post("vault/keys2", &source_key(name)), "/id").to_owned()
+    }
+
+    /// The known client's body for a new key store at the first data plane (contract §7.2).
+    pub(crate) fn new_store(&self, name: &str, key: &str, linked: bool) -> Value {
+        let mut new = key_store(name, KMS, key);
+        new["linked_state"] = linked.into();
+        new["aws_param"]["xks_proxy_uri_endpoint"] = self.endpoint().into();
+        new
+    }
+
+    /// Makes a linked key store, not connected.
+    pub(crate) fn linked_store(&self, name: &str) -> Store {
+        let source_key = self.source_key(&format!("{name} key"));
+        let created = self.rest().post(STORES, &self.new_store(name, &source_key, true));
+        let id = text(&created, "/id").to_owned();
+        let in_aws = text(&created, "/aws_param/custom_key_store_id").to_owned();
+        Store { path: format!("{STORES}/{id}"), id, in_aws, source_key, created }
+    }
+
+    /// Makes a linked key store and connects it.
+    pub(crate) fn connected_store(&self, name: &str) -> Store {
+        let store = self.linked_store(name);
+        self.connect(&store.path);
+        store
+    }
+
+    /// Connects a key store, and waits until it is.
+    pub(crate) fn connect(&self, store: &str) {
+        self.rest().post(&format!("{store}/connect"), &json!({ "key_store_password": "" }));
+        self.until_shown(store, |shown| shown["aws_param"]["connection_state"] == "CONNECTED");
+    }
+
+    /// Makes a linked HYOK key in a connected key store; what is answered.
+    pub(crate) fn linked_key(&self, store: &Store, alias: &str) -> Value {
+        let mut new = hyok_key(&store.id, &store.source_key, "a linked key");
+        new["local_hosted_params"]["linked_state"] = true.into();
+        new["aws_param"]["Alias"] = alias.into();
+        self.rest().post("cckm/aws/create-hyok-key", &new)
+    }
+
+    /// Sends a request in a thread of its own, to a control plane that may die over it: none when it did.
+    pub(crate) fn begin(&self, method: &'static str, path: &str, body: &Value) -> thread::JoinHandle<Option<Answer>> {
+        let (mut rest, path) = (self.another_rest(), path.to_owned());
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        thread::spawn(move || rest.send_once(method, &path, body.as_bytes()))
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill_control_plane(&mut self) {
+        self.control.take().unwrap().kill();
+    }
+
+    /// Starts it again, on the same ports and data, killing it first where it runs. The nodes come back by themselves.
+    pub(crate) fn restart_control_plane(&mut self) {
+        drop(self.control.take());
+        let mut control = start_control_plane(&self.control_config);
+        control.wait_for_listener("api");
+        self.control = Some(control);
+        self.rest = RefCell::new(sign_in(&self.handout));
+    }
+
+    /// `kill -9`, of a data plane.
+    pub(crate) fn kill_node(&mut self, node: usize) {
+        self.nodes[node].process.take().unwrap().kill();
+    }
+
+    /// Starts a killed data plane again, on the same ports and data.
+    pub(crate) fn start_node(&mut self, node: usize) {
+        self.nodes[node].run(&self.environment);
+    }
+
+    /// Waits until all running nodes have the newest configuration.
+    pub(crate) fn wait_for_nodes(&self) {
+        let mut admin = self.admin();
+        self.block_on(admin.until("all nodes are up to date", Admin::nodes_have_everything));
+    }
+
+    /// Waits until it is so, by looking again and again.
+    pub(crate) fn wait_until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !so(self) {
+            assert!(Instant::now() < end, "waited {PATIENCE:?} until {what}; calls of AWS: {:?}", self.switches().calls());
+            // Only so that looking does not take the processor from what is waited for.
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// What a path of the REST API shows when it is as it should be.
+    pub(crate) fn until_shown(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.rest().good("GET", path, b"");
+            if good(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < end, "{path}: {shown}");
+            // Only so that looking does not take the processor from what is waited for.
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    fn make_container(&self) {
+        let settings = self.sim.settings();
+        let mut new = connection(CONNECTION, &settings.secret_access_key);
+        new["access_key_id"] = settings.access_key_id.as_str().into();
+        self.rest().post("connectionmgmt/services/aws/connections", &new);
+        let mut new = container(KMS, CONNECTION);
+        new["account_id"] = settings.account_id.as_str().into();
+        new["regions"] = json!(REGIONS);
+        self.rest().post("cckm/aws/kms", &new);
+    }
+}
+
+impl Node {
+    fn start(config: PathBuf, environment: &[(&'static str, String)]) -> Self {
+        let mut this = Self { config, process: None, endpoint: String::new() };
+        this.run(environment);
+        this
+    }
+
+    fn run(&mut self, environment: &[(&'static str, String)]) {
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let arguments = ["dataplane".as_ref(), "--config".as_ref(), self.config.as_os_str()];
+        let mut process = Holdfast::start_with(&arguments, &environment);
+        let xks = process.wait_for_listener("xks");
+        process.wait_for_listener("ops");
+        keep_ports(&self.config, &process);
+        self.endpoint = format!("https://localhost:{}", xks.port());
+        self.process = Some(process);
+    }
+}
+
+fn sign_in(handout: &Value) -> Rest {
+    Rest::sign_in(handout, "admin", text(handout, "/api/password"))
+}
+
+/// The name of the KMS container.
+pub(crate) const KMS: &str = "kms";
+pub(crate) const CONNECTION: &str = "aws";
+/// The regions of the KMS container.
+pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
+/// Key stores in the REST API.
+pub(crate) const STORES: &str = "cckm/aws/custom-key-stores";
+/// Far longer than anything that a test waits for should take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

@@ -1,0 +1,1 @@
+//! What is found in AWS, and the jobs that look for it.

@@ -1,0 +1,1 @@
+//! Keys whose material is uploaded to AWS.
