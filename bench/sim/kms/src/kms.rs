@@ -1,0 +1,26 @@
+//! Which function answers which operation of KMS.
+//!
+//! Always holds: an operation that is not simulated is answered `UnknownOperationException`, never made up.
+
+use serde_json::Value;
+
+use crate::{
+    call::Call,
+    error::{AwsException, ErrorName},
+    keys, stores,
+};
+
+/// Answers a call of KMS.
+///
+/// # Errors
+/// What the operation fails with.
+pub(crate) async fn answer(call: &Call, body: &Value) -> Result<Value, AwsException> {
+    match call.operation.as_str() {
+        "DescribeCustomKeyStores" => stores::describe(call, body),
+        _ => keys::answer(call, body).await.unwrap_or_else(|| Err(unknown(&call.operation))),
+    }
+}
+
+fn unknown(operation: &str) -> AwsException {
+    AwsException::new(ErrorName::UnknownOperation, format!("{operation} is not simulated."))
+}

@@ -1,0 +1,71 @@
+//! How a simulator is set up.
+//!
+//! Always holds: the access key is drawn afresh unless the caller gives one; its secret is never printed by `Debug`.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use crate::draw;
+
+/// How a simulator is set up.
+#[derive(Clone)]
+pub struct SimSettings {
+    /// Where it listens; `127.0.0.1:0` lets the system choose a port.
+    pub listen: SocketAddr,
+    /// The public half of the account's one long-lived access key.
+    pub access_key_id: String,
+    /// Its secret half.
+    pub secret_access_key: String,
+    /// The account, 12 digits.
+    pub account_id: String,
+    /// The region that is printed for clients; requests may name any.
+    pub region: String,
+    /// PEM certificates that a proxy's certificate must chain to; without them none is trusted.
+    pub proxy_ca: Option<Vec<u8>>,
+    /// Whether a client certificate is shown to proxies.
+    pub client_certificate: bool,
+    /// How long a key store is CONNECTING and DISCONNECTING.
+    pub connect_delay: Duration,
+    /// How often the health of each connected proxy is asked for.
+    pub health_interval: Duration,
+    /// Where everything is kept between runs; nowhere without it.
+    pub state_file: Option<PathBuf>,
+}
+
+impl SimSettings {
+    /// The usual settings, on a free port of loopback, with a fresh access key.
+    #[must_use]
+    pub fn new(proxy_ca: Option<Vec<u8>>) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            access_key_id: draw::access_key_id("AKIA"),
+            secret_access_key: draw::secret_access_key(),
+            account_id: "111122223333".into(),
+            region: "eu-central-1".into(),
+            proxy_ca,
+            client_certificate: false,
+            connect_delay: Duration::from_millis(200),
+            health_interval: Duration::from_secs(60),
+            state_file: None,
+        }
+    }
+}
+
+impl fmt::Debug for SimSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimSettings")
+            .field("listen", &self.listen)
+            .field("access_key_id", &self.access_key_id)
+            .field("account_id", &self.account_id)
+            .field("region", &self.region)
+            .field("client_certificate", &self.client_certificate)
+            .field("connect_delay", &self.connect_delay)
+            .field("health_interval", &self.health_interval)
+            .field("state_file", &self.state_file)
+            .finish_non_exhaustive()
+    }
+}
