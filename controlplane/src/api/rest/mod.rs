@@ -2,6 +2,7 @@
 //!
 //! One file per resource; [`asking`] says who asks, [`body`] what, [`list`] and [`envelope`] give answers their common forms.
 
+mod accounts;
 mod asking;
 mod body;
 mod connections;
@@ -87,6 +88,7 @@ pub(super) fn without_last_slash(mut request: Request) -> Request {
 /// All resources, with what describes them.
 fn resources() -> OpenApiRouter<Arc<Api>> {
     let resources = OpenApiRouter::new()
+        .merge(accounts::routes())
         .merge(connections::routes())
         .merge(containers::routes())
         .merge(hyok_keys::routes())

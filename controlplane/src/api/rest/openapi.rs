@@ -46,10 +46,13 @@ pub(super) enum Refusals {
     /// The body is over 1 MiB.
     #[response(status = 413)]
     TooLarge(#[to_schema] Refused),
+    /// AWS refused: its own name of the error and its request id are in the text.
+    #[response(status = 422)]
+    Aws(#[to_schema] Refused),
     /// Too many tries.
     #[response(status = 429)]
     TooMany(#[to_schema] Refused),
-    /// No data plane is connected that could do it.
+    /// No data plane is connected that could do it, or AWS is away or throttles.
     #[response(status = 503)]
     Unavailable(#[to_schema] Refused),
 }
@@ -142,7 +145,7 @@ mod tests {
 
     /// As [`resources`] routes only what is described, this is all that is routed, but for the description and its page.
     #[test]
-    fn what_is_described_is_what_the_contract_has_for_key_stores_that_are_not_linked() {
+    fn what_is_described_is_what_the_contract_has() {
         let whole = whole(resources().into_openapi());
         let described: BTreeSet<_> = operations(&whole).map(|(method, path, _)| format!("{method} {path}")).collect();
         let rows = PATHS.iter().flat_map(|(methods, path)| methods.split(' ').map(move |method| format!("{method} /api/v1{path}")));
@@ -153,7 +156,7 @@ mod tests {
     }
 
     /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 41] = [
+    const PATHS: [(&str, &str); 42] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -161,6 +164,7 @@ mod tests {
         ("GET PATCH DELETE", "/connectionmgmt/services/luna-network/connections/{id}"),
         ("GET POST", "/connectionmgmt/services/luna-network/servers"),
         ("GET PATCH DELETE", "/connectionmgmt/services/luna-network/servers/{id}"),
+        ("POST", "/cckm/aws/accounts"),
         ("GET POST", "/cckm/aws/kms"),
         ("GET PATCH DELETE", "/cckm/aws/kms/{id}"),
         ("POST", "/cckm/aws/kms/{id}/update-acls"),
