@@ -140,7 +140,9 @@ impl Statement {
 impl Principal {
     fn is_of(&self, account: &str) -> bool {
         let ours = |name: &String| {
-            name == "*" || name == account || ["iam", "sts"].iter().any(|service| name.starts_with(&format!("arn:aws:{service}::{account}:")))
+            name == "*"
+                || name == account
+                || ["iam", "sts"].iter().any(|service| name.starts_with(&format!("arn:aws:{service}::{account}:")))
         };
         match self {
             Self::Anyone(name) => name == "*",

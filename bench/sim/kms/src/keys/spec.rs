@@ -146,14 +146,7 @@ impl KeySpec {
         match self {
             Self::SymmetricDefault => &[EncryptionAlgorithm::SymmetricDefault],
             Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &[EncryptionAlgorithm::OaepSha1, EncryptionAlgorithm::OaepSha256],
-            Self::P256
-            | Self::P384
-            | Self::P521
-            | Self::P256K1
-            | Self::Hmac224
-            | Self::Hmac256
-            | Self::Hmac384
-            | Self::Hmac512 => &[],
+            Self::P256 | Self::P384 | Self::P521 | Self::P256K1 | Self::Hmac224 | Self::Hmac256 | Self::Hmac384 | Self::Hmac512 => &[],
         }
     }
 
