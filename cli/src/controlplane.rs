@@ -103,7 +103,7 @@ fn make(args: InitArgs) -> Result<ExitCode, Failure> {
         (xks.port, xks.ca) = (8443, ca.clone());
         let password = report.admin_password.expose().to_owned();
         let api = Api { url: "https://localhost:8444".into(), username: "admin".into(), password, ca };
-        let handout = Handout { xks, api: Some(api), ops: None, partitions: Vec::new() };
+        let handout = Handout { xks, api: Some(api), ops: None, kms_sim: None, partitions: Vec::new() };
         let file = dir.join("demo.json");
         handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
         shown("demo", &format!("{}  its endpoint is a guess: https://localhost:8443", file.display()));

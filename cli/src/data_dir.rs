@@ -56,6 +56,11 @@ impl DataDir {
         self.0.join("node")
     }
 
+    /// What the simulator of AWS KMS keeps.
+    pub(crate) fn kms_sim(&self) -> PathBuf {
+        self.0.join("kms-sim")
+    }
+
     /// What programs read.
     pub(crate) fn handout(&self) -> PathBuf {
         self.0.join("dev.json")

@@ -3,6 +3,7 @@
 //! Each step of a first start finds out by itself whether it has been done, so that an interrupted one goes on where it stopped.
 
 mod hand_out;
+mod kms_sim;
 mod partitions;
 
 use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr};
@@ -19,12 +20,13 @@ use holdfast_dataplane::{
 
 use self::{
     hand_out::Planes,
+    kms_sim::{Beside, KmsSim},
     partitions::{DemoGroup, Partitions},
 };
 use crate::{
     data_dir::DataDir,
     failure::Failure,
-    handout::local_url,
+    handout::{Handout, local_url},
     logging::{self, Format, LogSettings},
     node,
     partition_spec::{FORM, PartitionSpec},
@@ -60,6 +62,12 @@ pub(crate) struct DevArgs {
     /// A PKCS#11 token with a demo key store; repeatable
     #[arg(long, value_name = "SPEC", long_help = format!("A PKCS#11 token with a demo key store of its own, or one for its group; repeatable: {FORM}"))]
     partition: Vec<PartitionSpec>,
+    /// Run a simulator of AWS KMS too, and have it be the control plane's AWS
+    #[arg(long)]
+    with_kms_sim: bool,
+    /// AWS JSON over plain HTTP, for the control plane and for AWS's own clients
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8446", requires = "with_kms_sim")]
+    kms_sim_listen: SocketAddr,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
@@ -83,10 +91,22 @@ pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let start = Start { dir: DataDir::open(&args.data_dir)?, args };
     let first = start.make_what_is_missing()?;
     let groups = start.partitions().prepare()?;
-    let control = control_runtime.block_on(ControlPlane::start(start.control_plane())).map_err(Failure::from_error)?;
-    let served = data_runtime.block_on(start.serve(first, &groups, &control));
+    let kms_sim = start.args.with_kms_sim.then(|| start.kms_sim()).transpose()?;
+    let control = control_runtime.block_on(ControlPlane::start(start.control_plane(kms_sim.as_ref()))).map_err(Failure::from_error)?;
+    let served = data_runtime.block_on(start.serve(Found { first, groups: &groups, kms_sim: kms_sim.as_ref() }, &control));
     control_runtime.block_on(control.drain());
+    if let Some(sim) = kms_sim {
+        sim.stop();
+    }
     served.map(|()| ExitCode::SUCCESS)
+}
+
+/// What was there, or was made, before the planes started.
+struct Found<'f> {
+    /// What only the first start knows.
+    first: Option<InitReport>,
+    groups: &'f [DemoGroup],
+    kms_sim: Option<&'f KmsSim>,
 }
 
 /// What a start has to work with.
@@ -120,8 +140,30 @@ impl Start {
         Ok(first)
     }
 
-    fn control_plane(&self) -> ControlSettings {
-        ControlSettings::new(self.dir.control_plane(), self.args.api_listen, self.args.sync_listen)
+    /// Reads what an earlier start handed out, whole or not at all.
+    fn handed_out(&self) -> Result<Option<Handout>, Failure> {
+        let file = self.dir.handout();
+        Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))
+    }
+
+    fn kms_sim(&self) -> Result<KmsSim, Failure> {
+        let known = self.handed_out()?;
+        let region = known.as_ref().map(|known| known.xks.region.clone()).or_else(|| self.args.region.clone());
+        KmsSim::start(Beside {
+            listen: self.args.kms_sim_listen,
+            folder: self.dir.kms_sim(),
+            ca: self.dir.control_plane().join("ca.crt"),
+            region: region.unwrap_or_else(|| DEFAULT_REGION.into()),
+            known: known.and_then(|known| known.kms_sim),
+        })
+    }
+
+    fn control_plane(&self, kms_sim: Option<&KmsSim>) -> ControlSettings {
+        let mut settings = ControlSettings::new(self.dir.control_plane(), self.args.api_listen, self.args.sync_listen);
+        if let Some(sim) = kms_sim {
+            settings.aws = sim.aws();
+        }
+        settings
     }
 
     fn partitions(&self) -> Partitions<'_> {
@@ -148,11 +190,11 @@ impl Start {
     }
 
     /// Serves until a signal, then drains.
-    async fn serve(&self, first: Option<InitReport>, groups: &[DemoGroup], control: &ControlPlane) -> Result<(), Failure> {
+    async fn serve(&self, found: Found<'_>, control: &ControlPlane) -> Result<(), Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
         let data = DataPlane::start(self.data_plane(control.sync_addr())).await.map_err(Failure::from_error)?;
         let handed_out = tokio::select! {
-            handed_out = self.hand_out(first, groups, Planes { control, data: &data }) => handed_out,
+            handed_out = self.hand_out(found, Planes { control, data: &data }) => handed_out,
             () = signals.next() => {
                 data.drain(signals.next()).await;
                 return Ok(());

@@ -19,6 +19,8 @@ pub(crate) struct Handout {
     pub(crate) api: Option<Api>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ops: Option<Ops>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kms_sim: Option<KmsSim>,
     /// Demo key stores on PKCS#11 tokens, one for each group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) partitions: Vec<PartitionDemo>,
@@ -63,6 +65,15 @@ pub(crate) struct Ops {
     pub(crate) url: String,
 }
 
+/// The simulator of AWS KMS, CloudHSM v2 and STS.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct KmsSim {
+    pub(crate) url: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+    pub(crate) region: String,
+}
+
 impl Handout {
     /// Reads a file that [`Handout::write`] wrote; none where there is no such file, or it is of another form.
     pub(crate) fn read(file: &Path) -> io::Result<Option<Self>> {
@@ -76,16 +87,7 @@ impl Handout {
     /// Writes the file whole or not at all, mode 0600.
     pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
-        let unfinished = file.with_extension("json.new");
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        out.write_all(text.as_bytes())?;
-        out.write_all(b"\n")?;
-        out.sync_all()?;
-        fs::rename(&unfinished, file)
+        write_private(file, &(text + "\n"))
     }
 }
 
@@ -103,12 +105,28 @@ impl Xks {
     }
 }
 
+impl KmsSim {
+    /// For a shell to read: after it AWS's own clients ask the simulator. It names the data plane too, as a key store's endpoint.
+    pub(crate) fn environment(&self, xks_endpoint: &str) -> String {
+        let set = [
+            ("AWS_ENDPOINT_URL", self.url.as_str()),
+            ("AWS_DEFAULT_REGION", &self.region),
+            ("AWS_ACCESS_KEY_ID", &self.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret_access_key),
+            ("XKS_ENDPOINT", xks_endpoint),
+        ];
+        set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat()
+    }
+}
+
 /// The block that a start of `dev` prints.
 pub(crate) struct Block<'a> {
     pub(crate) handout: &'a Handout,
     pub(crate) file: &'a Path,
     pub(crate) key_seal: &'a Path,
     pub(crate) control_seal: &'a Path,
+    /// The file of [`KmsSim::environment`].
+    pub(crate) environment: &'a Path,
     /// What is new since the last start, one line each.
     pub(crate) notes: &'a [String],
 }
@@ -131,6 +149,9 @@ impl Block<'_> {
         if let Some(ops) = &self.handout.ops {
             row("ops", &ops.url);
         }
+        if let Some(sim) = &self.handout.kms_sim {
+            row("AWS KMS", &format!("{} (a simulator; its KMS container is kms-sim)", sim.url));
+        }
         for demo in &self.handout.partitions {
             row(
                 &format!("group {}", demo.group),
@@ -141,8 +162,29 @@ impl Block<'_> {
         row("control seal", &format!("{}  losing it loses every credential's secret", self.control_seal.display()));
         row("for programs", &self.file.display().to_string());
         let notes: String = self.notes.iter().map(|note| format!("  {note}\n")).collect();
-        format!("Holdfast is up.\n\n{text}\n{notes}Encrypt with it:\n\n{}\n", xks.curl())
+        let sim = match &self.handout.kms_sim {
+            Some(_) => {
+                let file = quoted(&self.environment.display().to_string());
+                format!("Have AWS's own clients ask the simulator; deploy/docs/laptop.md goes on from there:\n\n. {file}\n\n")
+            }
+            None => String::new(),
+        };
+        format!("Holdfast is up.\n\n{text}\n{notes}{sim}Encrypt with it:\n\n{}\n", xks.curl())
     }
+}
+
+/// Writes a file whole or not at all, mode 0600.
+pub(crate) fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let mut unfinished = file.to_owned();
+    unfinished.as_mut_os_string().push(".new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    fs::rename(&unfinished, file)
 }
 
 /// An address as clients of this machine reach it: the name in the certificate, and the port.
@@ -171,7 +213,7 @@ mod tests {
             region: "us-east-1".into(),
             ca: "/it's/ca.crt".into(),
         };
-        Handout { xks, api: None, ops: None, partitions: Vec::new() }
+        Handout { xks, api: None, ops: None, kms_sim: None, partitions: Vec::new() }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod store;
 pub use self::{
     api::ApiError,
     core::{
-        demo::{DemoCredential, DemoOptions, PartitionDemo},
+        demo::{DemoCredential, DemoKms, DemoOptions, PartitionDemo},
         source_keys::ExistingKey,
     },
     files::FileError,

@@ -22,7 +22,7 @@ use crate::{
     aws::{Aws, AwsSettingsFault},
     core::{
         BackedUpFiles, Core, CoreError, Writer,
-        demo::{DemoCredential, DemoOptions, PartitionDemo},
+        demo::{DemoCredential, DemoKms, DemoOptions, PartitionDemo},
         import::ImportKeyStore,
         jobs::{BackupPlace, Runner},
     },
@@ -172,6 +172,14 @@ impl ControlPlane {
     /// [`CoreError::NotFound`] where no demo was promised.
     pub async fn set_demo_quota(&self, quota: Option<NonZeroU32>) -> Result<(), CoreError> {
         self.core.set_demo_quota(quota).await
+    }
+
+    /// Makes an AWS connection and a KMS container where they are missing, and puts the demo key stores into it.
+    ///
+    /// # Errors
+    /// [`CoreError::Invalid`] for what AWS would not have either.
+    pub async fn keep_demo_kms(&self, kms: DemoKms) -> Result<(), CoreError> {
+        self.core.keep_demo_kms(kms).await
     }
 
     /// A new password for the user `admin`. Whoever holds this value runs the process and needs no login.

@@ -8,12 +8,13 @@ use holdfast_controlplane::{ControlPlane, DemoCredential, DemoOptions, ExistingK
 use holdfast_dataplane::DataPlane;
 
 use super::{
-    HOST, Start,
+    Found, HOST, Start,
+    kms_sim::KmsSim,
     partitions::{DemoGroup, DemoKeys},
 };
 use crate::{
     failure::Failure,
-    handout::{Api, Block, Handout, Ops, PartitionDemo, Xks, local_url},
+    handout::{Api, Block, Handout, Ops, PartitionDemo, Xks, local_url, write_private},
     output,
     partition::EnsuredKey,
 };
@@ -26,14 +27,13 @@ pub(super) struct Planes<'p> {
 }
 
 impl Start {
-    /// Hands everything out. `first` is what only a first start knows.
-    pub(super) async fn hand_out(&self, first: Option<InitReport>, groups: &[DemoGroup], planes: Planes<'_>) -> Result<(), Failure> {
-        let Planes { control, data } = planes;
+    /// Hands everything out.
+    pub(super) async fn hand_out(&self, found: Found<'_>, planes: Planes<'_>) -> Result<(), Failure> {
+        let (Planes { control, data }, Found { first, groups, kms_sim }) = (planes, found);
         if !control.demo_served(PATIENCE).await.map_err(Failure::from_error)? {
             return Err(not_served("the demo key"));
         }
-        let file = self.dir.handout();
-        let known = Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))?;
+        let known = self.handed_out()?;
         let before = known.as_ref().map(|known| known.partitions.clone()).unwrap_or_default();
         let mut notes = Vec::new();
         let (mut xks, password) = match (first, known) {
@@ -66,13 +66,23 @@ impl Start {
         (xks.port, xks.ca) = (port, ca.clone());
         let api = Api { url: local_url("https", HOST, control.api_addr()), username: "admin".into(), password, ca };
         let ops = data.ops_addr().map(|addr| Ops { url: format!("http://{addr}") });
-        let handout = Handout { xks, api: Some(api), ops, partitions };
+        if let Some(sim) = kms_sim {
+            control.keep_demo_kms(sim.container()).await.map_err(Failure::from_error)?;
+        }
+        let environment = self.dir.kms_sim().join("env");
+        if let Some(sim) = kms_sim.map(KmsSim::handed_out) {
+            let text = sim.environment(&format!("https://{HOST}:{port}"));
+            write_private(&environment, &text).map_err(|cause| Failure::file("write", &environment, &cause))?;
+        }
+        let handout = Handout { xks, api: Some(api), ops, kms_sim: kms_sim.map(KmsSim::handed_out), partitions };
+        let file = self.dir.handout();
         handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
         let block = Block {
             handout: &handout,
             file: &file,
             key_seal: &self.dir.node().join("key-seal"),
             control_seal: &self.dir.control_plane().join("control-seal"),
+            environment: &environment,
             notes: &notes,
         };
         output::line(&block.text());

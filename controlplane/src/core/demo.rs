@@ -4,6 +4,7 @@
 //! credential and its key are committed at once, together with the note that the promise is kept. Partition groups have demos of their
 //! own, which nobody promised: see `partition`.
 
+mod kms;
 mod partition;
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-pub use self::partition::PartitionDemo;
+pub use self::{kms::DemoKms, partition::PartitionDemo};
 use super::{
     Core, CoreError, bad_name,
     credentials::{NewCredential, sealed},
