@@ -3,6 +3,7 @@
 
 mod clients;
 mod credentials;
+mod dev;
 mod hyok_keys;
 mod key_crashes;
 mod key_stores;

@@ -1,13 +1,12 @@
 //! A client of the simulator that signs with `aws-sigv4`, as AWS's SDKs do.
 
-use std::time::SystemTime;
+use std::{net::SocketAddr, time::SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
-use holdfast_sim_kms::Sim;
 use serde_json::Value;
 
 use crate::http::Http;
@@ -31,13 +30,12 @@ pub(crate) struct Refused {
 }
 
 impl Kms {
-    pub(crate) fn new(sim: &Sim, region: &str) -> Self {
-        let settings = sim.settings();
+    pub(crate) fn new(at: SocketAddr, (access_key_id, secret_access_key): (&str, &str), region: &str) -> Self {
         Self {
-            http: Http::plain(sim.addr()),
-            host: format!("localhost:{}", sim.addr().port()),
-            access_key_id: settings.access_key_id.clone(),
-            secret_access_key: settings.secret_access_key.clone(),
+            http: Http::plain(at),
+            host: format!("localhost:{}", at.port()),
+            access_key_id: access_key_id.into(),
+            secret_access_key: secret_access_key.into(),
             region: region.into(),
         }
     }

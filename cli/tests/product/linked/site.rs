@@ -168,7 +168,8 @@ impl Linked {
     }
 
     pub(crate) fn kms_in(&self, region: &str) -> Kms {
-        Kms::new(&self.sim, region)
+        let settings = self.sim.settings();
+        Kms::new(self.sim.addr(), (&settings.access_key_id, &settings.secret_access_key), region)
     }
 
     /// `xks_proxy_uri_endpoint` of the first data plane.
@@ -309,6 +310,13 @@ impl Node {
         self.endpoint = format!("https://localhost:{}", xks.port());
         self.process = Some(process);
     }
+}
+
+#[test]
+fn the_rig_has_a_container_in_an_aws_that_answers() {
+    let linked = Linked::start();
+    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.rest().get(&format!("cckm/aws/kms?name={KMS}"))["resources"][0]["regions"], json!(REGIONS));
 }
 
 fn sign_in(handout: &Value) -> Rest {

@@ -1,0 +1,71 @@
+//! `holdfast dev --with-kms-sim`: an AWS KMS of one's own.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::kms::Kms;
+use crate::{
+    client::{dev_arguments, handout},
+    process::Holdfast,
+    rest::{Rest, text},
+};
+
+#[test]
+fn a_simulator_beside_dev_is_the_aws_of_its_control_plane_and_is_found_again() {
+    let folder = TempDir::new().unwrap();
+    let dev = start(folder.path());
+    let before = handout(folder.path());
+    let sim = &before["kms_sim"];
+    assert_eq!(sim["region"], before["xks"]["region"]);
+    for file in ["dev.json", "kms-sim/env"] {
+        assert_eq!(fs::metadata(folder.path().join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+    let mut rest = Rest::sign_in(&before, "admin", text(&before, "/api/password"));
+    let containers = rest.get("cckm/aws/kms?name=kms-sim");
+    assert_eq!((&containers["total"], &containers["resources"][0]["connection"]), (&json!(1), &json!("kms-sim")));
+    let stores = rest.get("cckm/aws/custom-key-stores?name=demo");
+    assert_eq!(stores["resources"][0]["kms"], "kms-sim");
+
+    let key = made(&mut kms(&before));
+    assert_eq!(dev.stop().0.code(), Some(0));
+    let _dev = start(folder.path());
+    let after = handout(folder.path());
+    assert_eq!(before["kms_sim"]["access_key_id"], after["kms_sim"]["access_key_id"]);
+    let described = kms(&after).call("DescribeKey", &json!({ "KeyId": key })).unwrap();
+    assert_eq!(described["KeyMetadata"]["KeyId"], key.as_str());
+}
+
+#[test]
+fn a_lost_access_key_is_replaced_in_the_connection() {
+    let folder = TempDir::new().unwrap();
+    let dev = start(folder.path());
+    let before = handout(folder.path());
+    assert_eq!(dev.stop().0.code(), Some(0));
+    fs::remove_file(folder.path().join("dev.json")).unwrap();
+    let _dev = start(folder.path());
+    let after = handout(folder.path());
+    assert_ne!(before["kms_sim"]["access_key_id"], after["kms_sim"]["access_key_id"]);
+    let mut rest = Rest::sign_in(&after, "admin", text(&after, "/api/password"));
+    let connection = &rest.get("connectionmgmt/services/aws/connections?name=kms-sim")["resources"][0];
+    assert_eq!(connection["access_key_id"], after["kms_sim"]["access_key_id"]);
+}
+
+pub(super) fn start(folder: &Path) -> Holdfast {
+    let mut arguments = dev_arguments(folder);
+    arguments.extend(["--with-kms-sim", "--kms-sim-listen", "127.0.0.1:0"].map(str::to_owned));
+    let mut dev = Holdfast::start(&arguments);
+    dev.wait_for("curl --aws-sigv4");
+    dev
+}
+
+fn kms(handout: &Value) -> Kms {
+    let sim = |member: &str| text(handout, &format!("/kms_sim/{member}")).to_owned();
+    let at = sim("url").strip_prefix("http://").unwrap().parse().unwrap();
+    Kms::new(at, (&sim("access_key_id"), &sim("secret_access_key")), &sim("region"))
+}
+
+fn made(kms: &mut Kms) -> String {
+    text(&kms.call("CreateKey", &json!({})).unwrap(), "/KeyMetadata/KeyId").to_owned()
+}
