@@ -5,6 +5,7 @@
 
 mod account;
 mod error;
+pub mod keys;
 
 use std::{
     collections::HashMap,

@@ -66,6 +66,8 @@ pub struct Backed {
     pub key: HyokKeyEntry,
     /// The virtual key behind it, with its versions.
     pub virtual_key: VirtualKey,
+    /// Whether AWS has it, or may have.
+    pub link: Link,
 }
 
 /// A HYOK key and where it is.
@@ -203,10 +205,10 @@ impl Core {
 }
 
 impl Backed {
-    /// Whether it has its counterpart in AWS KMS: none has in this version.
+    /// Whether AWS has it, or may have: one that is being linked counts as linked, one that AWS has deleted does not.
     #[must_use]
     pub const fn link(&self) -> Link {
-        Link::Unlinked
+        self.link
     }
 }
 
@@ -217,13 +219,18 @@ pub(super) fn backed(view: &View, id: KeyId) -> Result<Backed, CoreError> {
     with_virtual_key(view, Placed { key_store, kms, key })
 }
 
-fn with_virtual_key(view: &View, Placed { key_store, kms, key }: Placed) -> Result<Backed, CoreError> {
+/// The key with its versions.
+pub(super) fn with_virtual_key(view: &View, Placed { key_store, kms, key }: Placed) -> Result<Backed, CoreError> {
     let virtual_key = view.virtual_key(key.virtual_key)?.ok_or(CoreError::NotFound("virtual key"))?;
-    Ok(Backed { key_store, kms, key, virtual_key: virtual_keys::with_sources(view, virtual_key)? })
+    let link = match view.aws_key(key.id.0)? {
+        Some(aws) if !aws.gone => Link::Linked,
+        Some(_) | None => Link::Unlinked,
+    };
+    Ok(Backed { key_store, kms, key, virtual_key: virtual_keys::with_sources(view, virtual_key)?, link })
 }
 
 /// A key store and its container, for all keys in it.
-fn shared(view: &View, key_store: KeyStoreEntry) -> Result<(Arc<KeyStoreEntry>, Option<Arc<KmsContainerEntry>>), CoreError> {
+pub(super) fn shared(view: &View, key_store: KeyStoreEntry) -> Result<(Arc<KeyStoreEntry>, Option<Arc<KmsContainerEntry>>), CoreError> {
     let kms = key_store.kms.map(|id| view.kms_container(id)).transpose()?.flatten();
     Ok((Arc::new(key_store), kms.map(Arc::new)))
 }

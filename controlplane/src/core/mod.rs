@@ -3,8 +3,10 @@
 //! Always holds: an operation demands the proof that `access` hands out; it judges the state it reads by pure functions and commits all
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
+mod at_work;
 mod aws_accounts;
 pub mod aws_connections;
+pub mod aws_keys;
 mod aws_names;
 pub mod backup;
 pub mod credentials;
@@ -60,6 +62,8 @@ pub struct Core {
     health_checks: health::HealthChecks,
     backup_place: Option<jobs::BackupPlace>,
     aws: Arc<Aws>,
+    /// Keys in AWS, by their ids here.
+    keys_at_work: at_work::AtWork,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -149,8 +153,18 @@ impl Core {
     /// The operations over a store, with a publisher that serves the same store.
     #[must_use]
     pub fn new(writer: Arc<Writer>, seal: ControlSeal, publisher: Publisher, aws: Arc<Aws>) -> Self {
-        let (making, health_checks) = (tokio::sync::Notify::new(), health::HealthChecks::default());
-        Self { store: Arc::clone(writer.store()), writer, seal, publisher, files: None, making, health_checks, backup_place: None, aws }
+        Self {
+            store: Arc::clone(writer.store()),
+            writer,
+            seal,
+            publisher,
+            making: tokio::sync::Notify::new(),
+            files: None,
+            health_checks: health::HealthChecks::default(),
+            backup_place: None,
+            aws,
+            keys_at_work: at_work::AtWork::default(),
+        }
     }
 
     /// The same, with the data directory that backups are to hold.

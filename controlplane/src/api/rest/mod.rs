@@ -8,9 +8,9 @@ mod body;
 mod connections;
 mod containers;
 mod envelope;
-mod hyok_keys;
 mod jobs;
 mod key_stores;
+mod keys;
 mod list;
 mod luna;
 mod openapi;
@@ -91,9 +91,9 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .merge(accounts::routes())
         .merge(connections::routes())
         .merge(containers::routes())
-        .merge(hyok_keys::routes())
         .merge(jobs::routes())
         .merge(key_stores::routes())
+        .merge(keys::routes())
         .merge(luna::routes())
         .merge(status::routes())
         .merge(templates::routes())

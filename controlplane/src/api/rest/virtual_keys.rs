@@ -12,7 +12,7 @@ use super::{
     asking::{Asking, Named},
     body::Payload,
     envelope::{Envelope, Told, timestamp},
-    hyok_keys::{source_id, version_id},
+    keys::{source_id, version_id},
     list::{Field, ListParams, Listing, Page, Value},
     openapi::Refusals,
 };

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::policy::policy;
-use super::{Core, CoreError, aws_names, draw::now_ns, kms_containers, write::Plan};
+pub(super) use self::policy::{check, document};
+use super::{Core, CoreError, aws_keys, aws_names, draw::now_ns, kms_containers, write::Plan};
 use crate::{
     access::{Manage, Permit, Read},
     store::{
@@ -118,11 +119,17 @@ pub(super) fn find(view: &View, wanted: &str) -> Result<PolicyTemplateEntry, Cor
     view.policy_templates()?.into_iter().find(|entry| entry.name == wanted).ok_or(CoreError::NotFound("policy template"))
 }
 
-/// Whether a HYOK key was made with the template.
+/// Whether a key in AWS carries the template, or a HYOK key that is not linked was made with it.
 pub(super) fn in_use(view: &View, id: Uuid) -> Result<bool, ReadError> {
+    if view.aws_keys()?.iter().any(|key| aws_keys::carries(key, id)) {
+        return Ok(true);
+    }
     for store in view.key_stores()? {
-        if view.hyok_keys(store.id)?.iter().any(|key| key.for_aws.policy == KeyPolicy::Template(id)) {
-            return Ok(true);
+        for key in view.hyok_keys(store.id)? {
+            // What a linked one was made with is in AWS, or is there no more.
+            if key.for_aws.policy == KeyPolicy::Template(id) && view.aws_key(key.id.0)?.is_none() {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
@@ -149,6 +156,7 @@ fn new(view: &View, id: Uuid, given: &NewTemplate) -> Result<PolicyTemplateEntry
         kms_as_sent: given.kms.clone(),
         cloud: kms.map_or_else(AwsCloud::default, |kms| kms.cloud),
         content: content(PolicyContent::Default, given.content.clone())?,
+        verified: false,
         stamps: Stamps::new(now_ns()),
     })
 }

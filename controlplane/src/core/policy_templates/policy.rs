@@ -1,6 +1,6 @@
 //! The key policy of a template, as a pure function: what the KMS console writes for a default key, or for named people (contract §8).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     core::{CoreError, aws_names},
@@ -10,9 +10,14 @@ use crate::{
 /// The policy that a key gets by this template; never empty.
 #[must_use]
 pub fn policy(template: &PolicyTemplateEntry) -> Value {
-    let home = Home { cloud: template.cloud, account: &template.account_id };
-    match &template.content {
-        PolicyContent::Given(policy) => Value::Object(policy.clone()),
+    Value::Object(document((template.cloud, &template.account_id), &template.content))
+}
+
+/// The policy of a key in an account; never empty.
+pub(in crate::core) fn document((cloud, account): (AwsCloud, &str), content: &PolicyContent) -> Map<String, Value> {
+    let home = Home { cloud, account };
+    let made = match content {
+        PolicyContent::Given(policy) => return policy.clone(),
         PolicyContent::Default => json!({ "Version": VERSION, "Id": "key-default-1", "Statement": [home.root_statement()] }),
         PolicyContent::People(people) => {
             let admins = home.principals(&people.key_admins, &people.key_admins_roles);
@@ -28,11 +33,15 @@ pub fn policy(template: &PolicyTemplateEntry) -> Value {
             }
             json!({ "Version": VERSION, "Id": "key-consolepolicy-3", "Statement": statements })
         }
+    };
+    match made {
+        Value::Object(made) => made,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
 }
 
 /// Refuses names that no policy can hold.
-pub(super) fn check(people: &PolicyPeople) -> Result<(), CoreError> {
+pub(in crate::core) fn check(people: &PolicyPeople) -> Result<(), CoreError> {
     for account in &people.external_accounts {
         if !account.starts_with("arn:aws") {
             aws_names::account("external_accounts", account)?;
@@ -151,6 +160,7 @@ mod tests {
             kms_as_sent: None,
             cloud,
             content,
+            verified: false,
             stamps: Stamps::default(),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{AddressEntry, ForAws, Stamps, Tag};
+use super::{AddressEntry, ForAws, KeyPolicy, Stamps, Tag};
 
 /// A custom key store in AWS KMS (CustomKeyStoresListEntry API).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,6 +303,15 @@ pub enum KeyStep {
     Link,
     /// ImportKeyMaterial from this source key.
     Import(UploadedFrom),
+    /// Something that AWS tells of: what became of it is asked for, not done again.
+    Change,
+    /// PutKeyPolicy, and the tag that names a template. Done again where it is not known to be done.
+    SetPolicy {
+        /// The policy.
+        policy: KeyPolicy,
+        /// Takes one that locks out whoever sets it.
+        bypass_lockout_check: bool,
+    },
     /// A successor takes over: its aliases are moved, then this one may be disabled.
     Rotate {
         /// The new key.

@@ -154,6 +154,9 @@ pub struct PolicyTemplateEntry {
     pub cloud: AwsCloud,
     /// What the policy says.
     pub content: PolicyContent,
+    /// A key in AWS has had it.
+    #[serde(default)]
+    pub verified: bool,
     /// When made and changed.
     pub stamps: Stamps,
 }

@@ -1,7 +1,9 @@
-//! HYOK keys, among the AWS keys of this API (contract §8, §10): create, list, look, versions, block, unblock, rotate, delete.
+//! AWS keys (contract §8, §10): create HYOK keys, and list, look at, block, rotate and delete keys.
 
 mod answer;
+mod aws_param;
 mod fields;
+mod people;
 mod request;
 
 pub(super) use self::answer::{source_id, version_id};
@@ -14,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use self::{
-    answer::{HyokKey, HyokKeyVersion},
+    answer::{Key, KeyVersion},
     fields::{KEY, VERSION},
     request::{CreateHyokKey, RotateKey},
 };
@@ -28,7 +30,7 @@ use super::{
 use crate::{
     access::{Manage, Permit, Read, Use},
     api::{Api, call::Call, error::Refusal},
-    core::CoreError,
+    core::{Core, CoreError},
 };
 
 /// This file's paths.
@@ -44,17 +46,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// Creates a HYOK key, unlinked.
-#[utoipa::path(post, path = "/cckm/aws/create-hyok-key", tag = "AWS keys", request_body = CreateHyokKey, responses((status = 201, body = HyokKey), Refusals))]
+#[utoipa::path(post, path = "/cckm/aws/create-hyok-key", tag = "AWS keys", request_body = CreateHyokKey, responses((status = 201, body = Key), Refusals))]
 async fn create(
     State(api): State<Arc<Api>>,
     asking: Asking,
     Payload(body): Payload<CreateHyokKey>,
-) -> Result<(StatusCode, Json<HyokKey>), Refusal> {
+) -> Result<(StatusCode, Json<Key>), Refusal> {
     let target = body.as_ref().ok().and_then(|body| body.store()).unwrap_or_default().to_owned();
     let core = &api.core;
     let act = |permit: Permit<Manage>| async move {
         let created = core.create_hyok_key(&permit, body?.parse()?).await?;
-        Ok((StatusCode::CREATED, Json(HyokKey::of(created, Told::Change))))
+        Ok((StatusCode::CREATED, Json(told(core, created.key.id.0).await?)))
     };
     api.rest(&asking, Call::new("hyok_key.create", target), act).await
 }
@@ -87,8 +89,8 @@ async fn create(
     ("cckm_policy_template_id" = Option<String>, Query, description = "The policy template that it has in AWS; an unlinked key has none."),
     ("tags" = Option<String>, Query, description = "A tag in AWS; an unlinked key has none."),
     ("external_key_id" = Option<String>, Query, description = "What AWS calls it as `XksKeyId`."),
-), responses((status = 200, body = Page<HyokKey>), Refusals))]
-async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> Result<Json<Page<HyokKey>>, Refusal> {
+), responses((status = 200, body = Page<Key>), Refusals))]
+async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> Result<Json<Page<Key>>, Refusal> {
     let core = &api.core;
     let act = |permit: Permit<Read>| async move {
         // Only the keys on the page are looked at closer.
@@ -96,23 +98,23 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
             Ok(Page { skip, limit, total, resources }) => (resources, Ok((skip, limit, total))),
             Err(refusal) => (Vec::new(), Err(refusal)),
         };
-        let (keys, page) = core.hyok_keys(&permit, None, choose).await?;
+        let (keys, page) = core.keys(&permit, choose).await?;
         let (skip, limit, total) = page?;
-        let resources = keys.into_iter().map(|key| HyokKey::of(key, Told::Read)).collect();
+        let resources = keys.into_iter().map(|key| Key::of(key, Told::Read)).collect();
         Ok(Json(Page { skip, limit, total, resources }))
     };
-    api.rest(&asking, Call::new("hyok_key.list", ""), act).await
+    api.rest(&asking, Call::new("aws_key.list", ""), act).await
 }
 
 /// Tells of one key.
-#[utoipa::path(get, path = "/cckm/aws/keys/{id}", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
-async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<HyokKey>, Refusal> {
+#[utoipa::path(get, path = "/cckm/aws/keys/{id}", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = Key), Refusals))]
+async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move {
-        let found = core.hyok_key(&permit, key_id(id)?).await?;
-        Ok(Json(HyokKey::of(found, Told::Read)))
+        let found = core.key(&permit, key_id(id)?.0).await?;
+        Ok(Json(Key::of(found, Told::Read)))
     };
-    api.rest(&asking, Call::new("hyok_key.get", id), act).await
+    api.rest(&asking, Call::new("aws_key.get", id), act).await
 }
 
 /// Deletes an unlinked key: what it encrypted can't be opened any more.
@@ -120,7 +122,7 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> R
 async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Response, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Manage>| async move { Ok(gone(&core.delete_hyok_key(&permit, key_id(id)?).await?)) };
-    api.rest(&asking, Call::new("hyok_key.delete", id), act).await
+    api.rest(&asking, Call::new("aws_key.delete", id), act).await
 }
 
 /// Lists the versions of a key, or of a virtual key by its id.
@@ -128,13 +130,13 @@ async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -
     ("version" = Option<String>, Query, description = "Its number, from 0."),
     ("source_key_id" = Option<String>, Query, description = "Its source key."),
     ("state" = Option<String>, Query, description = "`pending`, `active` or `retired`."),
-), responses((status = 200, body = Page<HyokKeyVersion>), Refusals))]
+), responses((status = 200, body = Page<KeyVersion>), Refusals))]
 async fn versions(
     State(api): State<Arc<Api>>,
     asking: Asking,
     Named(id): Named,
     listing: Listing,
-) -> Result<Json<Page<HyokKeyVersion>>, Refusal> {
+) -> Result<Json<Page<KeyVersion>>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Read>| async move {
         let id = key_id(id)?;
@@ -148,46 +150,52 @@ async fn versions(
             found => found?.virtual_key,
         };
         let page = listing.page(virtual_key.versions, &VERSION)?;
-        Ok(Json(page.render(|version| HyokKeyVersion::of(virtual_key.key.id, &version))))
+        Ok(Json(page.render(|version| KeyVersion::of(virtual_key.key.id, &version))))
     };
     api.rest(&asking, Call::new("hyok_key.versions", id), act).await
 }
 
 /// Refuses to encrypt and decrypt with a key from now on.
-#[utoipa::path(post, path = "/cckm/aws/keys/{id}/block", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
-async fn block(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Changed<HyokKey>, Refusal> {
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/block", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = Key), Refusals))]
+async fn block(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Changed<Key>, Refusal> {
     set_blocked(&api, &asking, (&id, true)).await
 }
 
 /// Encrypts and decrypts with a key again.
-#[utoipa::path(post, path = "/cckm/aws/keys/{id}/unblock", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = HyokKey), Refusals))]
-async fn unblock(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Changed<HyokKey>, Refusal> {
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/unblock", tag = "AWS keys", params(("id" = String, Path)), responses((status = 200, body = Key), Refusals))]
+async fn unblock(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Changed<Key>, Refusal> {
     set_blocked(&api, &asking, (&id, false)).await
 }
 
 /// Makes a new version of a key; it encrypts as soon as every data plane has it.
-#[utoipa::path(post, path = "/cckm/aws/keys/{id}/rotate", tag = "AWS keys", params(("id" = String, Path)), request_body = RotateKey, responses((status = 200, body = HyokKey), Refusals))]
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/rotate", tag = "AWS keys", params(("id" = String, Path)), request_body = RotateKey, responses((status = 200, body = Key), Refusals))]
 async fn rotate(
     State(api): State<Arc<Api>>,
     asking: Asking,
     Named(id): Named,
     Payload(body): Payload<RotateKey>,
-) -> Result<Json<HyokKey>, Refusal> {
+) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
     let act = |permit: Permit<Use>| async move {
         let rotated = core.rotate_key(&permit, key_id(id)?, body?.parse()).await?;
-        Ok(Json(HyokKey::of(rotated.key, Told::Change)))
+        Ok(Json(told(core, rotated.key.key.id.0).await?))
     };
     api.rest(&asking, Call::new("hyok_key.rotate", id), act).await
 }
 
-async fn set_blocked(api: &Api, asking: &Asking, (id, blocked): (&str, bool)) -> Result<Changed<HyokKey>, Refusal> {
+async fn set_blocked(api: &Api, asking: &Asking, (id, blocked): (&str, bool)) -> Result<Changed<Key>, Refusal> {
     let call = Call::new(if blocked { "hyok_key.block" } else { "hyok_key.unblock" }, id);
     let act = |permit: Permit<Use>| async move {
         let applied = api.core.set_hyok_key_blocked(&permit, key_id(id)?, blocked).await?;
-        Ok(Changed::new(applied, |key| HyokKey::of(key, Told::Change)))
+        let key = told(&api.core, applied.value.key.id.0).await?;
+        Ok(Changed::new(applied, |_| key))
     };
     api.rest(asking, call, act).await
+}
+
+/// A key that was just made or changed.
+async fn told(core: &Core, id: Uuid) -> Result<Key, Refusal> {
+    Ok(Key::of(core.any_key(id).await?, Told::Change))
 }
 
 fn key_id(text: &str) -> Result<KeyId, Refusal> {

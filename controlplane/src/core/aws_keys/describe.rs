@@ -1,0 +1,234 @@
+//! What AWS tells of keys, put into their entries.
+//!
+//! Always holds: an entry changes only where AWS tells something new, so that its times stay as they are; who works on a key is first.
+
+use std::collections::HashMap;
+
+use aws_sdk_kms::Client;
+use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
+use uuid::Uuid;
+
+use super::{NOT_FOUND, OUR_TAG, Place, in_aws};
+use crate::{
+    access::Trail,
+    aws::{self, AwsError},
+    core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
+    store::{
+        ReadError, View,
+        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KmsContainerEntry},
+    },
+};
+
+/// Keys that AWS told of, and when it was asked, nanoseconds since 1970: what is known since is newer.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The keys.
+    pub keys: Vec<KeyInAws>,
+    /// When it was asked, before the first of them.
+    pub asked_ns: u64,
+}
+
+impl Core {
+    /// KMS where a key is, as its container would have it asked.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`] for the container; those of its connection.
+    pub(in crate::core) fn kms_of(&self, view: &View, key: &AwsKeyEntry) -> Result<Client, CoreError> {
+        let container = view.kms_container(key.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
+        Ok(self.aws.kms(&self.account_of(view, &container)?, &key.region))
+    }
+
+    /// Asks AWS how a key stands and keeps that. A key that AWS has no more is gone from then on.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for a key that is not linked; [`CoreError::Aws`].
+    pub(crate) async fn refresh_aws_key(&self, trail: &Trail, id: Uuid) -> Result<AwsKeyEntry, CoreError> {
+        let (kms, key_id) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, id)?;
+            (self.kms_of(&view, &entry)?, told.key_id)
+        };
+        let told = look(&kms, &key_id).await?;
+        self.keep_told(trail, id, &|entry| put_told(entry, told.as_ref())).await
+    }
+
+    /// Changes a key's entry. Nothing is committed where nothing but the time of the look would be new.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`], and those of writing.
+    pub(in crate::core) async fn keep_told(
+        &self,
+        trail: &Trail,
+        id: Uuid,
+        change: &(dyn Fn(&mut AwsKeyEntry) + Send + Sync),
+    ) -> Result<AwsKeyEntry, CoreError> {
+        let plan = |view: &View| {
+            let before = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+            let mut entry = before.clone();
+            change(&mut entry);
+            Ok(kept(&before, entry))
+        };
+        Ok(self.writer.change(trail, plan).await?.0)
+    }
+
+    /// As [`Core::sync_keys`], of one key that was just looked at.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn sync_key(
+        &self,
+        trail: &Trail,
+        container: &KmsContainerEntry,
+        region: &str,
+        told: KeyInAws,
+    ) -> Result<AwsKeyEntry, CoreError> {
+        let looked = Looked { keys: vec![told], asked_ns: now_ns() };
+        let entries = self.sync_keys(trail, Place { kms: container.id, region }, looked).await?;
+        entries.into_iter().next().ok_or(NOT_FOUND)
+    }
+
+    /// Puts what AWS told of keys into their entries, in one commit: what is not known here gets one. An external key of a key store of
+    /// ours becomes the counterpart of the HYOK key whose id AWS has for it. A key that is worked on, or was since AWS was asked, stays as
+    /// it is.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub(crate) async fn sync_keys(&self, trail: &Trail, place: Place<'_>, looked: Looked) -> Result<Vec<AwsKeyEntry>, CoreError> {
+        let ids: Vec<Uuid> = looked.keys.iter().map(|_| Uuid::new_v4()).collect();
+        let plan = |view: &View| {
+            let known = Known::read(view, place.region)?;
+            let (mut changes, mut entries) = (Vec::new(), Vec::new());
+            for (told, new_id) in looked.keys.iter().zip(&ids) {
+                let entry = match known.entry(view, told)? {
+                    Some(before) => {
+                        let free = self.keys_at_work.try_turn(before.id);
+                        let newer = free.is_some() && before.doing.is_none() && before.synced_ns <= looked.asked_ns;
+                        free.into_iter().for_each(Turn::done);
+                        let after = if newer { known.again(&before, told) } else { before.clone() };
+                        let Plan { changes: more, answer } = kept(&before, after);
+                        changes.extend(more);
+                        answer
+                    }
+                    None => {
+                        let (kind, id) = known.kind(view, told)?;
+                        let entry = AwsKeyEntry::new(id.unwrap_or(*new_id), place, kind, ForAws::default());
+                        let entry = AwsKeyEntry { synced_ns: now_ns(), ..with_told(&entry, told) };
+                        changes.push(EntryChange::put(Entry::AwsKey(Box::new(entry.clone()))));
+                        entry
+                    }
+                };
+                entries.push(entry);
+            }
+            Ok(Plan { changes, answer: entries })
+        };
+        Ok(self.writer.change(trail, plan).await?.0)
+    }
+}
+
+/// How a key stands in AWS; none: AWS has it not.
+pub(in crate::core) async fn look(kms: &Client, key_id: &str) -> Result<Option<KeyInAws>, AwsError> {
+    match aws::keys::describe(kms, key_id).await {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if error.is("NotFoundException") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts in what [`look`] found.
+pub(in crate::core) fn put_told(entry: &mut AwsKeyEntry, told: Option<&KeyInAws>) {
+    match told {
+        Some(told) => *entry = with_told(entry, told),
+        None => entry.gone = entry.told.is_some(),
+    }
+}
+
+fn with_told(entry: &AwsKeyEntry, told: &KeyInAws) -> AwsKeyEntry {
+    AwsKeyEntry { told: Some(told.clone()), gone: false, ..entry.clone() }
+}
+
+fn kept(before: &AwsKeyEntry, mut entry: AwsKeyEntry) -> Plan<AwsKeyEntry> {
+    if entry == *before {
+        return Plan { changes: Vec::new(), answer: entry };
+    }
+    entry.synced_ns = now_ns().max(entry.synced_ns);
+    entry.stamps = entry.stamps.touched(now_ns());
+    Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry.clone())))], answer: entry }
+}
+
+/// What is known of a region's keys and key stores.
+struct Known {
+    by_arn: HashMap<String, AwsKeyEntry>,
+    key_stores: Vec<AwsKeyStoreEntry>,
+}
+
+impl Known {
+    fn read(view: &View, region: &str) -> Result<Self, ReadError> {
+        let keys = view.aws_keys()?.into_iter().filter(|key| key.region == region);
+        let by_arn = keys.filter_map(|key| Some((key.told.as_ref()?.arn.clone(), key))).collect();
+        let key_stores = view.aws_key_stores()?.into_iter().filter(|store| store.region == region && !store.gone).collect();
+        Ok(Self { by_arn, key_stores })
+    }
+
+    /// The entry of a key of AWS: by its ARN, or by our tag where it is being made.
+    fn entry(&self, view: &View, told: &KeyInAws) -> Result<Option<AwsKeyEntry>, ReadError> {
+        if let Some(known) = self.by_arn.get(&told.arn) {
+            return Ok(Some(known.clone()));
+        }
+        let tagged = tagged(told).map(|id| view.aws_key(id)).transpose()?.flatten();
+        Ok(tagged.filter(|entry| entry.told.is_none()))
+    }
+
+    /// What a key that is known becomes.
+    fn again(&self, before: &AwsKeyEntry, told: &KeyInAws) -> AwsKeyEntry {
+        let kind = match &before.kind {
+            AwsKeyKind::CloudHsm { store } => AwsKeyKind::CloudHsm { store: self.key_store(told).map(|found| found.id).or(*store) },
+            same @ (AwsKeyKind::Hyok { .. } | AwsKeyKind::External { .. } | AwsKeyKind::Native | AwsKeyKind::Imported { .. }) => {
+                same.clone()
+            }
+        };
+        AwsKeyEntry { kind, ..with_told(before, told) }
+    }
+
+    /// What a key that is not known is, and the id that it has here: the HYOK key's, or the one in our tag if nothing else has it.
+    fn kind(&self, view: &View, told: &KeyInAws) -> Result<(AwsKeyKind, Option<Uuid>), ReadError> {
+        let key_store = self.key_store(told);
+        let kind = match told.origin.as_str() {
+            "EXTERNAL" => AwsKeyKind::Imported { source: None },
+            "AWS_CLOUDHSM" => AwsKeyKind::CloudHsm { store: key_store.map(|store| store.id) },
+            "EXTERNAL_KEY_STORE" => {
+                if let Some((store, key)) = key_store.map(|store| hyok_key(view, store, told)).transpose()?.flatten() {
+                    return Ok((AwsKeyKind::Hyok { store: store.0 }, Some(key.0)));
+                }
+                AwsKeyKind::External { custom_key_store_id: told.custom_key_store_id.clone().unwrap_or_default() }
+            }
+            _ => AwsKeyKind::Native,
+        };
+        let free = |id: &Uuid| -> Result<bool, ReadError> { Ok(view.aws_key(*id)?.is_none() && view.find_hyok_key(KeyId(*id))?.is_none()) };
+        let id = match tagged(told) {
+            Some(id) if free(&id)? => Some(id),
+            Some(_) | None => None,
+        };
+        Ok((kind, id))
+    }
+
+    fn key_store(&self, told: &KeyInAws) -> Option<&AwsKeyStoreEntry> {
+        let id = told.custom_key_store_id.as_ref()?;
+        self.key_stores.iter().find(|store| store.custom_key_store_id.as_ref() == Some(id))
+    }
+}
+
+/// The HYOK key behind an external key in a key store of ours, unless it has another counterpart.
+fn hyok_key(view: &View, key_store: &AwsKeyStoreEntry, told: &KeyInAws) -> Result<Option<(StoreId, KeyId)>, ReadError> {
+    let AwsKeyStoreKind::Linked { .. } = key_store.kind else { return Ok(None) };
+    let Some(external_id) = told.xks_key_id.as_deref().and_then(|id| ExternalKeyId::try_from(id).ok()) else { return Ok(None) };
+    let store = StoreId(key_store.id);
+    let Some(key) = view.key_of_external_id(store, &external_id)? else { return Ok(None) };
+    let taken = view.aws_key(key.0)?.is_some_and(|other| !other.gone);
+    Ok((!taken).then_some((store, key)))
+}
+
+/// The id in our tag.
+fn tagged(told: &KeyInAws) -> Option<Uuid> {
+    let tag = told.tags.iter().find(|tag| tag.key == OUR_TAG)?;
+    Uuid::try_parse(&tag.value).ok()
+}

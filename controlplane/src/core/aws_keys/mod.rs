@@ -1,0 +1,141 @@
+//! Keys in AWS KMS of every kind: HYOK keys that are linked, native, uploaded and CloudHSM keys, and keys of other proxies.
+//!
+//! Always holds: what is begun in AWS is committed as `doing` before AWS is asked, and one works on a key at a time ([`AtWork`]), so that
+//! [`Core::keep_following_aws_keys`] can finish what a crash left; each key that is made here carries [`OUR_TAG`], by which it is found
+//! again and which nobody is told of; no view is held while AWS is asked.
+//!
+//! [`AtWork`]: super::at_work::AtWork
+
+mod describe;
+mod find;
+mod policy;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+pub(super) use self::policy::carries;
+pub use self::policy::{TEMPLATE_TAG, policy_of};
+use super::{
+    CoreError,
+    draw::now_ns,
+    hyok_keys::{Backed, Placed},
+};
+use crate::store::{
+    ReadError, View,
+    entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, ForAws, KeyInAws, KmsContainerEntry, NewKeySpec, Stamps, Tag},
+};
+
+/// A key with all that is shown of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnyKey {
+    /// The HYOK key, if it is one of ours.
+    pub hyok: Option<Backed>,
+    /// What AWS has of it; none: a HYOK key that is not linked.
+    pub aws: Option<AwsKeyEntry>,
+    /// Its KMS container.
+    pub kms: Option<Arc<KmsContainerEntry>>,
+    /// Its custom key store in AWS, if it is in one that is known here.
+    pub key_store: Option<Arc<AwsKeyStoreEntry>>,
+}
+
+/// A key and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedKey {
+    /// The HYOK key, if it is one of ours.
+    pub hyok: Option<Placed>,
+    /// What AWS has of it; none: a HYOK key that is not linked.
+    pub aws: Option<AwsKeyEntry>,
+    /// Its KMS container.
+    pub kms: Option<Arc<KmsContainerEntry>>,
+    /// Its custom key store in AWS, if it is in one that is known here.
+    pub key_store: Option<Arc<AwsKeyStoreEntry>>,
+}
+
+/// Where keys of AWS are.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The KMS container.
+    pub kms: Uuid,
+    /// The region.
+    pub region: &'a str,
+}
+
+impl AwsKeyEntry {
+    /// One of which AWS has nothing yet.
+    pub(in crate::core) fn new(id: Uuid, place: Place<'_>, kind: AwsKeyKind, for_aws: ForAws) -> Self {
+        Self {
+            id,
+            kms: place.kms,
+            region: place.region.into(),
+            kind,
+            told: None,
+            for_aws,
+            spec: NewKeySpec::default(),
+            doing: None,
+            failure: None,
+            rotation_job: None,
+            rotations: Vec::new(),
+            rotated_to: None,
+            rotated_ns: None,
+            gone: false,
+            synced_ns: 0,
+            stamps: Stamps::new(now_ns()),
+        }
+    }
+
+    /// The key as AWS told it, while AWS has it.
+    #[must_use]
+    pub fn in_aws(&self) -> Option<&KeyInAws> {
+        self.told.as_ref().filter(|_| !self.gone)
+    }
+}
+
+impl AnyKey {
+    /// AWS has it, as far as is known.
+    #[must_use]
+    pub fn linked(&self) -> bool {
+        self.aws.as_ref().is_some_and(|aws| aws.in_aws().is_some())
+    }
+}
+
+impl PlacedKey {
+    /// AWS has it, as far as is known.
+    #[must_use]
+    pub fn linked(&self) -> bool {
+        self.in_aws().is_some()
+    }
+
+    /// The key as AWS told it, while AWS has it.
+    #[must_use]
+    pub fn in_aws(&self) -> Option<&KeyInAws> {
+        self.aws.as_ref()?.in_aws()
+    }
+}
+
+/// The tags that are shown: all but [`OUR_TAG`].
+pub fn shown_tags(told: &KeyInAws) -> impl Iterator<Item = &Tag> {
+    told.tags.iter().filter(|tag| tag.key != OUR_TAG)
+}
+
+/// What AWS has of a key, to have something done to it there.
+pub(in crate::core) fn in_aws(view: &View, id: Uuid) -> Result<(AwsKeyEntry, KeyInAws), CoreError> {
+    match view.aws_key(id)? {
+        Some(entry) => match entry.in_aws().cloned() {
+            Some(told) => Ok((entry, told)),
+            None if entry.gone => Err(CoreError::State("the key is not linked: AWS has deleted its key".into())),
+            None => Err(CoreError::State("the key is not linked yet: AWS is being asked for it".into())),
+        },
+        None if is_hyok(view, id)? => Err(CoreError::State("the key is not linked: AWS has no key of it; link it first".into())),
+        None => Err(NOT_FOUND),
+    }
+}
+
+fn is_hyok(view: &View, id: Uuid) -> Result<bool, ReadError> {
+    Ok(view.find_hyok_key(holdfast_proto::ids::KeyId(id))?.is_some())
+}
+
+/// The tag by which a key is found again: its value is the key's id here.
+pub(in crate::core) const OUR_TAG: &str = "holdfast-key";
+
+const NOT_FOUND: CoreError = CoreError::NotFound("key");
