@@ -34,3 +34,8 @@ pub(crate) fn secret_access_key() -> String {
 pub(crate) fn hex<const N: usize>() -> String {
     HEXLOWER.encode(&bytes::<N>())
 }
+
+/// `N` random bytes as base32 in lower case, without padding.
+pub(crate) fn lower_base32<const N: usize>() -> String {
+    BASE32_NOPAD.encode(&bytes::<N>()).to_lowercase()
+}

@@ -16,6 +16,11 @@ use crate::{
 /// What the operation fails with.
 pub(crate) async fn answer(call: &Call, body: &Value) -> Result<Value, AwsException> {
     match call.operation.as_str() {
+        "ConnectCustomKeyStore" => stores::connect(call, body),
+        "CreateCustomKeyStore" => stores::create(call, body).await,
+        "DeleteCustomKeyStore" => stores::delete(call, body),
+        "DisconnectCustomKeyStore" => stores::disconnect(call, body),
+        "UpdateCustomKeyStore" => stores::update(call, body).await,
         "DescribeCustomKeyStores" => stores::describe(call, body),
         _ => keys::answer(call, body).await.unwrap_or_else(|| Err(unknown(&call.operation))),
     }

@@ -26,3 +26,4 @@ mod sigv4;
 mod state;
 mod stores;
 mod sts;
+mod xks;

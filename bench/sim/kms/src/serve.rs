@@ -26,7 +26,8 @@ use crate::{
     kms,
     settings::SimSettings,
     shared::Shared,
-    sigv4, sts,
+    sigv4, stores, sts,
+    xks::health,
 };
 
 /// A running simulator; it ends when it is stopped or dropped.
@@ -51,6 +52,12 @@ pub enum SimError {
         #[source]
         cause: io::Error,
     },
+    /// The certificates that proxies are checked with are none.
+    #[error("the certificates of the proxies' authority can't be used: {0}")]
+    ProxyCa(String),
+    /// The client certificate's authority can't be made.
+    #[error("cannot make the client certificate's authority")]
+    ClientCa(#[source] rcgen::Error),
     /// The state file is there and can't be read.
     #[error("cannot read the state file {}", path.display())]
     StateFile {
@@ -74,6 +81,7 @@ impl Sim {
         let listener = TcpListener::bind(wanted).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         let (ending, ended) = watch::channel(false);
+        stores::take_up(&shared);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), ended));
         Ok(Self { addr, control: Control::new(Arc::clone(&shared)), shared, ending, accepting })
     }
@@ -96,6 +104,12 @@ impl Sim {
         &self.shared.settings
     }
 
+    /// PEM of the authority that issues the client certificate that proxies are shown.
+    #[must_use]
+    pub fn client_ca(&self) -> &str {
+        self.shared.client_ca.certificate_pem()
+    }
+
     /// Its switches.
     #[must_use]
     pub const fn control(&self) -> &Control {
@@ -107,11 +121,13 @@ impl Sim {
         self.ending.send_replace(true);
         // Only a panic of the listener can end it otherwise, and then there is nothing left to wait for.
         let _ = self.accepting.await;
+        self.shared.stop();
     }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut ended: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    connections.spawn(health::keep_checking(Arc::clone(&shared)));
     loop {
         tokio::select! {
             // Told to end, or the simulator was dropped.

@@ -24,7 +24,7 @@ pub struct SimSettings {
     pub account_id: String,
     /// The region that is printed for clients; requests may name any.
     pub region: String,
-    /// PEM certificates that a proxy's certificate must chain to; without them none is trusted.
+    /// PEM certificates that a proxy's certificate must chain to; the host's roots without them.
     pub proxy_ca: Option<Vec<u8>>,
     /// Whether a client certificate is shown to proxies.
     pub client_certificate: bool,

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{key::*, store::*};
 
+use crate::xks::ClientCa;
+
 mod key;
 mod store;
 
@@ -24,6 +26,9 @@ pub(crate) struct State {
     /// What `AssumeRole` gave out, by access key id.
     #[serde(default)]
     pub(crate) sessions: BTreeMap<String, Session>,
+    /// What issues the client certificate that proxies are shown.
+    #[serde(default)]
+    pub(crate) client_ca: Option<ClientCa>,
 }
 
 impl State {

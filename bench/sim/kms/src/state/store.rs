@@ -12,6 +12,9 @@ pub(crate) struct Store {
     pub(crate) name: String,
     pub(crate) created_ms: i64,
     pub(crate) connection: Connection,
+    /// Counts connects and disconnects, so that each ends only itself.
+    #[serde(default)]
+    pub(crate) attempt: u64,
     pub(crate) kind: StoreKind,
 }
 
