@@ -1,6 +1,7 @@
 //! Linked mode: the planes as processes, and the simulator of AWS in the test's own, where a test has it in hand. The simulator shares no
 //! code with the product.
 
+mod aws;
 mod clients;
 mod credentials;
 mod dev;

@@ -1,6 +1,6 @@
 //! The REST API as its known clients use it, over bytes: no code of ours makes or reads a message.
 
-mod on_partition;
+pub(crate) mod on_partition;
 mod outcomes;
 mod replay;
 mod schemathesis;

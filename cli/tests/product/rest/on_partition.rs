@@ -99,7 +99,7 @@ fn a_partition_s_key_store_is_made_by_rest_alone_and_answers_kms() {
 }
 
 /// The id of a new key, which is there.
-fn on_token(rest: &mut Rest, partition: &str, label: &str) -> String {
+pub(crate) fn on_token(rest: &mut Rest, partition: &str, label: &str) -> String {
     let attributes = ["CKA_SENSITIVE", "CKA_ENCRYPT", "CKA_DECRYPT", "CKA_WRAP", "CKA_UNWRAP"];
     let new = json!({ "label": label, "size": 256, "partition_id": partition, "mechanism": "CKM_AES_KEY_GEN", "attributes": attributes });
     let begun = rest.post("cckm/hsm/luna/keys", &new);
