@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::error::{AwsException, ErrorName};
 
 /// What goes wrong between AWS and a proxy; the default is nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyFaults {
     /// Added to each call, within its 250 ms.
     pub latency: Duration,
@@ -31,7 +30,7 @@ pub struct ProxyFaults {
 }
 
 /// Where a call is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// Before anything was done.

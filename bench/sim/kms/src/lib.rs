@@ -26,4 +26,5 @@ mod sigv4;
 mod state;
 mod stores;
 mod sts;
+mod switches;
 mod xks;

@@ -26,7 +26,7 @@ use crate::{
     kms,
     settings::SimSettings,
     shared::Shared,
-    sigv4, stores, sts,
+    sigv4, stores, sts, switches,
     xks::health,
 };
 
@@ -134,8 +134,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut ended: watch::Re
             _ = ended.changed() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, Arc::clone(&shared)));
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, Arc::clone(&shared)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
@@ -147,8 +147,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut ended: watch::Re
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let served = service_fn(move |request| serve(Arc::clone(&shared), request));
+async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    let served = service_fn(move |request| serve(Arc::clone(&shared), peer, request));
     if let Err(error) = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), served).await {
         tracing::debug!(%error, "a connection ended");
     }
@@ -184,11 +184,15 @@ impl Service {
     }
 }
 
-async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
+async fn serve(shared: Arc<Shared>, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Abandoned> {
     let request_id = Uuid::new_v4();
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else { return Err(Abandoned) };
     let body = body.to_bytes();
+    if switches::is_ours(head.uri.path()) {
+        let (status, answer) = switches::answer(&shared, peer, &head, &body);
+        return Ok(respond(status.as_u16(), ("application/json", request_id), answer.to_string()));
+    }
     let Some((service, operation)) = Service::of(&head) else {
         return Ok(refused(Service::Kms, &AwsException::new(ErrorName::UnknownOperation, ""), request_id));
     };

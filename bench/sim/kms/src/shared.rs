@@ -20,6 +20,7 @@ use crate::{
     serve::SimError,
     settings::SimSettings,
     state::State,
+    switches::WireHolds,
     xks::{ClientCa, Links, Rates},
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) rates: Rates,
     pub(crate) healths: Healths,
+    pub(crate) wire_holds: WireHolds,
     pub(crate) client_ca: ClientCa,
     client_certificate: AtomicBool,
     stopped: AtomicBool,
@@ -55,6 +57,7 @@ impl Shared {
             client_ca,
             rates: Rates::default(),
             healths: Healths::default(),
+            wire_holds: WireHolds::default(),
             clock: Clock::ahead_by(state.ahead_ms),
             faults: Faults::default(),
             client_certificate: AtomicBool::new(settings.client_certificate),
