@@ -138,6 +138,16 @@ pub(crate) enum MaterialState {
     PendingMultiRegionImportAndRotation,
 }
 
+impl MaterialState {
+    /// Whether ciphertexts may need it: it is or was current.
+    pub(crate) const fn was_current(self) -> bool {
+        match self {
+            Self::Current | Self::NonCurrent => true,
+            Self::PendingRotation | Self::PendingMultiRegionImportAndRotation => false,
+        }
+    }
+}
+
 /// How material became current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rotated {

@@ -1,0 +1,50 @@
+//! `GenerateRandom`.
+//!
+//! Always holds: the bytes come from this machine, also when a CloudHSM key store is named.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::blob::Blob;
+use crate::{
+    call::{Call, required},
+    draw,
+    error::{AwsException, ErrorName},
+    state::StoreKind,
+    stores,
+};
+
+/// `GenerateRandom`.
+///
+/// # Errors
+/// Those of the API reference.
+pub(crate) fn generate(call: &Call, body: &Value) -> Result<Value, AwsException> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Input {
+        number_of_bytes: Option<i64>,
+        custom_key_store_id: Option<String>,
+    }
+    let input: Input = call.input(body)?;
+    let wanted = required(input.number_of_bytes, "numberOfBytes")?;
+    let len = usize::try_from(wanted).ok().filter(|len| (1..=MOST).contains(len)).ok_or_else(|| {
+        AwsException::invalid(format!(
+            "1 validation error detected: Value '{wanted}' at 'numberOfBytes' failed to satisfy constraint: Member must have value \
+             between 1 and {MOST}"
+        ))
+    })?;
+    if let Some(id) = &input.custom_key_store_id {
+        call.look(|region| match stores::find(region, id)?.kind {
+            StoreKind::External(_) => {
+                let message = format!("The custom key store {id} is an external key store.");
+                Err(AwsException::new(ErrorName::UnsupportedOperation, message))
+            }
+            StoreKind::CloudHsm { .. } => stores::find_connected(region, id).map(drop),
+        })?;
+    }
+    let mut bytes = vec![0; len];
+    draw::fill(&mut bytes);
+    Ok(json!({"Plaintext": Blob(bytes)}))
+}
+
+const MOST: usize = 1024;
