@@ -32,9 +32,13 @@ impl Call {
     /// Give required members the type `Option` and take them by [`required`], so that the error is AWS's.
     ///
     /// # Errors
-    /// `SerializationException`: a member has the wrong type.
+    /// `SerializationException`: a member has the wrong type. `ValidationException`: it is not one of the values that AWS knows.
     pub(crate) fn input<T: DeserializeOwned>(&self, body: &Value) -> Result<T, AwsException> {
-        T::deserialize(body).map_err(|error| AwsException::new(ErrorName::Serialization, error.to_string()))
+        T::deserialize(body).map_err(|error| match error.to_string() {
+            // A value that is not one of an enumeration; of the right type, but not valid.
+            text if text.starts_with("unknown variant") => AwsException::invalid(text),
+            text => AwsException::new(ErrorName::Serialization, text),
+        })
     }
 
     /// Reads the call's region.

@@ -15,6 +15,7 @@ use crate::{
 /// # Errors
 /// What the operation fails with.
 pub(crate) async fn answer(call: &Call, body: &Value) -> Result<Value, AwsException> {
+    keys::settle(&call.shared)?;
     match call.operation.as_str() {
         "ConnectCustomKeyStore" => stores::connect(call, body),
         "CreateCustomKeyStore" => stores::create(call, body).await,

@@ -21,7 +21,7 @@ mod metadata;
 mod rate;
 mod sign;
 
-pub(crate) use self::metadata::describe;
+pub(crate) use self::metadata::{describe, free};
 
 /// A proxy as one external key store sees it.
 #[derive(Clone, Debug)]

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     call::{Call, required},
-    cloudhsm,
     error::{AwsException, ErrorName},
     state::{Key, KeyMaterial, KeyState, MaterialState, Origin, Region, Role, StoreKind, Tag},
     stores, xks,
@@ -127,7 +126,7 @@ impl Place {
             Origin::AwsCloudHsm => Self::CloudHsm { store_id: required(input.custom_key_store_id.clone(), "customKeyStoreId")? },
             Origin::ExternalKeyStore => Self::External {
                 store_id: required(input.custom_key_store_id.clone(), "customKeyStoreId")?,
-                xks_key_id: required(input.xks_key_id.clone(), "xksKeyId").and_then(checked_xks_key_id)?,
+                xks_key_id: required(input.xks_key_id.clone(), "xksKeyId")?,
             },
         };
         if input.xks_key_id.is_some() && origin != Origin::ExternalKeyStore {
@@ -174,18 +173,12 @@ impl Place {
         let Some(store_id) = self.store_id() else { return Ok(()) };
         let store = stores::find_connected(region, store_id)?;
         match (self, &store.kind) {
-            (Self::CloudHsm { .. }, StoreKind::CloudHsm { cluster_id, .. }) => cloudhsm::fit_for_keys(region, cluster_id),
-            (Self::External { xks_key_id, .. }, StoreKind::External(_)) => {
-                let mut others = region.keys.values().filter(|key| key.store_id.as_deref() == Some(store_id));
-                if others.any(|key| key.xks_key_id.as_ref() == Some(xks_key_id)) {
-                    let message = format!("The external key {xks_key_id} is associated with another KMS key of the key store {store_id}.");
-                    return Err(AwsException::new(ErrorName::XksKeyAlreadyInUse, message));
-                }
-                Ok(())
-            }
-            (Self::Aws | Self::Imported | Self::CloudHsm { .. } | Self::External { .. }, StoreKind::CloudHsm { .. } | StoreKind::External(_)) => {
-                Err(AwsException::invalid(format!("The Origin is not that of keys in the custom key store {store_id}.")))
-            }
+            (Self::CloudHsm { .. }, StoreKind::CloudHsm { .. }) => Ok(()),
+            (Self::External { xks_key_id, .. }, StoreKind::External(_)) => xks::free(region, store_id, xks_key_id),
+            (
+                Self::Aws | Self::Imported | Self::CloudHsm { .. } | Self::External { .. },
+                StoreKind::CloudHsm { .. } | StoreKind::External(_),
+            ) => Err(AwsException::invalid(format!("The Origin is not that of keys in the custom key store {store_id}."))),
         }
     }
 }
@@ -206,12 +199,6 @@ fn spec_and_usage(input: &Input) -> Result<(KeySpec, KeyUsage), AwsException> {
         return Err(AwsException::invalid(format!("KeyUsage {} is not compatible with KeySpec {}", usage.name(), spec.name())));
     }
     Ok((spec, usage))
-}
-
-/// 1 to 128 characters of `[a-zA-Z0-9-_.]` (`XksKeyIdType`).
-fn checked_xks_key_id(id: String) -> Result<String, AwsException> {
-    let fits = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if fits { Ok(id) } else { Err(AwsException::invalid(format!("Value '{id}' at 'xksKeyId' is no id of an external key."))) }
 }
 
 const MAX_DESCRIPTION: usize = 8192;

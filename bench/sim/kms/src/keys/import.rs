@@ -86,7 +86,7 @@ pub(crate) fn import(call: &Call, body: &Value) -> Result<Value, AwsException> {
         let target = (key.id.clone(), key.arn.clone(), key.spec.kind());
         let landing = Landing::of(key, &input, &id)?;
         if let Landing::New(MaterialState::PendingRotation) = landing {
-            announce(state, &call.region, &target.0, pending(&id, &input));
+            announce(state, &call.region, &target.0, &pending(&id, &input));
         }
         let key = find::key_mut(state.region(&call.region), call, &name)?;
         let kept = match landing {
@@ -295,7 +295,7 @@ fn pending(id: &str, input: &Input) -> KeyMaterial {
 }
 
 /// Tells the replicas of new material that the primary key got, so that it can be imported into them.
-fn announce(state: &mut State, here: &str, id: &str, kept: KeyMaterial) {
+fn announce(state: &mut State, here: &str, id: &str, kept: &KeyMaterial) {
     let others = state.regions.iter_mut().filter(|(name, _)| *name != here);
     for key in others.filter_map(|(_, region)| region.keys.get_mut(id)) {
         key.materials.push(kept.clone());

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     find,
     page::{self, Paging},
-    spec::{Kind, KeyUsage},
+    spec::{KeyUsage, Kind},
 };
 use crate::{
     call::{Call, required},

@@ -91,9 +91,12 @@ pub(crate) fn update_primary(call: &Call, body: &Value) -> Result<Value, AwsExce
         primary(before)?;
         Demand::Replicate.check(before)?;
         let (id, state_before) = (before.id.clone(), before.state);
-        let after = state.region(&there).keys.get_mut(&id).filter(|key| key.role == Some(Role::Replica)).ok_or_else(|| {
-            AwsException::new(ErrorName::NotFound, format!("There is no replica of the key {id} in {there}."))
-        })?;
+        let after = state
+            .region(&there)
+            .keys
+            .get_mut(&id)
+            .filter(|key| key.role == Some(Role::Replica))
+            .ok_or_else(|| AwsException::new(ErrorName::NotFound, format!("There is no replica of the key {id} in {there}.")))?;
         Demand::Replicate.check(after)?;
         after.next = Some(Next { at_ms, state: after.state, role: Role::Primary });
         after.state = KeyState::Updating;

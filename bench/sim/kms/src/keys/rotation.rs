@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    create, demand::Demand, find,
+    create,
+    demand::Demand,
+    find,
     metadata::key_id,
     page::{self, Paging},
     settle::DAY_MS,

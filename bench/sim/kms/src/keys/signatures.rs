@@ -14,7 +14,7 @@ use super::{
     material::Material,
     metadata::{key_id, shown_state},
     signing::{MessageType, NotSigned},
-    spec::{Kind, KeyUsage, MacAlgorithm, SigningAlgorithm},
+    spec::{KeyUsage, Kind, MacAlgorithm, SigningAlgorithm},
 };
 use crate::{
     call::{Call, required},
