@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     call::Call,
+    crypto,
     error::{AwsException, ErrorName},
     keys, stores,
 };
@@ -17,6 +18,11 @@ use crate::{
 pub(crate) async fn answer(call: &Call, body: &Value) -> Result<Value, AwsException> {
     keys::settle(&call.shared)?;
     match call.operation.as_str() {
+        "Decrypt" => crypto::decrypt(call, body).await,
+        "Encrypt" => crypto::encrypt(call, body).await,
+        "GenerateDataKey" => crypto::data_key(call, body).await,
+        "GenerateDataKeyWithoutPlaintext" => crypto::data_key_alone(call, body).await,
+        "ReEncrypt" => crypto::re_encrypt(call, body).await,
         "ConnectCustomKeyStore" => stores::connect(call, body),
         "CreateCustomKeyStore" => stores::create(call, body).await,
         "DeleteCustomKeyStore" => stores::delete(call, body),

@@ -13,6 +13,7 @@ mod call;
 mod clock;
 mod cloudhsm;
 mod control;
+mod crypto;
 mod draw;
 mod error;
 mod faults;

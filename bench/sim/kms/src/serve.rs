@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -149,7 +149,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut ended: watch::Re
 
 async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     let served = service_fn(move |request| serve(Arc::clone(&shared), peer, request));
-    if let Err(error) = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), served).await {
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), served).await {
         tracing::debug!(%error, "a connection ended");
     }
 }

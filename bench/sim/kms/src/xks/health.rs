@@ -45,7 +45,7 @@ pub(crate) async fn keep_checking(shared: Arc<Shared>) {
 
 fn judge(answer: &Value) -> Result<(), ProxyError> {
     let unreadable = |what: &str| Err(ProxyError::Unreadable(what.to_owned()));
-    if !answer["xksProxyFleetSize"].as_i64().is_some_and(|size| size > 0) {
+    if answer["xksProxyFleetSize"].as_i64().is_none_or(|size| size <= 0) {
         return unreadable("xksProxyFleetSize is no number greater than 0");
     }
     if ["xksProxyVendor", "xksProxyModel", "ekmVendor"].iter().any(|name| !answer[*name].is_string()) {
