@@ -11,7 +11,7 @@ use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::Exit
 use clap::Args;
 use holdfast_controlplane::{
     ControlPlane, DemoOptions, EnrollOptions, InitError, InitOptions, InitReport, Settings as ControlSettings, enroll, init,
-    names::NodeName, store::sled::OpenError,
+    names::NodeName, store::sled::OpenError, sync_name,
 };
 use holdfast_dataplane::{
     DataPlane,
@@ -133,7 +133,8 @@ impl Start {
                 Ok(()) | Err(_) => {}
             }
             let name = NodeName::try_from("dev").map_err(Failure::from_error)?;
-            let toml = node::dataplane_toml(&self.sync_endpoint(self.args.sync_listen));
+            let own_name = sync_name(&self.dir.control_plane()).map_err(Failure::from_error)?;
+            let toml = node::dataplane_toml(&self.sync_endpoint(self.args.sync_listen), own_name);
             let options = EnrollOptions { dataplane_toml: toml, ..EnrollOptions::default() };
             enroll(&self.dir.control_plane(), &name, &node, options).map_err(Failure::from_error)?;
         }
@@ -170,7 +171,7 @@ impl Start {
         Partitions::new(&self.args.partition, &self.dir.node().join("state"))
     }
 
-    fn data_plane(&self, sync: SocketAddr) -> Settings {
+    fn data_plane(&self, sync: SocketAddr) -> Result<Settings, Failure> {
         let node = self.dir.node();
         let certificate = CertificateFiles { chain: node.join("xks.crt"), key: node.join("xks.key") };
         let mut settings = Settings::new(node.join("state"));
@@ -181,18 +182,18 @@ impl Start {
         settings.audit_dir = Some(node.join("audit"));
         settings.sync = Some(SyncSettings {
             endpoint: self.sync_endpoint(sync),
-            server_name: HOST.into(),
+            server_name: sync_name(&self.dir.control_plane()).map_err(Failure::from_error)?.unwrap_or(HOST).into(),
             certificate: node.join("node.crt"),
             key: node.join("node.key"),
             ca: node.join("ca.crt"),
         });
-        settings
+        Ok(settings)
     }
 
     /// Serves until a signal, then drains.
     async fn serve(&self, found: Found<'_>, control: &ControlPlane) -> Result<(), Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
-        let data = DataPlane::start(self.data_plane(control.sync_addr())).await.map_err(Failure::from_error)?;
+        let data = DataPlane::start(self.data_plane(control.sync_addr())?).await.map_err(Failure::from_error)?;
         let handed_out = tokio::select! {
             handed_out = self.hand_out(found, Planes { control, data: &data }) => handed_out,
             () = signals.next() => {

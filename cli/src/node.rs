@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
-use holdfast_controlplane::{EnrollOptions, enroll, names::NodeName};
+use holdfast_controlplane::{EnrollOptions, enroll, names::NodeName, sync_name};
 
 use crate::{admin, config::dataplane::host_of_https, failure::Failure, output};
 
@@ -60,7 +60,8 @@ fn make(args: EnrollArgs) -> Result<ExitCode, Failure> {
     if host_of_https(&args.sync_endpoint).is_none() {
         return Err(Failure::new(format!("--sync-endpoint {}: must be https://HOST:PORT", args.sync_endpoint)));
     }
-    let options = EnrollOptions { xks_names: args.xks_name, key_seal: args.key_seal, dataplane_toml: dataplane_toml(&args.sync_endpoint) };
+    let toml = dataplane_toml(&args.sync_endpoint, sync_name(&args.data_dir).map_err(Failure::from_error)?);
+    let options = EnrollOptions { xks_names: args.xks_name, key_seal: args.key_seal, dataplane_toml: toml };
     enroll(&args.data_dir, &name, &args.out, options).map_err(Failure::from_error)?;
     output::line(&format!(
         "{name} is enrolled. Keep {out} to yourself: it holds private keys and the key seal.\nNext: holdfast dataplane --config {out}/dataplane.toml",
@@ -70,7 +71,8 @@ fn make(args: EnrollArgs) -> Result<ExitCode, Failure> {
 }
 
 /// A configuration that starts as it is, beside the files that `enroll` writes.
-pub(crate) fn dataplane_toml(sync_endpoint: &str) -> String {
+pub(crate) fn dataplane_toml(sync_endpoint: &str, server_name: Option<&str>) -> String {
+    let server_name = server_name.map(|name| format!("\nserver_name = \"{name}\"")).unwrap_or_default();
     format!(
         r#"# Every setting: deploy/docs/configuration.md. Paths are relative to this file.
 state_dir = "state"
@@ -88,7 +90,7 @@ key = "xks.key"
 listen = "127.0.0.1:9464"
 
 [sync]
-endpoint = "{sync_endpoint}"
+endpoint = "{sync_endpoint}"{server_name}
 certificate = "node.crt"
 key = "node.key"
 ca = "ca.crt"

@@ -27,7 +27,7 @@ use crate::{
     },
     files::{self, FileError},
     names::{BadName, NodeName, UserName},
-    pki::{Authority, PkiError},
+    pki::{self, Authority, PkiError},
     store::{
         CommitError, Store,
         entry::{Entry, EntryChange, Role},
@@ -137,7 +137,7 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
     let demo = options.demo.map(|demo| promise(&seal, demo)).transpose()?;
 
     let authority = Authority::generate()?;
-    let server = authority.server(&options.server_names)?;
+    let server = authority.control_plane(&options.server_names)?;
     files::write_public(&dir.join(files::CA), authority.certificate_pem())?;
     files::write_secret(&dir.join(files::CA_KEY), authority.key_pem())?;
     files::write_public(&dir.join(files::SERVER), &server.certificate_pem)?;
@@ -154,6 +154,16 @@ pub fn init(dir: &Path, options: InitOptions) -> Result<InitReport, InitError> {
         key_seal: dir.join(files::KEY_SEAL),
         ca: dir.join(files::CA),
     })
+}
+
+/// The name that nodes should look for in the certificate of the control plane in `dir`: its own, which no node's certificate has; none where
+/// that certificate is from before it had one. Blocks.
+///
+/// # Errors
+/// [`InitError`] where it can't be read.
+pub fn sync_name(dir: &Path) -> Result<Option<&'static str>, InitError> {
+    initialised(dir)?;
+    Ok(pki::names_control_plane(&files::read(&dir.join(files::SERVER))?).then_some(pki::CONTROL_PLANE))
 }
 
 /// Makes the folder `out` with all that a node needs: certificate, key, CA, key seal, an XKS certificate to try things out, and its

@@ -29,7 +29,7 @@ pub use self::{
         source_keys::ExistingKey,
     },
     files::FileError,
-    init::{EnrollOptions, InitError, InitOptions, InitReport, enroll, init},
+    init::{EnrollOptions, InitError, InitOptions, InitReport, enroll, init, sync_name},
     plane::{ControlPlane, StartErrors, StartFault},
     restore::{RestoreError, RestoreOptions, Restored, restore},
     settings::Settings,

@@ -14,7 +14,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use time::OffsetDateTime;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 use zeroize::Zeroizing;
 
 use crate::{names::NodeName, store::entry::Fingerprint};
@@ -47,6 +49,12 @@ pub enum PkiError {
         /// Why.
         #[source]
         cause: rcgen::Error,
+    },
+    /// Only the control plane has this name.
+    #[error("{name:?} is the control plane's own name")]
+    Reserved {
+        /// The name.
+        name: String,
     },
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
@@ -92,20 +100,24 @@ impl Authority {
         &self.key_pem
     }
 
-    /// A server certificate for `localhost`, 127.0.0.1, ::1 and `names` (host names or IP addresses).
+    /// The control plane's server certificate: for its own name, which no other certificate has, and those of [`Authority::server`].
+    ///
+    /// # Errors
+    /// [`PkiError::Name`] for a name that can't stand in a certificate.
+    pub fn control_plane(&self, names: &[String]) -> Result<Issued, PkiError> {
+        let own = [CONTROL_PLANE.to_owned()];
+        self.server_for(own.iter().chain(names))
+    }
+
+    /// A server certificate for `localhost`, 127.0.0.1, ::1 and `names` (host names or IP addresses), none of them the control plane's own.
     ///
     /// # Errors
     /// [`PkiError::Name`] for a name that can't stand in a certificate.
     pub fn server(&self, names: &[String]) -> Result<Issued, PkiError> {
-        let mut params = params("Holdfast control plane");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        for name in ["localhost", "127.0.0.1", "::1"].into_iter().chain(names.iter().map(String::as_str)) {
-            let name = alternative_name(name)?;
-            if !params.subject_alt_names.contains(&name) {
-                params.subject_alt_names.push(name);
-            }
+        if let Some(name) = names.iter().find(|name| name.eq_ignore_ascii_case(CONTROL_PLANE)) {
+            return Err(PkiError::Reserved { name: name.clone() });
         }
-        self.issue(params)
+        self.server_for(names.iter())
     }
 
     /// The client certificate of a node.
@@ -119,6 +131,18 @@ impl Authority {
         self.issue(params)
     }
 
+    fn server_for<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<Issued, PkiError> {
+        let mut params = params("Holdfast server");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        for name in ["localhost", "127.0.0.1", "::1"].into_iter().chain(names.map(String::as_str)) {
+            let name = alternative_name(name)?;
+            if !params.subject_alt_names.contains(&name) {
+                params.subject_alt_names.push(name);
+            }
+        }
+        self.issue(params)
+    }
+
     fn issue(&self, mut params: CertificateParams) -> Result<Issued, PkiError> {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -129,6 +153,14 @@ impl Authority {
         let key_pem = Zeroizing::new(key.serialize_pem());
         Ok(Issued { certificate_pem: certificate.pem(), key_pem, fingerprint: fingerprint(certificate.der()) })
     }
+}
+
+/// Whether a certificate (PEM) is the control plane's, by its own name.
+pub(crate) fn names_control_plane(pem: &str) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
+    let names = certificate.subject_alternative_name().ok().flatten();
+    names.is_some_and(|names| names.value.general_names.contains(&GeneralName::DNSName(CONTROL_PLANE)))
 }
 
 /// SHA-256 over a certificate's DER: what a node is registered under.
@@ -174,6 +206,8 @@ fn alternative_name(name: &str) -> Result<SanType, PkiError> {
     }
 }
 
+/// What nodes look for in the control plane's certificate. The zone is for private use (ICANN board resolution 2024.07.29.06).
+pub const CONTROL_PLANE: &str = "control-plane.holdfast.internal";
 const SERIAL_RANDOM: usize = 8;
 /// A host whose clock is this much behind still takes a fresh certificate.
 const CLOCKS_APART: Duration = Duration::from_hours(24);
@@ -182,8 +216,7 @@ const VALID_FOR: Duration = Duration::from_hours(24 * 3652);
 
 #[cfg(test)]
 mod tests {
-    use rustls_pki_types::{CertificateDer, pem::PemObject};
-    use x509_parser::{extensions::GeneralName, prelude::*};
+    use x509_parser::prelude::*;
 
     use super::*;
 
@@ -221,6 +254,16 @@ mod tests {
             (usage.client_auth, usage.server_auth)
         };
         assert_eq!((usage(&node), usage(&server)), ((true, false), (false, true)));
+    }
+
+    #[test]
+    fn only_the_control_planes_certificate_has_its_own_name() {
+        let authority = Authority::generate().unwrap();
+        assert!(names_control_plane(&authority.control_plane(&["cp.example.com".into()]).unwrap().certificate_pem));
+        assert!(!names_control_plane(&authority.server(&["cp.example.com".into()]).unwrap().certificate_pem));
+        assert!(!names_control_plane("-----BEGIN CERTIFICATE-----"));
+        let posing = authority.server(&["Control-Plane.holdfast.internal".into()]);
+        assert!(matches!(posing, Err(PkiError::Reserved { .. })));
     }
 
     #[test]

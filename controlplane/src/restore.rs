@@ -137,7 +137,7 @@ fn write_files(dir: &Path, kept: &BTreeMap<String, Zeroizing<String>>, server_na
     let (server, server_key) = if server_names.is_empty() {
         (text(files::SERVER)?.clone(), text(files::SERVER_KEY)?.clone())
     } else {
-        let issued = Authority::from_pem(ca, ca_key).and_then(|ca| ca.server(server_names)).map_err(InitError::from)?;
+        let issued = Authority::from_pem(ca, ca_key).and_then(|ca| ca.control_plane(server_names)).map_err(InitError::from)?;
         (Zeroizing::new(issued.certificate_pem), issued.key_pem)
     };
     let written = files::write_public(&dir.join(files::CA), ca)

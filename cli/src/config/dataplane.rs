@@ -177,7 +177,7 @@ mod tests {
     fn the_shipped_example_has_no_fault() {
         let config = read(Path::new(SHIPPED)).unwrap();
         assert_eq!(config.settings.listeners.len(), 1);
-        assert_eq!(config.settings.sync.unwrap().server_name, "localhost");
+        assert_eq!(config.settings.sync.unwrap().server_name, "control-plane.holdfast.internal");
     }
 
     #[test]
