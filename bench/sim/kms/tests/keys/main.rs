@@ -2,8 +2,10 @@
 #![cfg(test)]
 
 mod aliases;
+mod cloud_hsm;
 mod create;
 mod deletion;
+mod encryption;
 mod import;
 mod regions;
 mod rig;

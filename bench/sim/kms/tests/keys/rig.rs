@@ -32,6 +32,17 @@ impl Rig {
         client(&self.sim, region)
     }
 
+    /// A client of CloudHSM v2.
+    pub(crate) fn cloud_hsm(&self) -> aws_sdk_cloudhsmv2::Client {
+        let settings = self.sim.settings();
+        let config = aws_sdk_cloudhsmv2::Config::builder()
+            .behavior_version(aws_sdk_cloudhsmv2::config::BehaviorVersion::latest())
+            .region(aws_sdk_cloudhsmv2::config::Region::new("eu-central-1"))
+            .endpoint_url(self.sim.url())
+            .credentials_provider(Credentials::from_keys(&settings.access_key_id, &settings.secret_access_key, None));
+        aws_sdk_cloudhsmv2::Client::from_conf(config.build())
+    }
+
     /// Makes a key of AWS's own; answers its id.
     pub(crate) async fn key(&self, spec: KeySpec, usage: KeyUsageType) -> String {
         self.key_of(OriginType::AwsKms, spec, usage).await
