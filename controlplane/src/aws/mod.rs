@@ -6,6 +6,7 @@
 mod account;
 mod error;
 pub mod keys;
+pub mod stores;
 
 use std::{
     collections::HashMap,

@@ -12,7 +12,10 @@ use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
 use uuid::Uuid;
 
 pub use self::backing::SourceOf;
-pub(super) use self::backing::{Made, entries};
+pub(super) use self::{
+    backing::{Made, entries},
+    delete::ended,
+};
 pub use super::state::Link;
 use super::{
     APPLIED_WITHIN, Applied, Core, CoreError, bad_name,

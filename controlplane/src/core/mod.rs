@@ -6,6 +6,7 @@
 mod at_work;
 mod aws_accounts;
 pub mod aws_connections;
+pub mod aws_key_stores;
 pub mod aws_keys;
 mod aws_names;
 pub mod backup;
@@ -64,6 +65,8 @@ pub struct Core {
     aws: Arc<Aws>,
     /// Keys in AWS, by their ids here.
     keys_at_work: at_work::AtWork,
+    /// Key stores with a counterpart in AWS, or that are about to have one.
+    stores_at_work: at_work::AtWork,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -129,6 +132,14 @@ pub enum CoreError {
     /// The store can't be written.
     #[error("the store can't be written")]
     Commit(#[source] CommitError),
+    /// Not all data planes have what AWS is about to use. It was withdrawn.
+    #[error("{what} is not on all data planes, so AWS was not told of it: {} did not take it in time", names(.nodes))]
+    NotEverywhere {
+        /// What they lack.
+        what: &'static str,
+        /// Those that lack it.
+        nodes: Vec<NodeName>,
+    },
     /// AWS did not do it.
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -164,6 +175,7 @@ impl Core {
             backup_place: None,
             aws,
             keys_at_work: at_work::AtWork::default(),
+            stores_at_work: at_work::AtWork::default(),
         }
     }
 
@@ -204,7 +216,7 @@ impl CoreError {
     /// The same may be done later, with nothing changed.
     const fn may_pass(&self) -> bool {
         match self {
-            Self::NoNode { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => true,
+            Self::NoNode { .. } | Self::NotEverywhere { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => true,
             Self::Aws(error) => match error.fault {
                 AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => true,
                 AwsFault::Refused | AwsFault::Credentials => false,
@@ -227,6 +239,10 @@ impl CoreError {
 
 fn instead(served: &[String]) -> String {
     if served.is_empty() { String::new() } else { format!("; those that are connected serve {}", served.join(", ")) }
+}
+
+fn names(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn bad_name(field: &'static str) -> impl FnOnce(BadName) -> CoreError {

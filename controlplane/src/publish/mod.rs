@@ -170,6 +170,12 @@ impl Publisher {
         self.0.progress.applied(revision, limit).await
     }
 
+    /// Waits until every registered node that is not away holds `revision` on disk, `limit` at most; gives those that don't. Of what AWS is
+    /// to use from then on: none of them may refuse it, after a restart neither.
+    pub async fn everywhere(&self, revision: Revision, limit: Duration) -> Vec<NodeName> {
+        self.0.progress.everywhere(revision, limit).await
+    }
+
     /// Waits until a key has an active version on all connected nodes, at least one; whether it has after `limit`.
     pub async fn promoted(&self, key: KeyId, limit: Duration) -> bool {
         self.0.progress.promoted(key, limit).await

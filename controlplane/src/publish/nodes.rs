@@ -243,6 +243,13 @@ impl Nodes {
         known.nodes.values().filter(|node| !node.away).map(|node| node.durable).min().flatten()
     }
 
+    /// The registered nodes that are not away and don't hold `revision` on disk.
+    pub(super) fn lacking(&self, revision: Revision) -> Vec<NodeName> {
+        let known = self.lock();
+        let lacking = known.nodes.iter().filter(|(_, node)| !node.away && node.durable.is_none_or(|held| held < revision));
+        lacking.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What each node that is not away can't serve: keys and versions, for each such node that said so.
     pub(super) fn unusable(&self) -> Vec<BTreeSet<(KeyId, u32)>> {
         let known = self.lock();

@@ -42,6 +42,22 @@ impl Progress {
         }
     }
 
+    /// Waits until every registered node that is not away holds the store's `revision` on disk; gives those that don't after `limit`.
+    pub(super) async fn everywhere(&self, revision: Revision, limit: Duration) -> Vec<NodeName> {
+        let until = Instant::now() + limit;
+        let mut published = self.published.clone();
+        let built = timeout_at(until, published.wait_for(|published| published.built.covers >= revision)).await;
+        let told = built.map_or(revision, |built| built.map_or(revision, |published| published.built.revision));
+        let mut moved = self.nodes.moved();
+        loop {
+            moved.borrow_and_update();
+            let lacking = self.nodes.lacking(told);
+            if lacking.is_empty() || !matches!(timeout_at(until, moved.changed()).await, Ok(Ok(()))) {
+                return lacking;
+            }
+        }
+    }
+
     /// Waits until the key has an active version and all connected nodes have that, at least one; whether they have.
     pub(super) async fn promoted(&self, key: KeyId, limit: Duration) -> bool {
         let until = Instant::now() + limit;

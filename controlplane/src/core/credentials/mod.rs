@@ -3,6 +3,7 @@
 //! Always holds: a key store has one credential at least and `max_credentials` at most; none goes unless a person deletes it, or the key
 //! store says when unused ones do (`retire`).
 
+mod linked;
 mod retire;
 
 use holdfast_proto::{
@@ -76,11 +77,18 @@ impl Core {
         Ok(Applied { value: rotated.created, pending })
     }
 
-    /// Adds a credential to a key store, which counts that as a rotation. Those that are there stay.
+    /// Adds a credential to a key store, which counts that as a rotation. Those that are there stay. Of a linked key store AWS signs with
+    /// it from then on.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] where the store is full, naming the oldest.
+    /// [`CoreError::NotFound`]; [`CoreError::State`] where the store is full, naming the oldest. Of a linked key store, when nothing is
+    /// changed: [`CoreError::NotEverywhere`] where a data plane that is not away did not take it; what AWS refuses.
     pub async fn rotate_credential(&self, permit: &Permit<Manage>, store: StoreId) -> Result<Applied<RotatedCredential>, CoreError> {
+        let _turn = self.stores_at_work.turn(store.0).await;
+        if self.view().await?.aws_key_store(store.0)?.is_some() {
+            let (rotated, revision) = self.rotate_in_aws(permit, store).await?;
+            return Ok(self.applied(rotated, revision).await);
+        }
         let (value, pending) = self.add_credential(permit, store, true).await?;
         Ok(Applied { value, pending })
     }
@@ -108,12 +116,14 @@ impl Core {
     /// Deletes a credential: its requests are refused from now on.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] for the last one (design §1: a key store has one at least).
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for the last one (design §1: a key store has one at least), and for the one with
+    /// which AWS signs.
     pub async fn delete_credential(&self, permit: &Permit<Manage>, store: StoreId, id: CredentialId) -> Result<Applied<()>, CoreError> {
         let plan = |view: &View| {
             let key_store = key_stores::found(view, store)?;
             view.credential(store, id)?.ok_or(CoreError::NotFound("credential"))?;
             allowed(Operation::DeleteCredential, standing(view, &key_store)?)?;
+            linked::unused_by_aws(view.aws_key_store(store.0)?.as_ref(), store, id)?;
             Ok(Plan { changes: gone(view, store, id)?, answer: () })
         };
         let ((), revision) = self.writer.change(permit.trail(), plan).await?;
@@ -212,11 +222,16 @@ pub(super) fn addable(view: &View, key_store: &KeyStoreEntry, access_key_id: &Ac
 }
 
 /// A credential goes, and the note of its use with it.
-fn gone(view: &View, store: StoreId, id: CredentialId) -> Result<Vec<EntryChange>, CoreError> {
+pub(super) fn gone(view: &View, store: StoreId, id: CredentialId) -> Result<Vec<EntryChange>, CoreError> {
     let used = EntryName::CredentialUsed(store, id);
     let noted = view.entry(&used)?.is_some();
     let names = [EntryName::Credential(store, id)].into_iter().chain(noted.then_some(used));
     Ok(names.map(EntryChange::Delete).collect())
+}
+
+/// The newest credential of a key store.
+pub(super) fn newest(view: &View, store: StoreId) -> Result<Option<CredentialEntry>, ReadError> {
+    Ok(view.credentials(store)?.into_iter().max_by_key(|credential| (credential.stamps.created_ns, credential.id)))
 }
 
 fn oldest(live: &[CredentialEntry]) -> Option<&CredentialEntry> {

@@ -1,6 +1,6 @@
 //! Credentials that nobody uses any more, where their key store says when such go (`retire_unused_after`).
 //!
-//! Always holds: the newest credential of a key store stays, and so at least one; nothing goes while a registered data plane is not
+//! Always holds: the newest credential of a key store stays, and so at least one, and so does the one with which AWS signs; nothing goes while a registered data plane is not
 //! connected and ready, since that one may have seen what is not told here yet.
 
 use std::{sync::Arc, time::Duration};
@@ -10,7 +10,7 @@ use holdfast_proto::ids::{CredentialId, StoreId};
 use super::{UsedCredential, gone, with_use};
 use crate::{
     access::Trail,
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    core::{Core, CoreError, draw::now_ns, key_stores, write::Plan},
     publish::NodeView,
     store::View,
 };
@@ -48,7 +48,9 @@ impl Core {
             let plan = |view: &View| {
                 let after = view.key_store(store)?.and_then(|key_store| key_store.retire_unused_after_seconds);
                 let Some(after) = after.map(Duration::from_secs) else { return Ok(Plan { changes: Vec::new(), answer: 0 }) };
-                let unused = unused(&with_use(view, store)?, after, now_ns());
+                let aws = view.aws_key_store(store.0)?;
+                let mut unused = unused(&with_use(view, store)?, after, now_ns());
+                unused.retain(|id| !key_stores::is_used_by_aws(aws.as_ref(), store, *id));
                 let changes: Result<Vec<_>, _> = unused.iter().map(|id| gone(view, store, *id)).collect();
                 Ok(Plan { changes: changes?.concat(), answer: unused.len() })
             };

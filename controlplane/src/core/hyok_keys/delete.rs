@@ -37,6 +37,11 @@ impl Core {
     }
 }
 
+/// The changes that take a key away that AWS has no more.
+pub(in crate::core) fn ended(view: &View, id: KeyId) -> Result<Vec<EntryChange>, CoreError> {
+    Ok(without(view, backed(view, id)?)?)
+}
+
 /// The changes that take a key away, with all that is there for it alone.
 fn without(view: &View, Backed { key, virtual_key, .. }: Backed) -> Result<Vec<EntryChange>, ReadError> {
     let index = EntryName::ExternalId(key.store, key.external_id);

@@ -115,10 +115,13 @@ impl Core {
     /// Deletes a job. Backups that it made stay.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`].
+    /// [`CoreError::NotFound`]; [`CoreError::State`] while it is to rotate something.
     pub async fn delete_job_config(&self, permit: &Permit<Manage>, wanted: &str) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = find(view, wanted)?;
+            if let Some(store) = view.aws_key_stores()?.iter().find(|store| store.rotation_job == Some(entry.id)) {
+                return Err(CoreError::State(format!("the job rotates the credential of the key store {}; disable that first", store.name)));
+            }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::JobConfig(entry.id))], answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;

@@ -9,7 +9,7 @@ use holdfast_proto::{
 };
 use uuid::Uuid;
 
-use super::{Address, in_range, unique};
+use super::{Address, in_range, link::counterpart, unique};
 use crate::{
     access::{Manage, Permit},
     core::{
@@ -23,8 +23,8 @@ use crate::{
     store::{
         View,
         entry::{
-            AddressEntry, CredentialEntry, Entry, EntryChange, KeyStoreEntry, KmsContainerEntry, PartitionEntry, SentEntry, SourceKeyEntry,
-            Stamps, Tier,
+            AddressEntry, CredentialEntry, Entry, EntryChange, KeyStoreEntry, KeyStoreStep, KmsContainerEntry, PartitionEntry, SentEntry,
+            SourceKeyEntry, Stamps, Tier,
         },
     },
 };
@@ -52,6 +52,8 @@ pub struct NewKeyStore {
     pub credential: Option<(AccessKeyId, Secret)>,
     /// Live credentials at once, 2–20.
     pub max_credentials: u8,
+    /// AWS is told of it at once.
+    pub linked: bool,
     /// Its limits and switches.
     pub options: KeyStoreOptions,
 }
@@ -134,6 +136,7 @@ impl NewKeyStore {
             uri_path: None,
             credential: None,
             max_credentials: 2,
+            linked: false,
             options: KeyStoreOptions::default(),
         }
     }
@@ -141,11 +144,11 @@ impl NewKeyStore {
 
 impl Core {
     /// Creates a key store with one credential and a health key, which a connected data plane makes or looks at and then uses. Answers when
-    /// the data planes have it.
+    /// the data planes have it; one that is to be linked, when AWS has it, too.
     ///
     /// # Errors
     /// [`CoreError`]: `Invalid`, also for a health key that will not do; `Exists` for the name or path; `NoNode` where no data plane
-    /// serves the tier.
+    /// serves the tier; what AWS refuses, and then nothing is left of it but the health key.
     pub async fn create_key_store(&self, permit: &Permit<Manage>, new: NewKeyStore) -> Result<Applied<CreatedKeyStore>, CoreError> {
         let id = StoreId(Uuid::new_v4());
         let uri_path = match &new.uri_path {
@@ -156,7 +159,10 @@ impl Core {
             }
         };
         in_range(&new.name, &new.region, new.max_credentials)?;
-        new.address.after(&AddressEntry::default())?;
+        let (address, linked) = (new.address.after(&AddressEntry::default())?, new.linked);
+        if linked {
+            self.linkable(&address, new.kms.is_some())?;
+        }
         // Before a key is made in vain, and again at the commit.
         let (kms, partition, known) = {
             let view = self.view().await?;
@@ -176,6 +182,7 @@ impl Core {
         let settled = Settled { tier, kms, partition, uri_path, health_key: health.id, health_ciphertext };
         let (created, credential) = self.draft(id, new, settled)?;
         let key_store = &created.key_store;
+        let _turn = self.stores_at_work.turn(id.0).await;
         let plan = |view: &View| {
             unique(view, &key_store.name, &key_store.uri_path)?;
             if let Some(kms) = key_store.kms {
@@ -190,9 +197,15 @@ impl Core {
             } else {
                 entries.push(Entry::SourceKey(source_keys::entry(view, &health)?));
             }
+            if let (true, Some(kms)) = (linked, key_store.kms) {
+                entries.push(Entry::AwsKeyStore(counterpart(key_store, kms, (credential.id, KeyStoreStep::Create))));
+            }
             Ok(Plan { changes: entries.into_iter().map(EntryChange::put).collect(), answer: () })
         };
-        let ((), revision) = self.writer.change(permit.trail(), plan).await?;
+        let ((), mut revision) = self.writer.change(permit.trail(), plan).await?;
+        if linked {
+            revision = self.make_counterpart(permit.trail(), id, revision).await?;
+        }
         Ok(self.applied(created, revision).await)
     }
 
@@ -283,7 +296,7 @@ pub(super) fn source_key(view: &View, wanted: &str) -> Result<SourceKeyEntry, Co
 }
 
 /// A KMS container that a request named, which must have the region.
-fn container(view: &View, wanted: &str, region: &str) -> Result<KmsContainerEntry, CoreError> {
+pub(in crate::core) fn container(view: &View, wanted: &str, region: &str) -> Result<KmsContainerEntry, CoreError> {
     let found = kms_containers::find(view, wanted).map_err(|error| absent(error, "kms", "there is no such KMS container"))?;
     if !found.regions.iter().any(|has| has == region) {
         return Err(CoreError::invalid("region", format!("is not one of the KMS container {}: {}", found.name, found.regions.join(", "))));

@@ -1,12 +1,18 @@
 //! Key stores.
 //!
-//! Always holds: names and URI paths are unique; the KMS container of a key store has its region; what `state` refuses is not done.
+//! Always holds: names and URI paths are unique; the KMS container of a key store has its region; what `state` refuses is not done; a key
+//! store of which AWS is told by us has an entry among the custom key stores in AWS, under the same id.
 
 mod address;
 mod create;
 mod delete;
+mod details;
+mod link;
+mod push;
 mod state;
 mod update;
+
+use std::collections::BTreeSet;
 
 use holdfast_proto::ids::{StoreId, UriPath};
 use uuid::Uuid;
@@ -14,31 +20,23 @@ use uuid::Uuid;
 pub use self::{
     address::Address,
     create::{CreatedKeyStore, KeyStoreOptions, NewHealthKey, NewKeyStore, NewTier},
+    details::{AnyKeyStore, KeyStoreDetails},
     update::{FixedMembers, KeyStorePatch},
 };
 pub(super) use self::{
-    create::Settled,
-    state::{NotNow, Operation, Standing, allowed},
+    create::{Settled, container},
+    delete::without,
+    push::{Needs, is_used_by_aws},
+    state::{NotNow, Operation, Place, Standing, allowed},
 };
-use super::{Applied, Core, CoreError, draw::now_ns, source_keys::cm_id, write::Plan};
+use super::{Applied, Core, CoreError, aws_key_stores, draw::now_ns, source_keys::cm_id, write::Plan};
 use crate::{
     access::{Permit, Read, Right, Use},
     store::{
         ReadError, View,
-        entry::{Entry, EntryChange, KeyStoreEntry, KmsContainerEntry, PartitionEntry, Tier},
+        entry::{AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, KeyStoreEntry, Tier},
     },
 };
-
-/// A key store with what it refers to, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyStoreDetails {
-    /// The key store.
-    pub entry: KeyStoreEntry,
-    /// Its KMS container.
-    pub kms: Option<KmsContainerEntry>,
-    /// The partition by which its tier was named.
-    pub partition: Option<PartitionEntry>,
-}
 
 impl Core {
     /// All key stores.
@@ -55,21 +53,6 @@ impl Core {
     /// [`CoreError::NotFound`].
     pub async fn find_key_store<R: Right>(&self, _permit: &Permit<R>, wanted: &str) -> Result<KeyStoreEntry, CoreError> {
         find(&self.view().await?, wanted)
-    }
-
-    /// The same key stores with what they refer to.
-    ///
-    /// # Errors
-    /// [`CoreError::Read`].
-    pub async fn described<R: Right>(&self, _permit: &Permit<R>, entries: Vec<KeyStoreEntry>) -> Result<Vec<KeyStoreDetails>, CoreError> {
-        let view = self.view().await?;
-        let (containers, partitions) = (view.kms_containers()?, view.partitions()?);
-        let details = entries.into_iter().map(|entry| KeyStoreDetails {
-            kms: containers.iter().find(|kms| Some(kms.id) == entry.kms).cloned(),
-            partition: partitions.iter().find(|partition| Some(partition.id) == entry.partition).cloned(),
-            entry,
-        });
-        Ok(details.collect())
     }
 
     /// Refuses Encrypt and Decrypt on a key store from now on, or no longer. Doing it twice is no error.
@@ -108,9 +91,14 @@ pub fn health_key_id(entry: &KeyStoreEntry) -> String {
     entry.sent.health_key.clone().unwrap_or_else(by_tier)
 }
 
-/// The key store, or that there is none.
+/// The key store that is served from here, or that there is none.
 pub(super) fn found(view: &View, id: StoreId) -> Result<KeyStoreEntry, CoreError> {
-    view.key_store(id)?.ok_or(CoreError::NotFound("key store"))
+    match (view.key_store(id)?, view.aws_key_store(id.0)?) {
+        (Some(found), _) => Ok(found),
+        (None, Some(AwsKeyStoreEntry { kind: AwsKeyStoreKind::CloudHsm { .. }, .. })) => Err(NotNow::OnCluster.into()),
+        (None, Some(_)) => Err(NotNow::Elsewhere.into()),
+        (None, None) => Err(CoreError::NotFound("key store")),
+    }
 }
 
 /// The key store with an id, or else the one with that name.
@@ -129,11 +117,40 @@ pub(super) fn standing(view: &View, key_store: &KeyStoreEntry) -> Result<Standin
         keys: 0,
         credentials: view.credentials(key_store.id)?.len(),
         max_credentials: key_store.max_credentials.into(),
+        place: view.aws_key_store(key_store.id.0)?.as_ref().map_or(Place::Unlinked, Place::of),
     })
+}
+
+/// The same of a custom key store in AWS, be it served from here or not.
+pub(super) fn aws_standing(view: &View, entry: &AwsKeyStoreEntry) -> Result<Standing, ReadError> {
+    match view.key_store(StoreId(entry.id))? {
+        Some(key_store) => standing(view, &key_store),
+        None => Ok(Standing { blocked: false, keys: 0, credentials: 0, max_credentials: 0, place: Place::of(entry) }),
+    }
+}
+
+/// How many keys are in a key store, but for those that AWS has no more.
+pub(super) fn keys_in(view: &View, id: StoreId) -> Result<usize, ReadError> {
+    let ended: BTreeSet<_> = aws_key_stores::ended_keys(view, id.0)?.into_iter().collect();
+    let here: BTreeSet<_> = view.hyok_keys(id)?.into_iter().map(|key| key.id.0).collect();
+    let there = view.aws_keys()?.into_iter().filter(|key| aws_key_stores::is_in(key, id.0)).map(|key| key.id);
+    let all: BTreeSet<_> = there.chain(here).collect();
+    Ok(all.difference(&ended).count())
+}
+
+/// Refuses a name that another key store here or on a cluster has.
+pub(super) fn free_name(view: &View, name: &str, id: Uuid) -> Result<(), CoreError> {
+    let here = view.key_stores()?.into_iter().any(|other| other.name == name && other.id.0 != id);
+    let on_cluster = |other: &AwsKeyStoreEntry| matches!(other.kind, AwsKeyStoreKind::CloudHsm { .. }) && !other.gone;
+    if here || view.aws_key_stores()?.iter().any(|other| on_cluster(other) && other.name == name && other.id != id) {
+        return Err(CoreError::Exists { what: "key store", name: name.into() });
+    }
+    Ok(())
 }
 
 /// Refuses a name or path that another key store has.
 pub(super) fn unique(view: &View, name: &str, uri_path: &UriPath) -> Result<(), CoreError> {
+    free_name(view, name, Uuid::nil())?;
     distinct(view.key_stores()?.iter(), name, uri_path)
 }
 
@@ -161,7 +178,7 @@ pub(super) fn in_range(name: &str, region: &str, max_credentials: u8) -> Result<
     Ok(())
 }
 
-fn nameable(name: &str) -> Result<(), CoreError> {
+pub(super) fn nameable(name: &str) -> Result<(), CoreError> {
     if name.is_empty() || name.chars().count() > 256 || name.chars().any(char::is_control) {
         return Err(CoreError::invalid("name", "must have 1 to 256 characters, none of them a control character"));
     }

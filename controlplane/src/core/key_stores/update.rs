@@ -10,7 +10,7 @@ use holdfast_proto::{
     secret::Secret,
 };
 
-use super::{Address, Operation, allowed, create::source_key, distinct, found, nameable, standing};
+use super::{Address, Operation, allowed, create::source_key, distinct, found, free_name, nameable, standing};
 use crate::{
     access::{Manage, Permit},
     core::{
@@ -72,7 +72,7 @@ pub struct FixedMembers {
     pub tier: Option<String>,
     /// Blocked, which has an operation of its own.
     pub blocked: bool,
-    /// Linked, which this version does not do.
+    /// Linked, which has an operation of its own.
     pub linked: bool,
     /// Of CloudHSM key stores, by name.
     pub cloud_hsm: Option<&'static str>,
@@ -85,11 +85,12 @@ struct NewHealth {
 }
 
 impl Core {
-    /// Changes what is told and leaves the rest; answers when the data planes have it.
+    /// Changes what is told and leaves the rest; answers when the data planes have it. Of a linked key store AWS is told first of what
+    /// concerns it, and what AWS refuses changes nothing here.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; `Invalid` for a value or for a member that can't be changed; `Exists` for a name, a path or an access key
-    /// id; `State` where the key store has all its credentials; those of asking a data plane about a new health key.
+    /// id; `State` where the key store has all its credentials; those of asking a data plane about a new health key; what AWS refuses.
     pub async fn update_key_store(
         &self,
         permit: &Permit<Manage>,
@@ -99,24 +100,16 @@ impl Core {
         if let Some(name) = &patch.name {
             nameable(name)?;
         }
+        let _turn = self.stores_at_work.turn(id.0).await;
         let health = self.changed_health_key(permit, id, &patch).await?;
+        let linked = self.view().await?.aws_key_store(id.0)?.is_some();
+        if linked {
+            self.push_update(permit.trail(), &patch, |view| patch.intended(view, id, health.as_ref())).await?;
+        }
         let plan = |view: &View| {
-            let before = found(view, id)?;
-            allowed(Operation::Update, standing(view, &before)?)?;
-            unchanged(view, &before, &patch.fixed)?;
-            let mut after = patch.applied(&before)?;
-            distinct(view.key_stores()?.iter().filter(|other| other.id != id), &after.name, &after.uri_path)?;
-            if let Some(health) = &health {
-                view.source_key(health.key.id)?.ok_or_else(|| CoreError::invalid(HEALTH_KEY, "there is no such source key"))?;
-                after.health_key = health.key.id;
-                after.health_ciphertext.clone_from(&health.ciphertext);
-            }
-            // The same key by another of its names, too: clients want back what they sent.
-            if let Some(sent) = &patch.health_key {
-                after.sent.health_key = Some(sent.clone());
-            }
+            let (before, mut after) = patch.intended(view, id, health.as_ref())?;
             let mut changes = Vec::new();
-            if let Some((access_key_id, secret)) = &patch.credential {
+            if let Some((access_key_id, secret)) = patch.credential.as_ref().filter(|_| !linked) {
                 addable(view, &before, access_key_id)?;
                 let (access_key_id, version) = (access_key_id.clone(), before.credential_version);
                 let new = NewCredential { access_key_id, secret, version, stamps: Stamps::new(now_ns()) };
@@ -154,6 +147,26 @@ impl Core {
 }
 
 impl KeyStorePatch {
+    /// The entry as it is and as it is to be, but for its stamps.
+    fn intended(&self, view: &View, id: StoreId, health: Option<&NewHealth>) -> Result<(KeyStoreEntry, KeyStoreEntry), CoreError> {
+        let before = found(view, id)?;
+        allowed(Operation::Update, standing(view, &before)?)?;
+        unchanged(view, &before, &self.fixed)?;
+        let mut after = self.applied(&before)?;
+        free_name(view, &after.name, id.0)?;
+        distinct(view.key_stores()?.iter().filter(|other| other.id != id), &after.name, &after.uri_path)?;
+        if let Some(health) = health {
+            view.source_key(health.key.id)?.ok_or_else(|| CoreError::invalid(HEALTH_KEY, "there is no such source key"))?;
+            after.health_key = health.key.id;
+            after.health_ciphertext.clone_from(&health.ciphertext);
+        }
+        // The same key by another of its names, too: clients want back what they sent.
+        if let Some(sent) = &self.health_key {
+            after.sent.health_key = Some(sent.clone());
+        }
+        Ok((before, after))
+    }
+
     /// The entry after this, but for its health key and stamps.
     fn applied(&self, before: &KeyStoreEntry) -> Result<KeyStoreEntry, CoreError> {
         let seconds = |told: Option<Option<Duration>>, now| told.map_or(now, |told| told.map(|time| time.as_secs()));
@@ -190,11 +203,11 @@ fn unchanged(view: &View, now: &KeyStoreEntry, fixed: &FixedMembers) -> Result<(
     if let Some((field, _)) = differing.into_iter().find(|(_, differs)| *differs) {
         return Err(CoreError::invalid(field, "can't be changed by an update"));
     }
-    if fixed.linked {
-        return Err(CoreError::invalid("linked_state", "linked key stores are not in this version"));
+    if fixed.linked && view.aws_key_store(now.id.0)?.is_none() {
+        return Err(CoreError::invalid("linked_state", "can't be changed by an update; link the key store"));
     }
     match fixed.cloud_hsm {
-        Some(field) => Err(CoreError::invalid(field, "is of CloudHSM key stores, which are not in this version")),
+        Some(field) => Err(CoreError::invalid(field, "is of key stores on AWS CloudHSM clusters only")),
         None => Ok(()),
     }
 }

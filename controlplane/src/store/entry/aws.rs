@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_proto::ids::UriPath;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{AddressEntry, ForAws, KeyPolicy, Stamps, Tag};
+use crate::store::encoding::checked;
 
 /// A custom key store in AWS KMS (CustomKeyStoresListEntry API).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,9 @@ pub struct AwsKeyStoreEntry {
     pub connection_error: Option<String>,
     /// What was begun in AWS and is not known to be done.
     pub doing: Option<KeyStoreStep>,
+    /// How it was before what was begun, where that changes it.
+    #[serde(default)]
+    pub before: Option<BeforeEntry>,
     /// Why what was last begun did not come to its end, for people.
     pub failure: Option<String>,
     /// The job configuration that rotates its credential.
@@ -108,6 +113,29 @@ pub enum KeyStoreStep {
     Delete,
     /// UpdateCustomKeyStore with a credential that the data planes have.
     RotateCredential(Uuid),
+}
+
+/// What a key store was before a change that AWS has not confirmed: what it is again if AWS does not take the change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BeforeEntry {
+    /// Of a key store of ours.
+    Linked {
+        /// Its name.
+        name: String,
+        /// Where AWS found it.
+        address: AddressEntry,
+        /// Its path prefix.
+        #[serde(with = "checked")]
+        uri_path: UriPath,
+    },
+    /// Of one on a CloudHSM cluster.
+    CloudHsm {
+        /// Its name.
+        name: String,
+        /// Its cluster.
+        cluster_id: String,
+    },
 }
 
 /// A key in AWS KMS.

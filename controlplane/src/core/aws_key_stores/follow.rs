@@ -1,0 +1,134 @@
+//! Follows what AWS does in its own time, and ends what was begun and not seen to its end.
+//!
+//! Always holds: what is to be followed is read from the store; commits are only a nudge to look. A store is followed by one at most, who
+//! takes turns with requests. AWS being away is waited for, ever longer.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::{
+    access::Trail,
+    core::{Core, CoreError, draw::now_ns},
+    store::entry::{AwsKeyStoreEntry, ConnectionState, EntryName},
+};
+
+impl Core {
+    /// Follows key stores in AWS, for ever: all of them once, and then those of which something is on its way.
+    pub(crate) async fn keep_following_key_stores(self: Arc<Self>) {
+        let mut nudge = self.store.head().watch();
+        let mut followed = BTreeSet::new();
+        let mut following = JoinSet::new();
+        let mut first = true;
+        loop {
+            let seen = *nudge.borrow_and_update();
+            match self.to_follow(first).await {
+                Ok(ids) => {
+                    for id in ids.into_iter().filter(|id| followed.insert(*id)).collect::<Vec<_>>() {
+                        let core = Arc::clone(&self);
+                        following.spawn(async move {
+                            core.follow_key_store(id).await;
+                            id
+                        });
+                    }
+                    first = false;
+                }
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "which key stores to follow was not found out"),
+            }
+            loop {
+                tokio::select! {
+                    changed = nudge.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        let names = self.store.head().changed_since(seen).map(|changed| changed.names);
+                        if names.is_none_or(|names| names.iter().any(|name| matches!(name, EntryName::AwsKeyStore(_)))) {
+                            break;
+                        }
+                    }
+                    Some(ended) = following.join_next() => {
+                        match ended {
+                            Ok(id) => _ = followed.remove(&id),
+                            // Which one it was is not told: all may be followed anew, in turns.
+                            Err(_) => followed.clear(),
+                        }
+                        // Something may have been begun just before it ended.
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn to_follow(&self, all: bool) -> Result<Vec<Uuid>, CoreError> {
+        let stores = self.view().await?.aws_key_stores()?;
+        Ok(stores.into_iter().filter(|entry| (all && !entry.gone) || on_its_way(entry)).map(|entry| entry.id).collect())
+    }
+
+    /// Looks at a store in AWS until nothing of it is on its way: once at least.
+    async fn follow_key_store(&self, id: Uuid) {
+        let (mut pause, mut failing) = (FIRST_PAUSE, false);
+        loop {
+            let turn = self.stores_at_work.turn(id).await;
+            let looked = self.look(id).await;
+            drop(turn);
+            match looked {
+                Ok(true) => (pause, failing) = (pause, false),
+                Ok(false) => return,
+                Err(CoreError::NotFound(_) | CoreError::State(_)) => return,
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(error = &error as &dyn std::error::Error, key_store = %id, "a key store was not found out about in AWS; tried again later");
+                    }
+                    // One that nothing was begun with can wait for the next who asks.
+                    if !error.may_pass() && !self.begun_with(id).await {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(if failing { LONGEST_PAUSE_FAILING } else { LONGEST_PAUSE });
+        }
+    }
+
+    /// Looks once; whether something is still on its way.
+    async fn look(&self, id: Uuid) -> Result<bool, CoreError> {
+        let Some(entry) = self.view().await?.aws_key_store(id)? else { return Ok(false) };
+        let late = now_ns().saturating_sub(entry.stamps.updated_ns) >= u64::try_from(UNDER_WAY.as_nanos()).unwrap_or(u64::MAX);
+        let trail = Trail::system("AWS key stores");
+        self.find_out(&trail, id, late).await?;
+        let after = self.view().await?.aws_key_store(id)?;
+        if let Some(after) = &after {
+            if after.state != entry.state {
+                let error = after.connection_error.as_deref().unwrap_or_default();
+                tracing::info!(key_store = %id, state = after.state.as_str(), error, "AWS told how a key store is connected");
+            }
+        }
+        Ok(after.is_some_and(|after| on_its_way(&after)))
+    }
+
+    async fn begun_with(&self, id: Uuid) -> bool {
+        let entry = match self.view().await {
+            Ok(view) => view.aws_key_store(id),
+            Err(_) => return true,
+        };
+        entry.map_or(true, |entry| entry.is_some_and(|entry| on_its_way(&entry)))
+    }
+}
+
+/// Something was begun, or AWS is at it.
+const fn on_its_way(entry: &AwsKeyStoreEntry) -> bool {
+    let moving = match entry.state {
+        ConnectionState::Connecting | ConnectionState::Disconnecting => !entry.gone,
+        ConnectionState::Connected | ConnectionState::Disconnected | ConnectionState::Failed => false,
+    };
+    moving || entry.doing.is_some()
+}
+
+/// Longer than AWS works at one request that nobody waits for any more: we give each attempt 20 s.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Clients look every 20 s (the API's contract, §7.5), and AWS allows five looks a second for all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE_FAILING: Duration = Duration::from_secs(60);

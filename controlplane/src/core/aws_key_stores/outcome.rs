@@ -1,0 +1,222 @@
+//! What the end of a step changes here, as a pure function of what is here and what AWS told.
+//!
+//! Always holds: of a store that AWS never had nothing is left that was made for it but source keys; a change that AWS did not take is
+//! taken back here; a credential that AWS does not sign with, and was made for it, goes.
+
+use std::collections::BTreeSet;
+
+use holdfast_proto::ids::{CredentialId, StoreId};
+use uuid::Uuid;
+
+use super::{
+    step::put,
+    verdict::Verdict,
+};
+use crate::{
+    aws::stores::{Behind, StoreInAws},
+    core::{CoreError, credentials, draw::now_ns, hyok_keys, key_stores},
+    store::{
+        ReadError, View,
+        entry::{
+            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, Entry, EntryChange, EntryName,
+            KeyStoreEntry, KeyStoreStep,
+        },
+    },
+};
+
+/// What AWS told, as far as it was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told<'a> {
+    /// Nothing beyond that it did, or refused, what it was asked.
+    Nothing,
+    /// It made a store with this id.
+    Made(&'a str),
+    /// It has no such store.
+    Absent,
+    /// It has this.
+    Found(&'a StoreInAws),
+}
+
+/// The changes that end what was begun with a store, or that only bring it up to date.
+pub(super) fn concluded(view: &View, id: Uuid, (verdict, told): (Verdict, Told<'_>)) -> Result<Vec<EntryChange>, CoreError> {
+    let Some(before) = view.aws_key_store(id)? else { return Ok(Vec::new()) };
+    let here = view.key_store(StoreId(id))?;
+    let mut changes = Vec::new();
+    match (&before.doing, verdict) {
+        (_, Verdict::Unsure) => return Ok(changes),
+        (Some(KeyStoreStep::Create), Verdict::NotDone) | (Some(KeyStoreStep::Delete), Verdict::Done) => return all_of_it(view, &before),
+        (Some(KeyStoreStep::Link), Verdict::NotDone) => {
+            changes.extend(taken_back(here, &before));
+            changes.push(EntryChange::Delete(EntryName::AwsKeyStore(id)));
+            return Ok(changes);
+        }
+        (Some(KeyStoreStep::RotateCredential(new)), Verdict::NotDone) => {
+            changes.extend(taken_back(here, &before));
+            changes.extend(credentials::gone(view, StoreId(id), CredentialId(*new))?);
+        }
+        (Some(KeyStoreStep::RotateCredential(new)), Verdict::Done) => changes.extend(counted(view, here, *new)?),
+        (Some(KeyStoreStep::Update), Verdict::NotDone) => changes.extend(taken_back(here, &before)),
+        (
+            None | Some(KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect),
+            Verdict::Done,
+        )
+        | (None | Some(KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete), Verdict::NotDone) => {}
+    }
+    let after = after(view, &before, (verdict, told))?;
+    if !same(&before, &after) {
+        let stamps = before.stamps.touched(now_ns());
+        changes.push(put(AwsKeyStoreEntry { stamps, ..after }));
+    }
+    Ok(changes)
+}
+
+/// What AWS told, in the entry, with nothing begun any more.
+fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told<'_>)) -> Result<AwsKeyStoreEntry, CoreError> {
+    let mut after = AwsKeyStoreEntry { doing: None, before: None, ..before.clone() };
+    match (&before.doing, verdict) {
+        (None, _) | (Some(_), Verdict::Unsure) => {}
+        (Some(step), Verdict::Done) => done(&mut after, step),
+        (Some(step), Verdict::NotDone) => {
+            if let (Some(BeforeEntry::CloudHsm { name, cluster_id: was }), AwsKeyStoreKind::CloudHsm { cluster_id, .. }) =
+                (&before.before, &mut after.kind)
+            {
+                after.name.clone_from(name);
+                cluster_id.clone_from(was);
+            }
+            after.failure = Some(format!("AWS did not {}", words(step)));
+        }
+    }
+    // After an update this is the name that AWS took.
+    if let (AwsKeyStoreKind::Linked { .. }, Verdict::Done, Some(here)) = (&after.kind, verdict, view.key_store(StoreId(before.id))?) {
+        if before.doing.is_some() {
+            after.name = here.name;
+        }
+    }
+    match told {
+        Told::Nothing => {}
+        Told::Made(id) => after.custom_key_store_id = Some(id.to_owned()),
+        Told::Absent => {
+            after.gone = after.custom_key_store_id.is_some();
+            (after.state, after.connection_error) = (ConnectionState::Disconnected, None);
+        }
+        Told::Found(told) => found(view, &mut after, told)?,
+    }
+    Ok(after)
+}
+
+/// What AWS having done it means, before it tells more.
+fn done(after: &mut AwsKeyStoreEntry, step: &KeyStoreStep) {
+    match step {
+        KeyStoreStep::Connect => (after.state, after.connection_error) = (ConnectionState::Connecting, None),
+        KeyStoreStep::Disconnect => (after.state, after.connection_error) = (ConnectionState::Disconnecting, None),
+        KeyStoreStep::RotateCredential(new) => {
+            if let AwsKeyStoreKind::Linked { credential } = &mut after.kind {
+                *credential = Some(*new);
+            }
+        }
+        KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Delete => {}
+    }
+}
+
+/// What AWS told of it.
+pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws) -> Result<(), CoreError> {
+    after.custom_key_store_id = Some(told.id.clone());
+    after.name.clone_from(&told.name);
+    (after.state, after.connection_error) = (told.state, told.error.clone());
+    (after.gone, after.synced_ns) = (false, now_ns());
+    match (&mut after.kind, &told.behind) {
+        (AwsKeyStoreKind::Linked { credential }, Behind::Proxy { access_key_id, .. }) => {
+            let live = view.credentials(StoreId(after.id))?;
+            let its = live.iter().find(|one| Some(one.access_key_id.to_string()) == *access_key_id);
+            *credential = its.map(|one| one.id.0);
+        }
+        (AwsKeyStoreKind::Remote { address, uri_path, access_key_id }, Behind::Proxy { address: a, uri_path: p, access_key_id: k }) => {
+            (*address, *uri_path, *access_key_id) = (a.clone(), p.clone(), k.clone());
+        }
+        (AwsKeyStoreKind::CloudHsm { cluster_id, trust_anchor_certificate, .. }, Behind::Cluster { id, trust_anchor_certificate: pem }) => {
+            cluster_id.clone_from(id);
+            // Clients want back what they sent; AWS has the same in its own line ends.
+            if trust_anchor_certificate.is_empty() {
+                trust_anchor_certificate.clone_from(pem);
+            }
+        }
+        (AwsKeyStoreKind::Linked { .. } | AwsKeyStoreKind::Remote { .. }, Behind::Cluster { .. })
+        | (AwsKeyStoreKind::CloudHsm { .. }, Behind::Proxy { .. }) => {}
+    }
+    Ok(())
+}
+
+/// The same but for when AWS last told of it: that alone is worth no commit.
+fn same(before: &AwsKeyStoreEntry, after: &AwsKeyStoreEntry) -> bool {
+    *before == AwsKeyStoreEntry { synced_ns: before.synced_ns, ..after.clone() }
+}
+
+/// The key store as it was before a change that AWS did not take.
+fn taken_back(here: Option<KeyStoreEntry>, entry: &AwsKeyStoreEntry) -> Option<EntryChange> {
+    let (Some(here), Some(BeforeEntry::Linked { name, address, uri_path })) = (here, &entry.before) else { return None };
+    let stamps = here.stamps.touched(now_ns());
+    let before = KeyStoreEntry { name: name.clone(), address: address.clone(), uri_path: uri_path.clone(), stamps, ..here };
+    Some(EntryChange::put(Entry::KeyStore(before)))
+}
+
+/// The key store that counts a rotation.
+fn counted(view: &View, here: Option<KeyStoreEntry>, new: Uuid) -> Result<Option<EntryChange>, ReadError> {
+    let Some(mut here) = here else { return Ok(None) };
+    let Some(credential) = view.credential(here.id, CredentialId(new))? else { return Ok(None) };
+    if credential.version <= here.credential_version {
+        return Ok(None);
+    }
+    here.credential_version = credential.version;
+    here.stamps = here.stamps.touched(now_ns());
+    Ok(Some(EntryChange::put(Entry::KeyStore(here))))
+}
+
+/// The end of a store: with its credentials, and with keys that AWS has no more. Source keys stay.
+fn all_of_it(view: &View, entry: &AwsKeyStoreEntry) -> Result<Vec<EntryChange>, CoreError> {
+    let id = StoreId(entry.id);
+    let mut changes = vec![EntryChange::Delete(EntryName::AwsKeyStore(entry.id))];
+    let ended: BTreeSet<_> = ended_keys(view, entry.id)?.into_iter().collect();
+    let here = view.hyok_keys(id)?;
+    // Someone made a key in it meanwhile: it stays, unlinked.
+    if here.iter().any(|key| !ended.contains(&key.id.0)) {
+        return Ok(changes);
+    }
+    if view.key_store(id)?.is_some() {
+        changes.extend(key_stores::without(view, id)?);
+    }
+    for key in here {
+        changes.extend(hyok_keys::ended(view, key.id)?);
+    }
+    changes.extend(ended.into_iter().map(|key| EntryChange::Delete(EntryName::AwsKey(key))));
+    Ok(changes)
+}
+
+/// The keys of a store that AWS has no more: they don't keep it from being deleted.
+pub(in crate::core) fn ended_keys(view: &View, store: Uuid) -> Result<Vec<Uuid>, ReadError> {
+    let now = now_ns();
+    let over = |key: &AwsKeyEntry| {
+        let deleted = key.told.as_ref().and_then(|told| told.deletion_ns).is_some_and(|at| at <= now);
+        is_in(key, store) && (key.gone || deleted)
+    };
+    Ok(view.aws_keys()?.iter().filter(|key| over(key)).map(|key| key.id).collect())
+}
+
+/// Whether a key is in this store.
+pub(in crate::core) fn is_in(key: &AwsKeyEntry, store: Uuid) -> bool {
+    match &key.kind {
+        AwsKeyKind::Hyok { store: its } => *its == store,
+        AwsKeyKind::CloudHsm { store: its } => *its == Some(store),
+        AwsKeyKind::External { .. } | AwsKeyKind::Native | AwsKeyKind::Imported { .. } => false,
+    }
+}
+
+const fn words(step: &KeyStoreStep) -> &'static str {
+    match step {
+        KeyStoreStep::Create | KeyStoreStep::Link => "create the custom key store",
+        KeyStoreStep::Update => "take the change",
+        KeyStoreStep::Connect => "connect the custom key store",
+        KeyStoreStep::Disconnect => "disconnect the custom key store",
+        KeyStoreStep::Delete => "delete the custom key store",
+        KeyStoreStep::RotateCredential(_) => "take the new credential",
+    }
+}
