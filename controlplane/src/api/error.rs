@@ -132,7 +132,9 @@ impl From<CoreError> for Refusal {
                 AwsFault::Refused | AwsFault::Credentials => Kind::Aws,
                 AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => Kind::Unavailable,
             },
-            CoreError::NoNode { .. } | CoreError::NotEverywhere { .. } | CoreError::Unavailable(_) | CoreError::Deadline => Kind::Unavailable,
+            CoreError::NoNode { .. } | CoreError::NotEverywhere { .. } | CoreError::Unavailable(_) | CoreError::Deadline => {
+                Kind::Unavailable
+            }
             CoreError::Read(_)
             | CoreError::Commit(_)
             | CoreError::Seal(_)

@@ -5,7 +5,8 @@
 use aws_sdk_kms::{
     Client,
     types::{
-        CustomKeyStoreType, CustomKeyStoresListEntry, XksProxyAuthenticationCredentialType, XksProxyConfigurationType, XksProxyConnectivityType,
+        CustomKeyStoreType, CustomKeyStoresListEntry, XksProxyAuthenticationCredentialType, XksProxyConfigurationType,
+        XksProxyConnectivityType,
     },
 };
 use holdfast_proto::{ids::AccessKeyId, secret::Secret};
@@ -263,7 +264,8 @@ const fn way(connectivity: Connectivity) -> XksProxyConnectivityType {
 }
 
 fn credential((access_key_id, secret): (AccessKeyId, Secret)) -> Result<XksProxyAuthenticationCredentialType, AwsError> {
-    let both = XksProxyAuthenticationCredentialType::builder().access_key_id(access_key_id.to_string()).raw_secret_access_key(secret.expose());
+    let both =
+        XksProxyAuthenticationCredentialType::builder().access_key_id(access_key_id.to_string()).raw_secret_access_key(secret.expose());
     both.build().map_err(|_| unread(UPDATE))
 }
 
@@ -274,7 +276,13 @@ fn is_id(text: &str) -> bool {
 
 /// An answer without what the API promises.
 fn unread(call: &'static str) -> AwsError {
-    AwsError { call, fault: AwsFault::Unreached, code: None, message: "the answer does not have what belongs there".into(), request_id: None }
+    AwsError {
+        call,
+        fault: AwsFault::Unreached,
+        code: None,
+        message: "the answer does not have what belongs there".into(),
+        request_id: None,
+    }
 }
 
 const DESCRIBE: &str = "KMS DescribeCustomKeyStores";

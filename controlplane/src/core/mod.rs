@@ -216,7 +216,9 @@ impl CoreError {
     /// The same may be done later, with nothing changed.
     const fn may_pass(&self) -> bool {
         match self {
-            Self::NoNode { .. } | Self::NotEverywhere { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => true,
+            Self::NoNode { .. } | Self::NotEverywhere { .. } | Self::Unavailable(_) | Self::Deadline | Self::TooMany(_) | Self::Raced => {
+                true
+            }
             Self::Aws(error) => match error.fault {
                 AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => true,
                 AwsFault::Refused | AwsFault::Credentials => false,

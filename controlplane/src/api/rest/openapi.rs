@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 42] = [
+    const PATHS: [(&str, &str); 48] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -182,6 +182,12 @@ mod tests {
         ("POST", "/cckm/aws/custom-key-stores/{id}/block"),
         ("POST", "/cckm/aws/custom-key-stores/{id}/unblock"),
         ("POST", "/cckm/aws/custom-key-stores/{id}/rotate-credential"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/link"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/connect"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/disconnect"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/enable-credential-rotation-job"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/disable-credential-rotation-job"),
+        ("POST", "/cckm/aws/custom-key-stores/get-unused-cloudhsm-clusters"),
         ("GET POST", "/cckm/aws/custom-key-stores/{id}/health"),
         ("GET POST", "/cckm/aws/custom-key-stores/{id}/credentials"),
         ("POST", "/cckm/aws/custom-key-stores/{id}/credential"),

@@ -88,7 +88,12 @@ impl Core {
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for another kind of key store; [`CoreError::Exists`] for the name; what AWS refuses:
     /// the key store must be disconnected.
-    pub async fn update_cloud_hsm_store(&self, permit: &Permit<Manage>, id: Uuid, patch: CloudHsmPatch) -> Result<AwsKeyStoreEntry, CoreError> {
+    pub async fn update_cloud_hsm_store(
+        &self,
+        permit: &Permit<Manage>,
+        id: Uuid,
+        patch: CloudHsmPatch,
+    ) -> Result<AwsKeyStoreEntry, CoreError> {
         if let Some(name) = &patch.name {
             nameable(name)?;
         }

@@ -68,13 +68,7 @@ impl Core {
     }
 
     /// AWS refuses what is so already; that is no error here.
-    async fn end_connection(
-        &self,
-        trail: &Trail,
-        id: Uuid,
-        asked: Asked,
-        wanted: [ConnectionState; 2],
-    ) -> Result<(), CoreError> {
+    async fn end_connection(&self, trail: &Trail, id: Uuid, asked: Asked, wanted: [ConnectionState; 2]) -> Result<(), CoreError> {
         let refused = match self.settle(trail, id, asked).await {
             Ok(_) => return Ok(()),
             Err(CoreError::Aws(error)) if error.is(INVALID_STATE) => error,

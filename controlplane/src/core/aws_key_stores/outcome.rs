@@ -8,10 +8,7 @@ use std::collections::BTreeSet;
 use holdfast_proto::ids::{CredentialId, StoreId};
 use uuid::Uuid;
 
-use super::{
-    step::put,
-    verdict::Verdict,
-};
+use super::{step::put, verdict::Verdict};
 use crate::{
     aws::stores::{Behind, StoreInAws},
     core::{CoreError, credentials, draw::now_ns, hyok_keys, key_stores},
@@ -57,7 +54,8 @@ pub(super) fn concluded(view: &View, id: Uuid, (verdict, told): (Verdict, Told<'
         (Some(KeyStoreStep::RotateCredential(new)), Verdict::Done) => changes.extend(counted(view, here, *new)?),
         (Some(KeyStoreStep::Update), Verdict::NotDone) => changes.extend(taken_back(here, &before)),
         (
-            None | Some(KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect),
+            None
+            | Some(KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect),
             Verdict::Done,
         )
         | (None | Some(KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete), Verdict::NotDone) => {}

@@ -29,7 +29,7 @@ pub(in crate::core) type Asked = Result<Option<String>, AwsError>;
 
 impl Core {
     /// KMS of a key store's account and region.
-    pub(in crate::core) async fn kms_of(&self, entry: &AwsKeyStoreEntry) -> Result<Client, CoreError> {
+    pub(in crate::core) async fn kms_of_store(&self, entry: &AwsKeyStoreEntry) -> Result<Client, CoreError> {
         let view = self.view().await?;
         let container = view.kms_container(entry.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
         let account = self.account_of(&view, &container)?;
@@ -39,7 +39,7 @@ impl Core {
 
     /// The same for a step that is begun: where nobody can be asked, it is undone.
     pub(in crate::core) async fn kms_or_undo(&self, trail: &Trail, entry: &AwsKeyStoreEntry) -> Result<Client, CoreError> {
-        match self.kms_of(entry).await {
+        match self.kms_of_store(entry).await {
             Ok(kms) => Ok(kms),
             Err(error) => {
                 self.undo(trail, entry.id).await?;
@@ -88,7 +88,7 @@ impl Core {
     /// Looks in AWS what became of the step, or how the store stands, and commits that.
     pub(super) async fn find_out(&self, trail: &Trail, id: Uuid, late: bool) -> Result<(Verdict, Revision), CoreError> {
         let entry = super::found(&self.view().await?, id)?;
-        let kms = self.kms_of(&entry).await?;
+        let kms = self.kms_of_store(&entry).await?;
         let told = self.look_for(&kms, &entry).await?;
         let Some(step) = &entry.doing else {
             let told = told.as_ref().map_or(Told::Absent, Told::Found);

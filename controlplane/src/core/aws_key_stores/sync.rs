@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{idle, outcome, put};
+use super::{idle, put};
 use crate::{
     access::Trail,
     aws::stores::{Behind, StoreInAws},
@@ -84,11 +84,9 @@ fn outdated(before: &AwsKeyStoreEntry, told: &StoreInAws) -> bool {
 
 fn new(id: Uuid, (kms, region): (Uuid, &str), told: &StoreInAws) -> AwsKeyStoreEntry {
     let kind = match &told.behind {
-        Behind::Proxy { address, uri_path, access_key_id } => AwsKeyStoreKind::Remote {
-            address: address.clone(),
-            uri_path: uri_path.clone(),
-            access_key_id: access_key_id.clone(),
-        },
+        Behind::Proxy { address, uri_path, access_key_id } => {
+            AwsKeyStoreKind::Remote { address: address.clone(), uri_path: uri_path.clone(), access_key_id: access_key_id.clone() }
+        }
         Behind::Cluster { id, trust_anchor_certificate } => AwsKeyStoreKind::CloudHsm {
             cluster_id: id.clone(),
             trust_anchor_certificate: trust_anchor_certificate.clone(),

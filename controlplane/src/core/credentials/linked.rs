@@ -15,7 +15,7 @@ use crate::{
         aws_key_stores::{self, begun, idle, put},
         draw::now_ns,
         jobs,
-        key_stores::{self, Needs, Operation, allowed, standing},
+        key_stores::{self, Needs, Operation, allowed},
         write::Plan,
     },
     store::{

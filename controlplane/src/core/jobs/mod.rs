@@ -120,7 +120,10 @@ impl Core {
         let plan = |view: &View| {
             let entry = find(view, wanted)?;
             if let Some(store) = view.aws_key_stores()?.iter().find(|store| store.rotation_job == Some(entry.id)) {
-                return Err(CoreError::State(format!("the job rotates the credential of the key store {}; disable that first", store.name)));
+                return Err(CoreError::State(format!(
+                    "the job rotates the credential of the key store {}; disable that first",
+                    store.name
+                )));
             }
             Ok(Plan { changes: vec![EntryChange::Delete(EntryName::JobConfig(entry.id))], answer: () })
         };

@@ -1,9 +1,11 @@
-//! Key stores (contract §7.1–7.6), unlinked ones only.
+//! Key stores (contract §7.1–7.6), be they served from here, by another proxy or on a CloudHSM cluster.
 //!
-//! Always holds: secrets are in the answers of creation and rotation, and nowhere else; what this version does not do is refused by name.
+//! Always holds: secrets are in the answers of creation and rotation, and nowhere else.
 
+mod clusters;
 mod credentials;
 mod filters;
+mod linked;
 mod object;
 mod request;
 
@@ -21,7 +23,7 @@ use uuid::Uuid;
 
 use self::{
     filters::FIELDS,
-    object::{KeyStoreObject, Shown},
+    object::{KIND, KeyStoreObject, Shown, kind},
     request::KeyStoreBody,
 };
 use super::{
@@ -39,7 +41,7 @@ use crate::{
         error::{Kind, Refusal},
     },
     core::{Applied, CoreError},
-    store::entry::KeyStoreEntry,
+    names::NodeName,
 };
 
 /// This folder's paths.
@@ -51,7 +53,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(unblock))
         .routes(routes!(rotate_credential))
         .routes(routes!(health, health_by_post))
+        .merge(clusters::routes())
         .merge(credentials::routes())
+        .merge(linked::routes())
 }
 
 /// An id in a path, as axum found it.
@@ -68,9 +72,14 @@ async fn create(
     let name = body.as_ref().ok().and_then(|body| body.name.clone()).unwrap_or_default();
     let api = &api;
     let act = |permit: Permit<Manage>| async move {
-        let Applied { value: created, pending } = api.core.create_key_store(&permit, body?.new_key_store()?).await?;
+        let body = body?;
+        if body.is_on_cluster() {
+            let made = api.core.create_cloud_hsm_store(&permit, body.new_on_cluster()?).await?;
+            return changed(api, &permit, (made.id, Vec::new())).await;
+        }
+        let Applied { value: created, pending } = api.core.create_key_store(&permit, body.new_key_store()?).await?;
         let shown = Shown::Created { access_key_id: created.access_key_id, secret: created.secret };
-        let object = tell(api, &permit, (created.key_store, Told::Change)).await?.with(shown);
+        let object = tell(api, &permit, (created.key_store.id.0, Told::Change)).await?.with(shown);
         Ok(Changed::new(Applied { value: object, pending }, |object| object))
     };
     let created = api.rest(&asking, Call::new("key_store.create", name), act).await?;
@@ -98,9 +107,9 @@ async fn create(
 async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> Result<Json<Page<KeyStoreObject>>, Refusal> {
     let core = &api.core;
     let act = |permit: Permit<Read>| async move {
-        let mut all = core.key_stores(&permit).await?;
-        all.sort_by_key(|key_store| (key_store.stamps.created_ns, key_store.id));
-        let page = listing.page(core.described(&permit, all).await?, &FIELDS)?;
+        let mut all = core.all_key_stores(&permit).await?;
+        all.sort_by_key(|one| (one.key_store.stamps().created_ns, one.key_store.id()));
+        let page = listing.page(all, &FIELDS)?;
         Ok(page.render(|details| KeyStoreObject::of(details, Told::Read)))
     };
     api.rest(&asking, Call::new("key_store.list", ""), act).await.map(Json)
@@ -112,10 +121,7 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
 async fn get(State(api): State<Arc<Api>>, asking: Asking, id: Id) -> Result<Json<KeyStoreObject>, Refusal> {
     let api = &api;
     let call = Call::new("key_store.get", target(&id));
-    let act = |permit: Permit<Read>| async move {
-        let found = api.core.find_key_store(&permit, &store_id(&id)?.to_string()).await?;
-        tell(api, &permit, (found, Told::Read)).await
-    };
+    let act = |permit: Permit<Read>| async move { tell(api, &permit, (store_id(&id)?.0, Told::Read)).await };
     api.rest(&asking, call, act).await.map(Json)
 }
 
@@ -132,8 +138,13 @@ async fn patch(
     let api = &api;
     let call = Call::new("key_store.update", target(&id));
     let act = |permit: Permit<Manage>| async move {
-        let applied = api.core.update_key_store(&permit, store_id(&id)?, body?.patch()?).await?;
-        changed(api, &permit, applied).await
+        let (id, body) = (store_id(&id)?, body?);
+        if kind(&api.core.any_key_store(&permit, id.0).await?.key_store) == KIND {
+            let applied = api.core.update_key_store(&permit, id, body.patch()?).await?;
+            return changed(api, &permit, (id.0, applied.pending)).await;
+        }
+        api.core.update_cloud_hsm_store(&permit, id.0, body.patch_on_cluster()).await?;
+        changed(api, &permit, (id.0, Vec::new())).await
     };
     api.rest(&asking, call, act).await
 }
@@ -170,7 +181,7 @@ async fn rotate_credential(State(api): State<Arc<Api>>, asking: Asking, id: Id) 
     let call = Call::new("credential.rotate", target(&id));
     let act = |permit: Permit<Manage>| async move {
         let Applied { value: rotated, pending } = api.core.rotate_credential(&permit, store_id(&id)?).await?;
-        let object = tell(api, &permit, (rotated.key_store, Told::Change)).await?;
+        let object = tell(api, &permit, (rotated.key_store.id.0, Told::Change)).await?;
         let access_key_id = rotated.created.credential.access_key_id;
         let shown = Shown::Rotated { access_key_id, secret: rotated.created.secret, count: rotated.count, oldest: rotated.oldest };
         Ok(Changed::new(Applied { value: object, pending }, |object| object.with(shown)))
@@ -210,21 +221,23 @@ async fn set_blocked(api: &Api, asking: &Asking, (id, blocked): (&Id, bool)) -> 
     let operation = if blocked { "key_store.block" } else { "key_store.unblock" };
     let act = |permit: Permit<Use>| async move {
         let applied = api.core.set_key_store_blocked(&permit, store_id(id)?, blocked).await?;
-        changed(api, &permit, applied).await
+        changed(api, &permit, (applied.value.id.0, applied.pending)).await
     };
     api.rest(asking, Call::new(operation, target(id)), act).await
 }
 
-async fn changed<R: Right>(api: &Api, permit: &Permit<R>, applied: Applied<KeyStoreEntry>) -> Result<Changed<KeyStoreObject>, Refusal> {
-    let Applied { value, pending } = applied;
-    let object = tell(api, permit, (value, Told::Change)).await?;
-    Ok(Changed::new(Applied { value: object, pending }, |object| object))
+async fn changed<R: Right>(
+    api: &Api,
+    permit: &Permit<R>,
+    (id, pending): (Uuid, Vec<NodeName>),
+) -> Result<Changed<KeyStoreObject>, Refusal> {
+    let value = tell(api, permit, (id, Told::Change)).await?;
+    Ok(Changed::new(Applied { value, pending }, |object| object))
 }
 
 /// A key store as clients see it.
-async fn tell<R: Right>(api: &Api, permit: &Permit<R>, (entry, told): (KeyStoreEntry, Told)) -> Result<KeyStoreObject, Refusal> {
-    let details = api.core.described(permit, vec![entry]).await?.into_iter().next();
-    Ok(KeyStoreObject::of(details.ok_or(CoreError::NotFound("key store"))?, told))
+async fn tell<R: Right>(api: &Api, permit: &Permit<R>, (id, told): (Uuid, Told)) -> Result<KeyStoreObject, Refusal> {
+    Ok(KeyStoreObject::of(api.core.any_key_store(permit, id).await?, told))
 }
 
 /// What the audit file says.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_proto::ids::UriPath;
+use holdfast_proto::{ids::UriPath, secret::Secret};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -10,6 +10,7 @@ use super::object::{EXTERNAL, LOCAL, LUNA};
 use crate::{
     api::error::Refusal,
     core::{
+        aws_key_stores::{CloudHsmPatch, NewCloudHsmStore},
         credentials::taken_over,
         key_stores::{Address, FixedMembers, KeyStoreOptions, KeyStorePatch, NewHealthKey, NewKeyStore, NewTier},
     },
@@ -25,7 +26,7 @@ pub(super) struct KeyStoreBody {
     kms: Option<String>,
     /// One of the KMS container's; required to create.
     region: Option<String>,
-    /// Only `false` in this version.
+    /// AWS is told of it at once.
     #[serde(alias = "linked state")]
     linked_state: Option<bool>,
     /// Audits successes as well as failures.
@@ -34,6 +35,8 @@ pub(super) struct KeyStoreBody {
     local_hosted_params: Option<KeyStoreLocalBody>,
     /// Required to create.
     aws_param: Option<KeyStoreAwsBody>,
+    /// As in `aws_param`, where some clients send it.
+    key_store_password: Option<String>,
 }
 
 /// What is kept here of it.
@@ -71,10 +74,51 @@ struct KeyStoreAwsBody {
     access_key_id: Option<String>,
     /// Of a proxy that is taken over; else drawn.
     secret_access_key: Option<String>,
-    /// Of CloudHSM key stores, which are not in this version.
+    /// For `AWS_CLOUDHSM`, and required to create one.
     cloud_hsm_cluster_id: Option<String>,
-    /// Of CloudHSM key stores, which are not in this version.
+    /// For `AWS_CLOUDHSM`, and required to create one; PEM.
     trust_anchor_certificate: Option<String>,
+    /// For `AWS_CLOUDHSM`, and required to create one; passed on to AWS and not kept.
+    key_store_password: Option<String>,
+}
+
+/// Where AWS is to find a key store that is linked.
+#[derive(Default, Deserialize, ToSchema)]
+pub(super) struct LinkBody {
+    aws_param: Option<LinkAwsBody>,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+struct LinkAwsBody {
+    /// `https://` and a host name; required, unless the key store has one.
+    xks_proxy_uri_endpoint: Option<String>,
+    /// For `VPC_ENDPOINT_SERVICE`, and only then.
+    xks_proxy_vpc_endpoint_service_name: Option<String>,
+    /// `PUBLIC_ENDPOINT` or `VPC_ENDPOINT_SERVICE`; as the key store was created, without it.
+    xks_proxy_connectivity: Option<String>,
+}
+
+/// What AWS needs to connect.
+#[derive(Default, Deserialize, ToSchema)]
+pub(super) struct ConnectBody {
+    /// For `AWS_CLOUDHSM`: passed on to AWS and not kept.
+    key_store_password: Option<String>,
+}
+
+/// Which job rotates the credential.
+#[derive(Default, Deserialize, ToSchema)]
+pub(super) struct RotationJobBody {
+    /// A job of the operation `cckm_xks_credential_rotation`; required.
+    job_config_id: Option<String>,
+}
+
+/// Where to look for CloudHSM clusters.
+#[derive(Default, Deserialize, ToSchema)]
+pub(super) struct ClustersBody {
+    /// A KMS container, by name or id; required.
+    kms: Option<String>,
+    /// One of the KMS container's; required.
+    region: Option<String>,
 }
 
 /// A number, or a text that is one.
@@ -90,7 +134,11 @@ enum Count {
 impl KeyStoreBody {
     /// To create.
     pub(super) fn new_key_store(self) -> Result<NewKeyStore, Refusal> {
-        self.is_of_this_version()?;
+        match self.store_type() {
+            None | Some(EXTERNAL) => {}
+            Some(_) => return Err(Refusal::invalid("aws_param.custom_key_store_type", "must be EXTERNAL_KEY_STORE or AWS_CLOUDHSM")),
+        }
+        let linked = self.linked();
         let (local, aws) = (self.local_hosted_params.unwrap_or_default(), self.aws_param.unwrap_or_default());
         let tier = tier(local.source_key_tier.as_deref(), local.partition_id)?;
         let max_credentials = count("local_hosted_params.max_credentials", local.max_credentials)?.filter(|count| *count > 0);
@@ -113,6 +161,7 @@ impl KeyStoreBody {
             credential: taken_over(&aws.access_key_id.unwrap_or_default(), &aws.secret_access_key.unwrap_or_default())?,
             max_credentials: u8::try_from(max_credentials)
                 .map_err(|_| Refusal::invalid("local_hosted_params.max_credentials", "must be 2 to 20"))?,
+            linked,
             options: KeyStoreOptions {
                 blocked: local.blocked.unwrap_or(false),
                 mtls_enabled: local.mtls_enabled.unwrap_or(false),
@@ -160,22 +209,70 @@ impl KeyStoreBody {
         })
     }
 
-    fn is_of_this_version(&self) -> Result<(), Refusal> {
-        match self.aws_param.as_ref().and_then(|aws| aws.custom_key_store_type.as_deref()) {
-            None | Some(EXTERNAL) => {}
-            Some("AWS_CLOUDHSM" | "CLOUD_HSM" | "CloudHSM") => {
-                return Err(Refusal::invalid(
-                    "aws_param.custom_key_store_type",
-                    "CloudHSM key stores need linked mode, which is not in this version",
-                ));
-            }
-            Some(_) => return Err(Refusal::invalid("aws_param.custom_key_store_type", "must be EXTERNAL_KEY_STORE")),
+    /// To create on a CloudHSM cluster.
+    pub(super) fn new_on_cluster(self) -> Result<NewCloudHsmStore, Refusal> {
+        let linked_as_sent = self.linked();
+        let aws = self.aws_param.unwrap_or_default();
+        Ok(NewCloudHsmStore {
+            name: required("name", self.name)?,
+            kms: required("kms", self.kms)?,
+            region: required("region", self.region)?,
+            cluster_id: required("aws_param.cloud_hsm_cluster_id", aws.cloud_hsm_cluster_id)?,
+            password: required("aws_param.key_store_password", aws.key_store_password.or(self.key_store_password)).map(Secret::new)?,
+            trust_anchor_certificate: required("aws_param.trust_anchor_certificate", aws.trust_anchor_certificate)?,
+            linked_as_sent,
+        })
+    }
+
+    /// To change on a CloudHSM cluster. What else is sent along is empty, or as it is.
+    pub(super) fn patch_on_cluster(self) -> CloudHsmPatch {
+        let aws = self.aws_param.unwrap_or_default();
+        let password = aws.key_store_password.or(self.key_store_password).map(Secret::new);
+        CloudHsmPatch { name: self.name, cluster_id: aws.cloud_hsm_cluster_id, password }
+    }
+
+    /// It is on a CloudHSM cluster, in any spelling.
+    pub(super) fn is_on_cluster(&self) -> bool {
+        matches!(self.store_type(), Some("AWS_CLOUDHSM" | "CLOUD_HSM" | "CloudHSM"))
+    }
+
+    fn store_type(&self) -> Option<&str> {
+        self.aws_param.as_ref().and_then(|aws| aws.custom_key_store_type.as_deref())
+    }
+
+    fn linked(&self) -> bool {
+        let within = self.local_hosted_params.as_ref().and_then(|local| local.linked_state);
+        self.linked_state == Some(true) || within == Some(true)
+    }
+}
+
+impl LinkBody {
+    pub(super) fn address(self) -> Address {
+        let aws = self.aws_param.unwrap_or_default();
+        Address {
+            endpoint: aws.xks_proxy_uri_endpoint,
+            connectivity: aws.xks_proxy_connectivity,
+            vpc_service: aws.xks_proxy_vpc_endpoint_service_name,
         }
-        let linked = self.local_hosted_params.as_ref().and_then(|local| local.linked_state);
-        if self.linked_state == Some(true) || linked == Some(true) {
-            return Err(Refusal::invalid("linked_state", "linked mode is not in this version; create the key store unlinked"));
-        }
-        Ok(())
+    }
+}
+
+impl ConnectBody {
+    pub(super) fn password(self) -> Option<Secret> {
+        self.key_store_password.map(Secret::new)
+    }
+}
+
+impl RotationJobBody {
+    pub(super) fn job(self) -> Result<String, Refusal> {
+        required("job_config_id", self.job_config_id)
+    }
+}
+
+impl ClustersBody {
+    /// The KMS container and the region.
+    pub(super) fn place(self) -> Result<(String, String), Refusal> {
+        Ok((required("kms", self.kms)?, required("region", self.region)?))
     }
 }
 
