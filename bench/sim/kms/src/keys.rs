@@ -58,7 +58,7 @@ pub(crate) async fn answer(call: &Call, body: &Value) -> Option<Result<Value, Aw
         "GenerateRandom" => random::generate(call, body),
         "GetKeyPolicy" => attributes::policy(call, body),
         "GetKeyRotationStatus" => rotation::status(call, body),
-        "GetParametersForImport" => import::parameters(call, body),
+        "GetParametersForImport" => import::parameters(call, body).await,
         "GetPublicKey" => signatures::public_key(call, body),
         "ImportKeyMaterial" => import::import(call, body),
         "ListAliases" => aliases::list(call, body),

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
@@ -55,7 +56,7 @@ pub(crate) async fn create(call: &Call, body: &Value) -> Result<Value, AwsExcept
         xks::describe(call, store_id, xks_key_id).await?;
     }
     let id = if multi_region { format!("mrk-{}", Uuid::new_v4().simple()) } else { Uuid::new_v4().to_string() };
-    let materials = if place == Place::Imported { Vec::new() } else { vec![first(&id, spec)?] };
+    let materials = if place == Place::Imported { Vec::new() } else { vec![first_aside(&id, spec).await?] };
     let key = Key {
         arn: call.arn(&format!("key/{id}")),
         created_ms: call.now_ms(),
@@ -106,6 +107,13 @@ pub(super) fn first(key_id: &str, spec: KeySpec) -> Result<KeyMaterial, AwsExcep
     let material = Material::generate(spec).map_err(|error| AwsException::new(ErrorName::KmsInternal, error.to_string()))?;
     let id = material.id(key_id);
     Ok(KeyMaterial { id, material: Some(material), state: MaterialState::Current, description: None, expires_ms: None, rotated: None })
+}
+
+/// As [`first`], beside the runtime: a key pair takes a while.
+async fn first_aside(key_id: &str, spec: KeySpec) -> Result<KeyMaterial, AwsException> {
+    let key_id = key_id.to_owned();
+    let not_made = |_| AwsException::new(ErrorName::KmsInternal, "no key could be made");
+    spawn_blocking(move || first(&key_id, spec)).await.map_err(not_made)?
 }
 
 /// Where a new key's material lives.

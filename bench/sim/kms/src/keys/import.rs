@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
 
 use super::{
     blob::Blob,
@@ -29,7 +30,7 @@ use crate::{
 ///
 /// # Errors
 /// Those of the API reference; `UnsupportedOperationException` for an algorithm that the key spec is not imported with.
-pub(crate) fn parameters(call: &Call, body: &Value) -> Result<Value, AwsException> {
+pub(crate) async fn parameters(call: &Call, body: &Value) -> Result<Value, AwsException> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Input {
@@ -48,8 +49,9 @@ pub(crate) fn parameters(call: &Call, body: &Value) -> Result<Value, AwsExceptio
         Ok(key.spec)
     })?;
     let opens = algorithm.for_spec(spec, size).map_err(|error| refused(&error))?;
-    // Without the state's lock: it takes a while.
-    let key = WrappingKey::generate(size, opens).map_err(|error| refused(&error))?;
+    // Beside the runtime and without the state's lock: it takes a while.
+    let made = spawn_blocking(move || WrappingKey::generate(size, opens)).await;
+    let key = made.unwrap_or(Err(NoWrapping::NotMade)).map_err(|error| refused(&error))?;
     let (pkcs8, public) = (key.pkcs8().map_err(|error| refused(&error))?, key.public_key().map_err(|error| refused(&error))?);
     let token = draw::bytes::<TOKEN_LEN>().to_vec();
     let expires_ms = call.now_ms().saturating_add(DAY_MS);

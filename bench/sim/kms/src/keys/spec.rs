@@ -208,32 +208,3 @@ impl EncryptionAlgorithm {
         }
     }
 }
-
-impl SigningAlgorithm {
-    /// The name on the wire.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Pkcs1Sha256 => "RSASSA_PKCS1_V1_5_SHA_256",
-            Self::Pkcs1Sha384 => "RSASSA_PKCS1_V1_5_SHA_384",
-            Self::Pkcs1Sha512 => "RSASSA_PKCS1_V1_5_SHA_512",
-            Self::PssSha256 => "RSASSA_PSS_SHA_256",
-            Self::PssSha384 => "RSASSA_PSS_SHA_384",
-            Self::PssSha512 => "RSASSA_PSS_SHA_512",
-            Self::EcdsaSha256 => "ECDSA_SHA_256",
-            Self::EcdsaSha384 => "ECDSA_SHA_384",
-            Self::EcdsaSha512 => "ECDSA_SHA_512",
-        }
-    }
-}
-
-impl MacAlgorithm {
-    /// The name on the wire.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Sha224 => "HMAC_SHA_224",
-            Self::Sha256 => "HMAC_SHA_256",
-            Self::Sha384 => "HMAC_SHA_384",
-            Self::Sha512 => "HMAC_SHA_512",
-        }
-    }
-}
