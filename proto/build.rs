@@ -6,9 +6,8 @@ use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=holdfast");
-    let admin = ["access", "users", "key_stores", "hyok_keys", "virtual_keys", "source_keys", "partitions", "nodes", "maintenance"];
     let mut files = vec!["holdfast/sync/v1/sync.proto".to_owned()];
-    files.extend(admin.map(|name| format!("holdfast/admin/v1/{name}.proto")));
+    files.extend(ADMIN.map(|name| format!("holdfast/admin/v1/{name}.proto")));
     let descriptors = protox::compile(files, ["."])?;
     // What the admin port tells of itself: nothing of the stream to data planes, which it does not serve.
     let mut served = descriptors.clone();
@@ -23,8 +22,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The files of the admin API.
+const ADMIN: [&str; 12] = [
+    "access",
+    "users",
+    "key_stores",
+    "hyok_keys",
+    "virtual_keys",
+    "source_keys",
+    "partitions",
+    "nodes",
+    "maintenance",
+    "key_policies",
+    "cloud",
+    "jobs",
+];
+
 /// Messages that the command line prints as JSON; the names of their fields are part of its interface.
-const SHOWN: [&str; 34] = [
+const SHOWN: [&str; 45] = [
     "WhoAmIResponse",
     "ApiToken",
     "CreateApiTokenResponse",
@@ -59,10 +74,21 @@ const SHOWN: [&str; 34] = [
     "Listener",
     "SealUse",
     "ResealResponse",
+    "AwsConnection",
+    "RoleAnywhere",
+    "GetAwsAccountResponse",
+    "KmsContainer",
+    "KmsAcl",
+    "PolicyTemplate",
+    "PolicyPeople",
+    "Job",
+    "KeyRotationParams",
+    "SynchronizationParams",
+    "BackupParams",
 ];
 
 /// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.
-const WITH_SECRETS: [&str; 17] = [
+const WITH_SECRETS: [&str; 19] = [
     ".holdfast.sync.v1.Credential",
     ".holdfast.admin.v1.LoginRequest",
     ".holdfast.admin.v1.LoginResponse",
@@ -80,4 +106,6 @@ const WITH_SECRETS: [&str; 17] = [
     ".holdfast.admin.v1.CreateCredentialResponse",
     ".holdfast.admin.v1.RotateCredentialResponse",
     ".holdfast.admin.v1.BackupRequest",
+    ".holdfast.admin.v1.CreateAwsConnectionRequest",
+    ".holdfast.admin.v1.UpdateAwsConnectionRequest",
 ];

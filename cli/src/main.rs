@@ -54,6 +54,8 @@ enum Command {
     Key(admin::KeyArgs),
     Hyok(admin::HyokArgs),
     VirtualKey(admin::VirtualKeyArgs),
+    Aws(admin::AwsArgs),
+    Job(admin::JobArgs),
     User(admin::UserArgs),
     Token(admin::TokenArgs),
     Backup(admin::BackupArgs),
@@ -81,6 +83,8 @@ fn main() -> ! {
         Command::Key(args) => args.run(),
         Command::Hyok(args) => args.run(),
         Command::VirtualKey(args) => args.run(),
+        Command::Aws(args) => args.run(),
+        Command::Job(args) => args.run(),
         Command::User(args) => args.run(),
         Command::Token(args) => args.run(),
         Command::Backup(args) => args.run(),
@@ -124,7 +128,7 @@ mod tests {
         let examples = examples(&whole);
         assert!(examples.len() > 60, "{}", examples.len());
         for example in examples {
-            let parsed = Cli::try_parse_from(example.split_whitespace());
+            let parsed = Cli::try_parse_from(words(&example));
             assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
         }
     }
@@ -141,6 +145,16 @@ mod tests {
         // What these are is said where they override a file's members.
         silent.retain(|argument| !argument.starts_with("conformance "));
         assert_eq!(silent, [""; 0]);
+    }
+
+    /// As a shell splits a line, as far as the examples go: at spaces that stand in no single quotes.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let split = |(at, part): (usize, &str)| match at % 2 {
+            0 => part.split_whitespace().map(ToOwned::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        parts.flat_map(split).collect()
     }
 
     /// The examples of a command and of all below it, each of which must name the command.

@@ -7,8 +7,9 @@ use tonic::{
 };
 
 use crate::admin::{
-    access_client::AccessClient, hyok_keys_client::HyokKeysClient, key_stores_client::KeyStoresClient,
-    maintenance_client::MaintenanceClient, nodes_client::NodesClient, partitions_client::PartitionsClient,
+    access_client::AccessClient, aws_connections_client::AwsConnectionsClient, hyok_keys_client::HyokKeysClient, jobs_client::JobsClient,
+    key_stores_client::KeyStoresClient, kms_containers_client::KmsContainersClient, maintenance_client::MaintenanceClient,
+    nodes_client::NodesClient, partitions_client::PartitionsClient, policy_templates_client::PolicyTemplatesClient,
     source_keys_client::SourceKeysClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
 };
 
@@ -31,6 +32,14 @@ pub struct AdminClient<T> {
     pub partitions: PartitionsClient<T>,
     /// Data planes.
     pub nodes: NodesClient<T>,
+    /// How AWS accounts are reached.
+    pub aws_connections: AwsConnectionsClient<T>,
+    /// AWS accounts and their regions.
+    pub kms_containers: KmsContainersClient<T>,
+    /// Policies of keys in AWS.
+    pub policy_templates: PolicyTemplatesClient<T>,
+    /// What runs when.
+    pub jobs: JobsClient<T>,
     /// Backup and reseal.
     pub maintenance: MaintenanceClient<T>,
 }
@@ -54,6 +63,10 @@ where
             source_keys: SourceKeysClient::new(service.clone()),
             partitions: PartitionsClient::new(service.clone()),
             nodes: NodesClient::new(service.clone()),
+            aws_connections: AwsConnectionsClient::new(service.clone()),
+            kms_containers: KmsContainersClient::new(service.clone()),
+            policy_templates: PolicyTemplatesClient::new(service.clone()),
+            jobs: JobsClient::new(service.clone()),
             maintenance: MaintenanceClient::new(service),
         }
     }

@@ -115,6 +115,18 @@ impl Debug for admin::BackupRequest {
     }
 }
 
+impl Debug for admin::CreateAwsConnectionRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateAwsConnectionRequest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::UpdateAwsConnectionRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("UpdateAwsConnectionRequest").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,9 +155,17 @@ mod tests {
             format!("{:?}", admin::UpdateKeyStoreRequest { secret_access_key: secret(), ..admin::UpdateKeyStoreRequest::default() }),
             format!("{:?}", admin::RotateCredentialResponse { secret_access_key: secret(), ..admin::RotateCredentialResponse::default() }),
             format!("{:?}", admin::BackupRequest { passphrase: secret() }),
+            format!("{:?}", connection(secret(), String::new())),
+            format!("{:?}", connection(String::new(), secret())),
+            format!("{:?}", admin::UpdateAwsConnectionRequest { secret_access_key: secret(), ..Default::default() }),
+            format!("{:?}", admin::UpdateAwsConnectionRequest { role_anywhere_private_key: secret(), ..Default::default() }),
         ];
         for text in shown {
             assert!(text.contains("..") && !text.contains("sesame"), "{text}");
         }
+    }
+
+    fn connection(secret_access_key: String, role_anywhere_private_key: String) -> admin::CreateAwsConnectionRequest {
+        admin::CreateAwsConnectionRequest { secret_access_key, role_anywhere_private_key, ..Default::default() }
     }
 }

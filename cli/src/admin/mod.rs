@@ -3,16 +3,19 @@
 //! Always holds: TLS is verified; a secret goes to standard output, or into a file for its owner alone, when it is made and never again;
 //! what a program reads with `--json` is the message of the admin API, field for field.
 
+mod aws;
 mod connect;
 mod credential;
 mod credential_file;
 mod hyok;
+mod job;
 mod keystore;
 mod login;
 mod maintenance;
 mod node;
 mod partition;
 mod passwords;
+mod policy;
 mod private_file;
 mod session;
 mod shown;
@@ -27,9 +30,11 @@ use clap::Args;
 
 use self::connect::SignedIn;
 pub(crate) use self::{
+    aws::AwsArgs,
     connect::Admin,
     credential::CredentialArgs,
     hyok::HyokArgs,
+    job::JobArgs,
     keystore::KeystoreArgs,
     login::{LoginArgs, LogoutArgs, WhoAmIArgs},
     maintenance::{BackupArgs, ResealArgs},

@@ -31,8 +31,7 @@ async fn a_tool_without_a_token_or_our_protocol_files_learns_all_services_and_no
         panic!("no list")
     };
     let listed: BTreeSet<_> = listed.service.into_iter().map(|service| service.name).collect();
-    let admin = ["Access", "HyokKeys", "KeyStores", "Maintenance", "Nodes", "Partitions", "SourceKeys", "Users", "VirtualKeys"];
-    let mut expected: BTreeSet<_> = admin.map(|service| format!("holdfast.admin.v1.{service}")).into();
+    let mut expected: BTreeSet<_> = SERVICES.map(|service| format!("holdfast.admin.v1.{service}")).into();
     expected.insert("grpc.reflection.v1.ServerReflection".to_owned());
     assert_eq!(listed, expected);
 
@@ -45,3 +44,19 @@ async fn a_tool_without_a_token_or_our_protocol_files_learns_all_services_and_no
     let hidden = MessageRequest::FileContainingSymbol("holdfast.sync.v1.Credential".to_owned());
     assert_eq!(ask(hidden).await.unwrap_err().code(), Code::NotFound);
 }
+
+const SERVICES: [&str; 13] = [
+    "Access",
+    "AwsConnections",
+    "HyokKeys",
+    "Jobs",
+    "KeyStores",
+    "KmsContainers",
+    "Maintenance",
+    "Nodes",
+    "Partitions",
+    "PolicyTemplates",
+    "SourceKeys",
+    "Users",
+    "VirtualKeys",
+];

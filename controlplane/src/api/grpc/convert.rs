@@ -2,6 +2,7 @@
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use holdfast_proto::{admin as wire, ids::Revision};
+use serde_json::{Map, Value};
 
 use super::Refusal;
 use crate::{
@@ -68,6 +69,17 @@ pub(super) fn existing_key(field: &str, key: &wire::ExistingKey) -> Result<Exist
 /// Empty means absent.
 pub(super) fn given(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// The same, of what is taken along.
+pub(super) fn said(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A policy document; empty means absent.
+pub(super) fn document(field: &str, text: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+    let parsed = given(text).map(serde_json::from_str).transpose();
+    parsed.map_err(|_| Refusal::invalid(field, "must be a JSON object"))
 }
 
 const fn revision(revision: Revision) -> wire::Revision {

@@ -1,12 +1,16 @@
 //! gRPC, thin: parse, ask, answer.
 
 mod access;
+mod aws_connections;
 mod convert;
 mod hyok_keys;
+mod jobs;
 mod key_stores;
+mod kms_containers;
 mod maintenance;
 mod nodes;
 mod partitions;
+mod policy_templates;
 mod source_keys;
 mod users;
 mod virtual_keys;
@@ -17,17 +21,20 @@ use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::{
     ADMIN_DESCRIPTORS,
     admin::{
-        access_server::AccessServer, hyok_keys_server::HyokKeysServer, key_stores_server::KeyStoresServer,
+        access_server::AccessServer, aws_connections_server::AwsConnectionsServer, hyok_keys_server::HyokKeysServer,
+        jobs_server::JobsServer, key_stores_server::KeyStoresServer, kms_containers_server::KmsContainersServer,
         maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
-        source_keys_server::SourceKeysServer, users_server::UsersServer, virtual_keys_server::VirtualKeysServer,
+        policy_templates_server::PolicyTemplatesServer, source_keys_server::SourceKeysServer, users_server::UsersServer,
+        virtual_keys_server::VirtualKeysServer,
     },
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
-    access::AccessApi, hyok_keys::HyokKeysApi, key_stores::KeyStoresApi, maintenance::MaintenanceApi, nodes::NodesApi,
-    partitions::PartitionsApi, source_keys::SourceKeysApi, users::UsersApi, virtual_keys::VirtualKeysApi,
+    access::AccessApi, aws_connections::AwsConnectionsApi, hyok_keys::HyokKeysApi, jobs::JobsApi, key_stores::KeyStoresApi,
+    kms_containers::KmsContainersApi, maintenance::MaintenanceApi, nodes::NodesApi, partitions::PartitionsApi,
+    policy_templates::PolicyTemplatesApi, source_keys::SourceKeysApi, users::UsersApi, virtual_keys::VirtualKeysApi,
 };
 use super::{
     Api, LONGEST_BODY,
@@ -54,6 +61,10 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
     let maintenance = MaintenanceServer::new(MaintenanceApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let users = UsersServer::new(UsersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let virtual_keys = VirtualKeysServer::new(VirtualKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let connections = AwsConnectionsServer::new(AwsConnectionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let containers = KmsContainersServer::new(KmsContainersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let templates = PolicyTemplatesServer::new(PolicyTemplatesApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let jobs = JobsServer::new(JobsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Ok(Router::new()
         .route_service("/holdfast.admin.v1.Access/{method}", access)
@@ -64,6 +75,10 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
         .route_service("/holdfast.admin.v1.Partitions/{method}", partitions)
         .route_service("/holdfast.admin.v1.Maintenance/{method}", maintenance)
         .route_service("/holdfast.admin.v1.VirtualKeys/{method}", virtual_keys)
+        .route_service("/holdfast.admin.v1.AwsConnections/{method}", connections)
+        .route_service("/holdfast.admin.v1.KmsContainers/{method}", containers)
+        .route_service("/holdfast.admin.v1.PolicyTemplates/{method}", templates)
+        .route_service("/holdfast.admin.v1.Jobs/{method}", jobs)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection))
 }

@@ -66,6 +66,14 @@ impl Core {
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
 
+    /// All templates.
+    ///
+    /// # Errors
+    /// [`CoreError::Read`].
+    pub async fn policy_templates(&self, _permit: &Permit<Read>) -> Result<Vec<PolicyTemplateEntry>, CoreError> {
+        Ok(self.view().await?.policy_templates()?)
+    }
+
     /// A template by its id or name.
     ///
     /// # Errors
