@@ -280,6 +280,7 @@ impl ControlPlane {
         tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_retiring_credentials()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_key_stores()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_aws_keys()));
         let rotating = Arc::clone(&core);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Some(virtual_key) = rotations_due.recv().await {

@@ -144,7 +144,7 @@ fn nanoseconds(time: &DateTime) -> u64 {
 }
 
 /// AWS answered, and its answer is not what it should be.
-fn unread(call: &'static str, found: &str) -> AwsError {
+pub(crate) fn unread(call: &'static str, found: &str) -> AwsError {
     AwsError { call, fault: AwsFault::Broken, code: None, message: format!("AWS answered with {found}"), request_id: None }
 }
 

@@ -18,9 +18,9 @@ pub(super) use self::{
 };
 pub use super::state::Link;
 use super::{
-    APPLIED_WITHIN, Applied, Core, CoreError, bad_name,
+    APPLIED_WITHIN, Applied, Core, CoreError, aws_keys, bad_name,
     draw::{now_ns, tag},
-    key_stores, policy_templates,
+    key_stores,
     state::{KeyCommand, hyok_key, new_hyok_key},
     virtual_keys::{self, VirtualKey, on_tier},
     write::Plan,
@@ -29,7 +29,7 @@ use crate::{
     access::{Manage, Permit, Read, Use},
     store::{
         View,
-        entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStoreEntry, KmsContainerEntry, LegacyEntry},
+        entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStep, KeyStoreEntry, KmsContainerEntry, LegacyEntry},
     },
 };
 
@@ -117,22 +117,28 @@ impl Core {
             None => ExternalKeyId::try_from(id.to_string().as_str()).map_err(bad_name("external_key_id"))?,
         };
         // Before a key is made in vain, and again at the commit.
-        let (tier, chosen) = {
+        let (key_store, chosen) = {
             let view = self.view().await?;
-            let tier = possible(&view, &new, &external_id)?.tier;
-            on_tier(&tier, new.tier_as_sent.as_deref())?;
-            if let Some(template) = &new.template {
-                new.for_aws.policy = KeyPolicy::Template(policy_templates::find(&view, template)?.id);
-            }
-            let chosen = backing::chosen(&view, &tier, &new.source)?;
-            (tier, chosen)
+            let key_store = possible(&view, &new, &external_id)?;
+            on_tier(&key_store.tier, new.tier_as_sent.as_deref())?;
+            new.for_aws = aws_keys::settled(&view, new.for_aws, new.template.as_deref())?;
+            let chosen = backing::chosen(&view, &key_store.tier, &new.source)?;
+            (key_store, chosen)
         };
+        let counterpart = match new.link {
+            Link::Linked => Some(aws_keys::counterpart(&key_store, id, (new.for_aws.clone(), KeyStep::Create))?),
+            Link::Unlinked => None,
+        };
+        let turn = self.keys_at_work.turn(id.0).await;
+        if let Some(counterpart) = &counterpart {
+            self.alias_is_free(counterpart).await?;
+        }
         let made = Made { id, virtual_key: Uuid::new_v4(), tag: tag()?, now_ns: now_ns() };
         let source = match chosen {
             Some(_) => None,
             None => {
                 let named = (made.virtual_key, format!("of {external_id}"));
-                Some(self.source_for(permit, (&tier, &new.source), named).await?)
+                Some(self.source_for(permit, (&key_store.tier, &new.source), named).await?)
             }
         };
         let plan = |view: &View| {
@@ -142,12 +148,17 @@ impl Core {
                 (None, Some(source)) => entries(&new, external_id.clone(), (made, source.settled(view)?)),
                 (None, None) => return Err(CoreError::NotFound("source key")),
             };
-            Ok(Plan { changes: entries.into_iter().map(EntryChange::put).collect(), answer: () })
+            let in_aws = counterpart.iter().map(|entry| Entry::AwsKey(Box::new(entry.clone())));
+            Ok(Plan { changes: entries.into_iter().chain(in_aws).map(EntryChange::put).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         // So that KMS may use the key as soon as its id is told. Where a node is gone, its first version waits, but not who asked.
         if self.publisher.nodes().iter().any(|node| node.connected) {
             self.publisher.promoted(id, APPLIED_WITHIN).await;
+        }
+        match counterpart {
+            Some(_) => self.make_in_aws(permit.trail(), id.0, turn).await.map(drop)?,
+            None => turn.done(),
         }
         backed(&self.view().await?, id)
     }
@@ -241,8 +252,12 @@ pub(super) fn shared(view: &View, key_store: KeyStoreEntry) -> Result<(Arc<KeySt
 /// The store of a key that may be made.
 fn possible(view: &View, new: &NewHyokKey, external_id: &ExternalKeyId) -> Result<KeyStoreEntry, CoreError> {
     let key_store = key_stores::found(view, new.store)?;
-    // Key stores are unlinked in this version.
-    new_hyok_key(Link::Unlinked, new.link).map_err(|why| CoreError::Invalid { field: "linked_state", detail: why.into() })?;
+    let linked = view.aws_key_store(new.store.0)?.is_some_and(|store| !store.gone && store.custom_key_store_id.is_some());
+    let store = if linked { Link::Linked } else { Link::Unlinked };
+    new_hyok_key(store, new.link).map_err(|why| CoreError::Invalid { field: "linked_state", detail: why.into() })?;
+    if new.link == Link::Linked {
+        aws_keys::connected(view, new.store)?;
+    }
     if view.key_of_external_id(new.store, external_id)?.is_some() {
         return Err(CoreError::Exists { what: "external key id", name: external_id.to_string() });
     }
@@ -252,21 +267,10 @@ fn possible(view: &View, new: &NewHyokKey, external_id: &ExternalKeyId) -> Resul
     Ok(key_store)
 }
 
-/// Refuses what can't be said of a key in AWS (KMS API: CreateKey, TagResource, CreateAlias).
+/// Refuses what can't be a name.
 fn in_range(new: &NewHyokKey) -> Result<(), CoreError> {
-    let invalid = |field, detail: &str| Err(CoreError::Invalid { field, detail: detail.into() });
     if new.name.chars().count() > 256 {
-        return invalid("name", "must have at most 256 characters");
-    }
-    let ForAws { description, alias, tags, .. } = &new.for_aws;
-    if description.chars().count() > 8192 {
-        return invalid("Description", "must have at most 8192 characters");
-    }
-    if alias.len() > 250 || !alias.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b)) {
-        return invalid("Alias", "must have at most 250 of A-Z, a-z, 0-9, '/', '_' and '-'");
-    }
-    if tags.len() > 50 || tags.iter().any(|tag| !(1..=128).contains(&tag.key.chars().count()) || tag.value.chars().count() > 256) {
-        return invalid("Tags", "must be at most 50, with keys of 1 to 128 characters and values of at most 256");
+        return Err(CoreError::invalid("name", "must have at most 256 characters"));
     }
     Ok(())
 }

@@ -60,9 +60,8 @@ pub(super) struct NewVersion {
 pub(super) const fn new_hyok_key(store: Link, key: Link) -> Result<(), &'static str> {
     match (store, key) {
         // In a linked store, what its link completes later.
-        (Link::Unlinked | Link::Linked, Link::Unlinked) => Ok(()),
+        (Link::Unlinked | Link::Linked, Link::Unlinked) | (Link::Linked, Link::Linked) => Ok(()),
         (Link::Unlinked, Link::Linked) => Err("a linked key needs a key store that is linked, and this one is not; create it unlinked"),
-        (Link::Linked, Link::Linked) => Err("linked keys are not made in this version; create it unlinked"),
     }
 }
 
@@ -152,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn a_linked_key_needs_a_linked_store_and_linked_mode() {
+    fn a_linked_key_needs_a_linked_store() {
         use Link::{Linked, Unlinked};
         for (store, key, allowed) in
-            [(Unlinked, Unlinked, true), (Linked, Unlinked, true), (Unlinked, Linked, false), (Linked, Linked, false)]
+            [(Unlinked, Unlinked, true), (Linked, Unlinked, true), (Unlinked, Linked, false), (Linked, Linked, true)]
         {
             assert_eq!(new_hyok_key(store, key).is_ok(), allowed, "{store:?} {key:?}");
         }

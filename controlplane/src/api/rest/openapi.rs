@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 48] = [
+    const PATHS: [(&str, &str); 60] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -174,6 +174,18 @@ mod tests {
         ("POST", "/cckm/aws/keys/{id}/block"),
         ("POST", "/cckm/aws/keys/{id}/unblock"),
         ("POST", "/cckm/aws/keys/{id}/rotate"),
+        ("POST", "/cckm/aws/keys/{id}/link"),
+        ("POST", "/cckm/aws/keys/{id}/enable"),
+        ("POST", "/cckm/aws/keys/{id}/disable"),
+        ("POST", "/cckm/aws/keys/{id}/add-alias"),
+        ("POST", "/cckm/aws/keys/{id}/delete-alias"),
+        ("POST", "/cckm/aws/keys/{id}/add-tags"),
+        ("POST", "/cckm/aws/keys/{id}/remove-tags"),
+        ("POST", "/cckm/aws/keys/{id}/update-description"),
+        ("POST", "/cckm/aws/keys/{id}/policy"),
+        ("POST", "/cckm/aws/keys/{id}/schedule-deletion"),
+        ("POST", "/cckm/aws/keys/{id}/cancel-deletion"),
+        ("POST", "/cckm/aws/custom-key-stores/{id}/create-aws-key"),
         ("GET", "/cckm/aws/keys/{id}/versions"),
         ("POST", "/cckm/aws/templates"),
         ("GET PATCH DELETE", "/cckm/aws/templates/{id}"),

@@ -41,6 +41,15 @@ struct NewPolicyTemplate {
     content: PolicyContentBody,
 }
 
+/// What a template is to be. Members that are not described here are ignored.
+#[derive(Default, Deserialize, ToSchema)]
+struct ChangedPolicyTemplate {
+    /// Must be true once a key in AWS has had the policy (`is_verified`).
+    auto_push: Option<bool>,
+    #[serde(flatten)]
+    content: PolicyContentBody,
+}
+
 /// What a policy is to say: `Policy`, or lists, or neither for the default policy. A list that is given replaces the one before; `[]` clears
 /// it; `Policy` clears all.
 #[derive(Default, Deserialize, ToSchema)]
@@ -67,7 +76,7 @@ struct PolicyTemplate {
     /// As it was sent: the KMS container's name or id.
     #[serde(skip_serializing_if = "Option::is_none")]
     kms: Option<String>,
-    /// Whether it was given to a key in AWS: never, while keys are not linked.
+    /// Whether a key in AWS has had it.
     is_verified: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     external_accounts: Vec<String>,
@@ -111,18 +120,19 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> R
     api.rest(&asking, Call::new("policy_template.get", &id), act).await
 }
 
-/// Changes what a template's policy says. `auto_push` is taken and means nothing, while no key in AWS has the policy.
-#[utoipa::path(patch, path = "/cckm/aws/templates/{id}", tag = "Policy templates", request_body = PolicyContentBody,
+/// Changes what a template's policy says, and with `auto_push` the policy of all keys in AWS that carry it.
+#[utoipa::path(patch, path = "/cckm/aws/templates/{id}", tag = "Policy templates", request_body = ChangedPolicyTemplate,
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = PolicyTemplate), Refusals))]
 async fn update(
     State(api): State<Arc<Api>>,
     asking: Asking,
     Named(id): Named,
-    Payload(body): Payload<PolicyContentBody>,
+    Payload(body): Payload<ChangedPolicyTemplate>,
 ) -> Result<Json<PolicyTemplate>, Refusal> {
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
-        let changed = core.change_policy_template(&permit, wanted, given(body?)).await?;
+        let ChangedPolicyTemplate { auto_push, content } = body?;
+        let changed = core.change_policy_template(&permit, wanted, (given(content), auto_push.unwrap_or(false))).await?;
         Ok(Json(template(changed, Told::Change)))
     };
     api.rest(&asking, Call::new("policy_template.update", &id), act).await
@@ -162,7 +172,7 @@ fn template(entry: PolicyTemplateEntry, told: Told) -> PolicyTemplate {
         name: entry.name,
         account_id: entry.account_id,
         kms: entry.kms_as_sent,
-        is_verified: false,
+        is_verified: entry.verified,
         external_accounts: people.external_accounts,
         key_admins: people.key_admins,
         key_admins_roles: people.key_admins_roles,

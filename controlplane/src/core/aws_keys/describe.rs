@@ -8,14 +8,17 @@ use aws_sdk_kms::Client;
 use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
 use uuid::Uuid;
 
-use super::{NOT_FOUND, OUR_TAG, Place, in_aws};
+use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws};
 use crate::{
     access::Trail,
     aws::{self, AwsError},
     core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
     store::{
         ReadError, View,
-        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KmsContainerEntry},
+        entry::{
+            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy, KmsContainerEntry,
+            PolicyTemplateEntry,
+        },
     },
 };
 
@@ -66,7 +69,16 @@ impl Core {
             let before = view.aws_key(id)?.ok_or(NOT_FOUND)?;
             let mut entry = before.clone();
             change(&mut entry);
-            Ok(kept(&before, entry))
+            let mut plan = kept(&before, entry);
+            // A template that a key has had is not changed any more without its keys.
+            if let KeyPolicy::Template(id) = plan.answer.for_aws.policy
+                && carries(&plan.answer, id)
+                && let Some(template) = view.policy_template(id)?.filter(|template| !template.verified)
+            {
+                let template = PolicyTemplateEntry { verified: true, stamps: template.stamps.touched(now_ns()), ..template };
+                plan.changes.push(EntryChange::put(Entry::PolicyTemplate(template)));
+            }
+            Ok(plan)
         };
         Ok(self.writer.change(trail, plan).await?.0)
     }

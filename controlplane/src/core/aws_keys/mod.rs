@@ -6,16 +6,33 @@
 //!
 //! [`AtWork`]: super::at_work::AtWork
 
+mod actions;
+mod cloud_hsm;
+mod create;
+mod deletion;
 mod describe;
 mod find;
+mod for_aws;
+mod link;
 mod policy;
+mod reconcile;
+mod steps;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub(super) use self::policy::carries;
-pub use self::policy::{TEMPLATE_TAG, policy_of};
+pub use self::{
+    actions::KeyAction,
+    for_aws::GivenForAws,
+    policy::{TEMPLATE_TAG, policy_of},
+};
+pub(super) use self::{
+    describe::Looked,
+    for_aws::settled,
+    link::{connected, counterpart},
+    policy::{carries, to_be_given},
+};
 use super::{
     CoreError,
     draw::now_ns,

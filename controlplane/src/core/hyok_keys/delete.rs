@@ -46,6 +46,9 @@ pub(in crate::core) fn ended(view: &View, id: KeyId) -> Result<Vec<EntryChange>,
 fn without(view: &View, Backed { key, virtual_key, .. }: Backed) -> Result<Vec<EntryChange>, ReadError> {
     let index = EntryName::ExternalId(key.store, key.external_id);
     let mut gone = vec![EntryName::HyokKey(key.store, key.id), EntryName::KeyPlace(key.id), index];
+    if view.aws_key(key.id.0)?.is_some() {
+        gone.push(EntryName::AwsKey(key.id.0));
+    }
     let counts = view.counts_of(key.id)?;
     let silent = virtual_key.key.silent;
     let (made, stays): (Vec<_>, Vec<_>) =

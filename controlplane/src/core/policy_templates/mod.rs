@@ -82,23 +82,36 @@ impl Core {
         find(&self.view().await?, wanted)
     }
 
-    /// Changes what a template's policy says.
+    /// Changes what a template's policy says, and with `push` that of all keys in AWS that carry it, which is the only way once one has.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::Invalid`].
+    /// [`CoreError::NotFound`]; [`CoreError::Invalid`]; [`CoreError::Aws`] of the first key that AWS did not give the policy to: the template
+    /// is changed then.
     pub async fn change_policy_template(
         &self,
         permit: &Permit<Manage>,
         wanted: &str,
-        given: GivenContent,
+        (given, push): (GivenContent, bool),
     ) -> Result<PolicyTemplateEntry, CoreError> {
         let plan = |view: &View| {
             let entry = find(view, wanted)?;
             let content = content(entry.content.clone(), given.clone())?;
+            if entry.verified && !push && content != entry.content {
+                return Err(CoreError::invalid("auto_push", "must be true: keys in AWS have had the template's policy"));
+            }
             let stamps = entry.stamps.touched(now_ns());
-            Ok(put(PolicyTemplateEntry { content, stamps, ..entry }))
+            let mut plan = put(PolicyTemplateEntry { content, stamps, ..entry });
+            if push {
+                // After a crash they are given it all the same.
+                plan.changes.extend(aws_keys::to_be_given(view, plan.answer.id)?);
+            }
+            Ok(plan)
         };
-        Ok(self.writer.change(permit.trail(), plan).await?.0)
+        let (template, _) = self.writer.change(permit.trail(), plan).await?;
+        if push {
+            self.push_template(permit.trail(), template.id).await?;
+        }
+        Ok(template)
     }
 
     /// Deletes a template.

@@ -1,8 +1,11 @@
 //! AWS keys (contract §8, §10): create HYOK keys, and list, look at, block, rotate and delete keys.
 
+mod actions;
 mod answer;
 mod aws_param;
 mod fields;
+mod for_aws;
+mod link;
 mod people;
 mod request;
 
@@ -43,9 +46,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(block))
         .routes(routes!(unblock))
         .routes(routes!(rotate))
+        .merge(actions::routes())
+        .merge(link::routes())
 }
 
-/// Creates a HYOK key, unlinked.
+/// Creates a HYOK key, linked or unlinked.
 #[utoipa::path(post, path = "/cckm/aws/create-hyok-key", tag = "AWS keys", request_body = CreateHyokKey, responses((status = 201, body = Key), Refusals))]
 async fn create(
     State(api): State<Arc<Api>>,
@@ -117,11 +122,11 @@ async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> R
     api.rest(&asking, Call::new("aws_key.get", id), act).await
 }
 
-/// Deletes an unlinked key: what it encrypted can't be opened any more.
+/// Deletes an unlinked key: what it encrypted can't be opened any more. Also what is left here of one that AWS has deleted.
 #[utoipa::path(delete, path = "/cckm/aws/keys/{id}", tag = "AWS keys", params(("id" = String, Path)), responses((status = 204), Refusals))]
 async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Response, Refusal> {
     let (core, id) = (&api.core, id.as_str());
-    let act = |permit: Permit<Manage>| async move { Ok(gone(&core.delete_hyok_key(&permit, key_id(id)?).await?)) };
+    let act = |permit: Permit<Manage>| async move { Ok(gone(&core.delete_key(&permit, key_id(id)?.0).await?)) };
     api.rest(&asking, Call::new("aws_key.delete", id), act).await
 }
 

@@ -5,10 +5,10 @@ use holdfast_proto::{
     records::LegacyFormat,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::for_aws::ForAwsMembers;
 use crate::{
     api::error::Refusal,
     core::{
@@ -16,7 +16,7 @@ use crate::{
         hyok_keys::{Link, NewHyokKey, SourceOf},
         rotation::Rotation,
     },
-    store::entry::{ForAws, KeyPolicy, LegacyEntry, PolicyContent, PolicyPeople, Tag},
+    store::entry::LegacyEntry,
 };
 
 /// A key that is to be.
@@ -24,16 +24,8 @@ use crate::{
 pub(super) struct CreateHyokKey {
     #[schema(required, nullable = false)]
     local_hosted_params: Option<CreateHyokKeyHosting>,
-    aws_param: Option<CreateHyokKeyForAws>,
-    external_accounts: Option<OneOrMore>,
-    key_admins: Option<OneOrMore>,
-    key_admins_roles: Option<OneOrMore>,
-    key_users: Option<OneOrMore>,
-    key_users_roles: Option<OneOrMore>,
-    /// Id or name of a policy template.
-    policytemplate: Option<String>,
-    #[serde(rename = "BypassPolicyLockoutSafetyCheck")]
-    bypass: Option<bool>,
+    #[serde(flatten)]
+    for_aws: ForAwsMembers,
     /// Of a proxy that is taken over: the `XksKeyId` that AWS has; else the key's own id.
     external_key_id: Option<String>,
     /// Of a proxy that is taken over, how it made its AAD: `none`, `aws-sample` or `raw-concat`.
@@ -54,38 +46,8 @@ struct CreateHyokKeyHosting {
     /// `local`, `luna-hsm` or `hsm-luna`: the store's.
     source_key_tier: Option<String>,
     blocked: Option<bool>,
-    /// Only `false` in this version.
+    /// Make it in AWS as well: the key store must be linked and connected.
     linked_state: Option<bool>,
-}
-
-/// What AWS is to be told of the key once it is linked.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "PascalCase")]
-struct CreateHyokKeyForAws {
-    /// With or without `alias/` before it.
-    alias: Option<String>,
-    description: Option<String>,
-    policy: Option<Map<String, Value>>,
-    tags: Option<Vec<CreateHyokKeyTag>>,
-    bypass_policy_lockout_safety_check: Option<bool>,
-}
-
-/// A tag.
-#[derive(Default, Deserialize, ToSchema)]
-struct CreateHyokKeyTag {
-    #[serde(rename = "TagKey")]
-    #[schema(required, nullable = false)]
-    key: Option<String>,
-    #[serde(rename = "TagValue")]
-    value: Option<String>,
-}
-
-/// A list, or the one thing that would be in it.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
 }
 
 /// What a new version is to be on. Other members, of other kinds of keys, mean nothing here.
@@ -105,21 +67,11 @@ impl CreateHyokKey {
     /// What is asked, if it can be.
     pub(super) fn parse(self) -> Result<NewHyokKey, Refusal> {
         let hosted = self.local_hosted_params.unwrap_or_default();
-        let aws = self.aws_param.unwrap_or_default();
         let store = hosted.custom_key_store_id.ok_or_else(|| Refusal::invalid("local_hosted_params.custom_key_store_id", REQUIRED))?;
         let store = Uuid::try_parse(&store).map_err(|_| CoreError::NotFound("key store"))?;
         let source = hosted.source_key_id.ok_or_else(|| Refusal::invalid("local_hosted_params.source_key_id", REQUIRED))?;
         let external_id = self.external_key_id.map(|id| ExternalKeyId::try_from(id.as_str())).transpose();
-        let people = PolicyPeople {
-            external_accounts: listed(self.external_accounts),
-            key_admins: listed(self.key_admins),
-            key_admins_roles: listed(self.key_admins_roles),
-            key_users: listed(self.key_users),
-            key_users_roles: listed(self.key_users_roles),
-        };
-        let alias = aws.alias.unwrap_or_default();
-        let alias = alias.strip_prefix("alias/").unwrap_or(&alias).to_owned();
-        let tags = aws.tags.unwrap_or_default().into_iter().map(CreateHyokKeyTag::parse).collect::<Result<_, _>>()?;
+        let (for_aws, template) = self.for_aws.parse()?;
         Ok(NewHyokKey {
             external_id: external_id.map_err(|e| Refusal::invalid("external_key_id", e))?,
             legacy: legacy(self.legacy_format.as_deref(), self.legacy_version)?,
@@ -127,15 +79,9 @@ impl CreateHyokKey {
             link: if hosted.linked_state == Some(true) { Link::Linked } else { Link::Unlinked },
             source: SourceOf::Named(source),
             tier_as_sent: hosted.source_key_tier,
-            for_aws: ForAws {
-                description: aws.description.unwrap_or_default(),
-                policy: policy(aws.policy, people, self.policytemplate.as_deref())?,
-                bypass_lockout_check: aws.bypass_policy_lockout_safety_check.or(self.bypass).unwrap_or(false),
-                alias: alias.clone(),
-                tags,
-            },
-            template: self.policytemplate,
-            ..NewHyokKey::new(StoreId(store), alias)
+            template,
+            for_aws: for_aws.clone(),
+            ..NewHyokKey::new(StoreId(store), for_aws.alias)
         })
     }
 }
@@ -144,27 +90,6 @@ impl RotateKey {
     /// What is asked.
     pub(super) fn parse(self) -> Rotation {
         Rotation { source: self.source_key_id.map_or(SourceOf::New, SourceOf::Named), tier_as_sent: self.source_key_tier }
-    }
-}
-
-impl CreateHyokKeyTag {
-    fn parse(self) -> Result<Tag, Refusal> {
-        let key = self.key.ok_or_else(|| Refusal::invalid("aws_param.Tags", "each must have a TagKey"))?;
-        Ok(Tag { key, value: self.value.unwrap_or_default() })
-    }
-}
-
-/// One of three, or none of them; a template is looked up by `core`.
-fn policy(document: Option<Map<String, Value>>, people: PolicyPeople, template: Option<&str>) -> Result<KeyPolicy, Refusal> {
-    let document = document.filter(|document| !document.is_empty());
-    match (document, people.is_empty(), template) {
-        (None, true, Some(_) | None) => Ok(KeyPolicy::default()),
-        (Some(document), true, None) => Ok(KeyPolicy::Own(PolicyContent::Given(document))),
-        (None, false, None) => Ok(KeyPolicy::Own(PolicyContent::People(people))),
-        (Some(_), false, Some(_) | None) | (Some(_), true, Some(_)) | (None, false, Some(_)) => {
-            let rule = "give one of Policy, policytemplate, and the lists of users, roles and accounts";
-            Err(Refusal::invalid("aws_param.Policy", rule))
-        }
     }
 }
 
@@ -181,21 +106,14 @@ fn legacy(format: Option<&str>, version: Option<u32>) -> Result<Option<LegacyEnt
     Ok(format.map(|format| LegacyEntry { format, version: 0 }))
 }
 
-fn listed(given: Option<OneOrMore>) -> Vec<String> {
-    match given {
-        None => Vec::new(),
-        Some(OneOrMore::One(one)) => vec![one],
-        Some(OneOrMore::More(more)) => more,
-    }
-}
-
-const REQUIRED: &str = "is required";
+pub(super) const REQUIRED: &str = "is required";
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::store::entry::{ForAws, KeyPolicy, PolicyContent};
 
     /// What is done to a good body.
     type Change = fn(&mut Value);

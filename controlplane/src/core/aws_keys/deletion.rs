@@ -1,0 +1,54 @@
+//! The end of keys: when AWS is to delete one, and what is no more anywhere.
+//!
+//! Always holds: a key that AWS has is deleted by AWS alone, after the days that were said, and a HYOK key serves until then. Once AWS has
+//! deleted it, its entry says that it is gone: a HYOK key is not linked any more, and can be deleted here, or be linked anew.
+
+use uuid::Uuid;
+
+use super::{NOT_FOUND, is_hyok};
+use crate::{
+    access::{Manage, Permit},
+    core::{Applied, Core, CoreError, write::Plan},
+    store::{
+        View,
+        entry::{EntryChange, EntryName, KeyInAws},
+    },
+};
+
+impl Core {
+    /// Deletes what is here of a key that AWS does not have: a HYOK key that is not linked, or any that AWS has deleted.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has.
+    pub async fn delete_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
+        let turn = self.keys_at_work.turn(id).await;
+        let hyok = {
+            let view = self.view().await?;
+            is_hyok(&view, id)?
+        };
+        let deleted = if hyok {
+            self.delete_hyok_key(permit, holdfast_proto::ids::KeyId(id)).await
+        } else {
+            let plan = |view: &View| {
+                let entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+                if !entry.gone {
+                    return Err(CoreError::State("AWS has the key; schedule its deletion there".into()));
+                }
+                Ok(Plan { changes: vec![EntryChange::Delete(EntryName::AwsKey(id))], answer: () })
+            };
+            self.writer.change(permit.trail(), plan).await.map(|((), _)| Applied { value: (), pending: Vec::new() })
+        };
+        turn.done();
+        deleted
+    }
+}
+
+/// Whether AWS is to delete the key.
+pub(super) fn is_pending(told: &KeyInAws) -> bool {
+    matches!(told.state.as_str(), "PendingDeletion" | "PendingReplicaDeletion")
+}
+
+/// Days that AWS takes (ScheduleKeyDeletion API).
+pub(super) fn window(days: u32) -> Result<(), CoreError> {
+    if (7..=30).contains(&days) { Ok(()) } else { Err(CoreError::invalid("days", "must be 7 to 30")) }
+}

@@ -1,0 +1,136 @@
+//! How something is done to a key that AWS has: the step is committed, AWS is asked, what it tells then is committed.
+//!
+//! Always holds: the caller has the key's turn; where AWS refused, the entry is as it was but for the reason; where AWS may have done it,
+//! the step stays for [`Core::keep_following_aws_keys`].
+
+use aws_sdk_kms::Client;
+use uuid::Uuid;
+
+use super::{
+    NOT_FOUND,
+    describe::{look, put_told},
+    in_aws,
+};
+use crate::{
+    access::Trail,
+    aws::AwsError,
+    core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
+    store::{
+        View,
+        entry::{AwsKeyEntry, Entry, EntryChange, KeyInAws, KeyStep},
+    },
+};
+
+impl Core {
+    /// Has AWS do something to a key that is told of by DescribeKey and the like, if `check` has nothing against it.
+    ///
+    /// # Errors
+    /// [`CoreError`]: `NotFound`; `State`; what `check` says; `Aws`.
+    pub(super) async fn change_in_aws<F>(
+        &self,
+        trail: &Trail,
+        id: Uuid,
+        (check, act): (impl Fn(&AwsKeyEntry) -> Result<(), CoreError> + Send + Sync, impl FnOnce(Client, KeyInAws) -> F + Send),
+    ) -> Result<(), CoreError>
+    where
+        F: Future<Output = Result<(), AwsError>> + Send,
+    {
+        let turn = self.keys_at_work.turn(id).await;
+        let (kms, told) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, id)?;
+            check(&entry)?;
+            (self.kms_of(&view, &entry)?, told)
+        };
+        self.begin(trail, id, &KeyStep::Change).await?;
+        let done = act(kms, told).await;
+        self.changed(trail, (id, turn), done).await
+    }
+
+    /// Commits a step, where none is under way.
+    pub(super) async fn begin(&self, trail: &Trail, id: Uuid, step: &KeyStep) -> Result<(), CoreError> {
+        let plan = |view: &View| {
+            let mut entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+            if entry.doing.is_some() {
+                return Err(CoreError::State(
+                    "something else was begun with the key in AWS and is not known to be done yet; try again".into(),
+                ));
+            }
+            entry.doing = Some(step.clone());
+            entry.stamps = entry.stamps.touched(now_ns());
+            Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry)))], answer: () })
+        };
+        self.writer.change(trail, plan).await.map(drop)
+    }
+
+    /// Ends [`KeyStep::Change`]: looks what became of it.
+    pub(super) async fn changed(&self, trail: &Trail, (id, turn): (Uuid, Turn), done: Result<(), AwsError>) -> Result<(), CoreError> {
+        let done = match done {
+            Ok(()) => self.look_again(trail, id).await,
+            Err(error) => Err(error.into()),
+        };
+        self.ended(trail, (id, turn), done).await
+    }
+
+    /// Ends a step that is done, or one that AWS refused; leaves one that AWS may have done.
+    pub(super) async fn ended(&self, trail: &Trail, (id, turn): (Uuid, Turn), done: Result<(), CoreError>) -> Result<(), CoreError> {
+        match done {
+            Ok(()) => {
+                turn.done();
+                Ok(())
+            }
+            Err(error) if may_be_done(&error) => Err(error),
+            Err(error) => {
+                let why = error.to_string();
+                let undo = |entry: &mut AwsKeyEntry| {
+                    entry.doing = None;
+                    entry.failure = Some(why.clone());
+                };
+                self.keep_told(trail, id, &undo).await?;
+                turn.done();
+                Err(error)
+            }
+        }
+    }
+
+    async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        let (kms, told) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, id)?;
+            (self.kms_of(&view, &entry)?, told)
+        };
+        let told = look(&kms, &told.key_id).await?;
+        self.keep_told(trail, id, &|entry| undone(entry, told.as_ref())).await.map(drop)
+    }
+}
+
+/// Nothing is under way any more, and this is what AWS tells.
+pub(super) fn undone(entry: &mut AwsKeyEntry, told: Option<&KeyInAws>) {
+    put_told(entry, told);
+    entry.doing = None;
+    entry.failure = None;
+}
+
+/// AWS, or the store here, may have done what is told to have failed.
+pub(super) const fn may_be_done(error: &CoreError) -> bool {
+    match error {
+        CoreError::Aws(error) => error.may_be_done(),
+        CoreError::Read(_) | CoreError::Commit(_) => true,
+        CoreError::NotFound(_)
+        | CoreError::Exists { .. }
+        | CoreError::Invalid { .. }
+        | CoreError::State(_)
+        | CoreError::TooMany(_)
+        | CoreError::Raced
+        | CoreError::NoNode { .. }
+        | CoreError::NotEverywhere { .. }
+        | CoreError::Unavailable(_)
+        | CoreError::Refused(_)
+        | CoreError::Deadline
+        | CoreError::Seal(_)
+        | CoreError::Hash(_)
+        | CoreError::Random
+        | CoreError::Files(_)
+        | CoreError::Unsealed(_) => false,
+    }
+}
