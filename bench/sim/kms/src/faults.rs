@@ -1,7 +1,7 @@
 //! Faults that tests and people switch on: calls held back, refused or throttled, and what goes wrong on the way to a proxy.
 //!
-//! Always holds: without faults a call takes one lock, shortly; each hold is met by one call only, and a hold that nobody keeps any more
-//! lets its call go without an answer.
+//! Always holds: without faults a call takes one lock, shortly; each hold is met by one call only, and one that nobody keeps any more
+//! holds no call for ever.
 
 use std::{
     collections::VecDeque,
@@ -39,7 +39,11 @@ pub enum When {
     After,
 }
 
-/// The hold on the next call of an operation. When it is dropped, the call ends as by [`Held::abandon`].
+/// The hold on the next call of an operation. When it is dropped, a call that is held ends as by [`Held::abandon`], and one that is yet to
+/// come is not held.
+///
+/// A test that kills the client and means the call not to be done uses [`Held::abandon`]: a call that is released just after its client
+/// went may still be done.
 #[derive(Debug)]
 pub struct Held {
     reached: watch::Receiver<bool>,
@@ -48,8 +52,8 @@ pub struct Held {
 
 impl Held {
     /// Waits until a call is held; at once if one was, and for ever if the simulator was stopped.
-    pub async fn reached(&mut self) {
-        if self.reached.wait_for(|reached| *reached).await.is_err() {
+    pub async fn reached(&self) {
+        if self.reached.clone().wait_for(|reached| *reached).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -136,6 +140,7 @@ impl Faults {
     pub(crate) async fn wait(&self, operation: &str, when: When) -> Result<(), Abandoned> {
         let held = {
             let holds = &mut self.lock().holds;
+            holds.retain(|hold| hold.verdict.has_changed().is_ok() || hold.verdict.borrow().is_some());
             let found = holds.iter().position(|hold| hold.operation == operation && hold.when == when);
             found.and_then(|at| holds.remove(at))
         };

@@ -58,8 +58,8 @@ pub enum SimError {
     /// The client certificate's authority can't be made.
     #[error("cannot make the client certificate's authority")]
     ClientCa(#[source] rcgen::Error),
-    /// The state file is there and can't be read.
-    #[error("cannot read the state file {}", path.display())]
+    /// The state file is there and can't be read, or can't be written.
+    #[error("cannot use the state file {}", path.display())]
     StateFile {
         /// The file.
         path: PathBuf,

@@ -50,7 +50,13 @@ impl Shared {
         let links = Links::new(settings.proxy_ca.as_deref())?;
         let client_ca = match &state.client_ca {
             Some(kept) => kept.clone(),
-            None => state.client_ca.insert(ClientCa::draw().map_err(SimError::ClientCa)?).clone(),
+            None => {
+                let drawn = state.client_ca.insert(ClientCa::draw().map_err(SimError::ClientCa)?).clone();
+                if let Some(path) = &settings.state_file {
+                    persist::write(path, &state).map_err(|cause| SimError::StateFile { path: path.clone(), cause })?;
+                }
+                drawn
+            }
         };
         Ok(Arc::new(Self {
             links,

@@ -103,7 +103,9 @@ fn assume_role(call: &Call, form: &Form) -> Result<String, AwsException> {
         escaped(&session.arn),
         escaped(&session.user_id),
     );
+    let now_ms = OffsetDateTime::from(SystemTime::now()).unix_timestamp().saturating_mul(1000);
     call.shared.change(|state| {
+        state.sessions.retain(|_, session| session.expires_ms > now_ms);
         state.sessions.insert(id, session);
         Ok(())
     })?;

@@ -83,9 +83,9 @@ impl Links {
         let key = Key { authority: wanted.authority.to_owned(), region: wanted.region.to_owned(), certificate: wanted.certificate };
         if let Some(kept) = self.take(&key).await {
             match self.send_on(kept, &key, request.clone()).await {
-                // The proxy closed it, as it may at any time, before it began to answer.
-                Err(error) if error.is_canceled() || error.is_closed() || error.is_incomplete_message() => {}
-                Err(error) => return Err(fault(&error)),
+                Err(error) if error.is_parse() => return Err(fault(&error)),
+                // The proxy closed it before it began to answer, as it may at any time.
+                Err(_) => {}
                 Ok(answer) => return answer,
             }
         }

@@ -1,0 +1,106 @@
+//! Who may call, and how it is told who may not.
+
+use holdfast_sim_kms::{Sim, SimSettings};
+use http::Request;
+use serde_json::json;
+
+use crate::{client::Client, rig};
+
+async fn started() -> (Sim, Client) {
+    let sim = Sim::start(SimSettings::new(None)).await.unwrap();
+    let client = rig::client(&sim);
+    (sim, client)
+}
+
+#[tokio::test]
+async fn a_signed_call_is_answered_with_a_request_id() {
+    let (sim, client) = started().await;
+    let answer = client.kms("DescribeCustomKeyStores", &json!({})).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["CustomKeyStores"].clone()), (200, json!([])));
+    assert!(answer.request_id.is_some());
+    assert_eq!(sim.control().calls(), ["DescribeCustomKeyStores"]);
+}
+
+#[tokio::test]
+async fn a_call_without_a_good_signature_is_refused_by_name_and_not_counted() {
+    let (sim, good) = started().await;
+    let cases = [
+        (Client { secret: "another".into(), ..good.clone() }, "InvalidSignatureException"),
+        (Client { access_key_id: "AKIAAAAAAAAAAAAAAAAA".into(), ..good.clone() }, "UnrecognizedClientException"),
+        (Client { scope: Some("sts"), ..good.clone() }, "InvalidSignatureException"),
+        (Client { skew: 360, ..good.clone() }, "InvalidSignatureException"),
+        (Client { skew: -360, ..good.clone() }, "InvalidSignatureException"),
+    ];
+    for (client, name) in cases {
+        assert_eq!(client.refused("ListKeys", &json!({})).await, name, "{client:?}");
+    }
+    let unsigned = Request::post("/").header("host", &good.authority).header("x-amz-target", "TrentService.ListKeys");
+    let answer = good.send(unsigned.body("{}".into()).unwrap()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "MissingAuthenticationTokenException"));
+    assert_eq!(sim.control().calls(), Vec::<String>::new());
+    let skewed = Client { skew: 240, ..good };
+    skewed.done("ListKeys", &json!({})).await;
+}
+
+#[tokio::test]
+async fn a_changed_body_does_not_verify() {
+    let (_sim, client) = started().await;
+    let answer = client.altered("TrentService.ListKeys", ("{}", "{\"Limit\": 1}")).await;
+    assert_eq!(answer.error(), "InvalidSignatureException");
+    let answer = client.altered("TrentService.ListKeys", ("{}", "{}")).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_role_is_assumed_with_an_external_id_and_its_key_verifies_with_its_token_only() {
+    let (sim, client) = started().await;
+    let form = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A111122223333%3Arole%2Fpath%2Fkeys&RoleSessionName=me&ExternalId=xy";
+    let text = client.sts(form).await.text;
+    let part = |name: &str| text.split_once(&format!("<{name}>")).unwrap().1.split_once('<').unwrap().0.to_owned();
+    let role = Client {
+        access_key_id: part("AccessKeyId"),
+        secret: part("SecretAccessKey"),
+        session_token: Some(part("SessionToken")),
+        ..client.clone()
+    };
+    let who = role.sts("Action=GetCallerIdentity&Version=2011-06-15").await.text;
+    assert!(who.contains("<Arn>arn:aws:sts::111122223333:assumed-role/keys/me</Arn>"), "{who}");
+    let tokenless = Client { session_token: None, ..role };
+    assert_eq!(tokenless.refused("ListKeys", &json!({})).await, "UnrecognizedClientException");
+    let foreign = client.sts("Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A999999999999%3Arole%2Fkeys&RoleSessionName=me").await;
+    assert_eq!(foreign.status, 403);
+    assert!(foreign.text.contains("<Code>AccessDenied</Code>"), "{}", foreign.text);
+    let state = client.send(Request::get("/_sim/state").header("host", &client.authority).body(String::new()).unwrap()).await.unwrap();
+    assert_eq!(state.json()["sessions"][0]["external_id"], "xy");
+    assert!(!state.text.contains(&sim.settings().secret_access_key) && !state.text.contains(&part("SecretAccessKey")));
+}
+
+#[tokio::test]
+async fn what_is_not_simulated_says_so() {
+    let (_sim, client) = started().await;
+    assert_eq!(client.refused("CreateGrant", &json!({})).await, "UnknownOperationException");
+    let answer = client.signed("kms", Some("AnotherService.ListKeys"), "{}".into()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "UnknownOperationException"));
+    let answer = client.signed("kms", Some("TrentService.ListKeys"), "{".into()).await.unwrap();
+    assert_eq!(answer.error(), "SerializationException");
+}
+
+#[tokio::test]
+async fn the_clusters_of_a_region_stay_the_same_and_come_in_pages() {
+    let (_sim, client) = started().await;
+    let ask = async |body: serde_json::Value| {
+        let answer = client.signed("cloudhsm", Some("BaldrApiService.DescribeClusters"), body.to_string()).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let all = ask(json!({})).await;
+    let ids: Vec<_> = all["Clusters"].as_array().unwrap().iter().map(|cluster| cluster["ClusterId"].clone()).collect();
+    let first = ask(json!({"MaxResults": 2})).await;
+    let second = ask(json!({"MaxResults": 100, "NextToken": first["NextToken"]})).await;
+    let pages = [first["Clusters"].as_array().unwrap().clone(), second["Clusters"].as_array().unwrap().clone()].concat();
+    assert_eq!(pages.iter().map(|cluster| cluster["ClusterId"].clone()).collect::<Vec<_>>(), ids);
+    let active = ask(json!({"Filters": {"states": ["ACTIVE"]}})).await["Clusters"].as_array().unwrap().len();
+    assert!(active > 0 && active < ids.len());
+    let one = ask(json!({"Filters": {"clusterIds": [ids[1]]}})).await;
+    assert_eq!(one["Clusters"][0]["ClusterId"], ids[1]);
+}

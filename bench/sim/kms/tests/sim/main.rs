@@ -1,0 +1,11 @@
+//! The simulator as its clients and its proxies see it.
+#![cfg(test)]
+
+mod calls;
+mod client;
+mod faults;
+mod kept;
+mod proxy;
+mod rig;
+mod stores;
+mod trouble;
