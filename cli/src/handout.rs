@@ -84,6 +84,21 @@ impl Handout {
         }
     }
 
+    /// For a shell to read: after it AWS's own clients ask the simulator, where there is one. It names both planes, too.
+    pub(crate) fn environment(&self) -> Option<String> {
+        let (sim, api) = (self.kms_sim.as_ref()?, self.api.as_ref()?);
+        let set = [
+            ("AWS_ENDPOINT_URL", sim.url.as_str()),
+            ("AWS_DEFAULT_REGION", &sim.region),
+            ("AWS_ACCESS_KEY_ID", &sim.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", &sim.secret_access_key),
+            ("XKS_ENDPOINT", &self.xks.endpoint()),
+            ("HOLDFAST_SERVER", &api.url),
+            ("HOLDFAST_CA", &api.ca.display().to_string()),
+        ];
+        Some(set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat())
+    }
+
     /// Writes the file whole or not at all, mode 0600.
     pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
@@ -92,6 +107,11 @@ impl Handout {
 }
 
 impl Xks {
+    /// Where AWS KMS would connect to.
+    fn endpoint(&self) -> String {
+        format!("https://{}:{}", self.host, self.port)
+    }
+
     /// A line for a shell that encrypts with the key.
     pub(crate) fn curl(&self) -> String {
         let body = r#"{"requestMetadata":{"awsPrincipalArn":"arn:aws:iam::123456789012:user/alice","kmsOperation":"Encrypt","kmsRequestId":"4112f4d6-db54-4af4-ae30-c55a22a8dfae","kmsKeyArn":"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"},"plaintext":"aGVsbG8=","encryptionAlgorithm":"AES_GCM"}"#;
@@ -105,27 +125,13 @@ impl Xks {
     }
 }
 
-impl KmsSim {
-    /// For a shell to read: after it AWS's own clients ask the simulator. It names the data plane too, as a key store's endpoint.
-    pub(crate) fn environment(&self, xks_endpoint: &str) -> String {
-        let set = [
-            ("AWS_ENDPOINT_URL", self.url.as_str()),
-            ("AWS_DEFAULT_REGION", &self.region),
-            ("AWS_ACCESS_KEY_ID", &self.access_key_id),
-            ("AWS_SECRET_ACCESS_KEY", &self.secret_access_key),
-            ("XKS_ENDPOINT", xks_endpoint),
-        ];
-        set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat()
-    }
-}
-
 /// The block that a start of `dev` prints.
 pub(crate) struct Block<'a> {
     pub(crate) handout: &'a Handout,
     pub(crate) file: &'a Path,
     pub(crate) key_seal: &'a Path,
     pub(crate) control_seal: &'a Path,
-    /// The file of [`KmsSim::environment`].
+    /// The file of [`Handout::environment`].
     pub(crate) environment: &'a Path,
     /// What is new since the last start, one line each.
     pub(crate) notes: &'a [String],
@@ -139,7 +145,7 @@ impl Block<'_> {
             // Writing to a String can't fail.
             let _ = writeln!(text, "  {name:<13} {value}");
         };
-        row("endpoint", &format!("https://{}:{}", xks.host, xks.port));
+        row("endpoint", &xks.endpoint());
         row("path", &xks.prefix);
         row("access key", &xks.access_key_id);
         row("key id", &xks.key_id);

@@ -69,13 +69,12 @@ impl Start {
         if let Some(sim) = kms_sim {
             control.keep_demo_kms(sim.container()).await.map_err(Failure::from_error)?;
         }
-        let environment = self.dir.kms_sim().join("env");
-        if let Some(sim) = kms_sim.map(KmsSim::handed_out) {
-            let text = sim.environment(&format!("https://{HOST}:{port}"));
-            write_private(&environment, &text).map_err(|cause| Failure::file("write", &environment, &cause))?;
-        }
         let handout = Handout { xks, api: Some(api), ops, kms_sim: kms_sim.map(KmsSim::handed_out), partitions };
         let file = self.dir.handout();
+        let environment = self.dir.kms_sim().join("env");
+        if let Some(text) = handout.environment() {
+            write_private(&environment, &text).map_err(|cause| Failure::file("write", &environment, &cause))?;
+        }
         handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
         let block = Block {
             handout: &handout,
