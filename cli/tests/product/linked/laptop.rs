@@ -26,21 +26,22 @@ fn the_laptop_tutorial_works_as_it_is_written() {
     let real = env!("CARGO_BIN_EXE_holdfast");
     fs::write(bin.join("holdfast"), format!("#!/bin/sh\n[ \"$1\" = dev ] && exec {real} \"$@\"{ports}\nexec {real} \"$@\"\n")).unwrap();
     fs::set_permissions(bin.join("holdfast"), fs::Permissions::from_mode(0o755)).unwrap();
-    let shell = |script: &str| {
-        let mut command = Command::new("bash");
+    let shell = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
         let path = format!("{}:{}", bin.display(), env::var("PATH").unwrap());
-        command.args(["-c", script]).current_dir(folder.path()).env_clear().env("PATH", path).env("HOME", folder.path());
+        command.args(arguments).current_dir(folder.path()).env_clear().env("PATH", path).env("HOME", folder.path());
         command
     };
 
     let (first, others) = steps.split_first().unwrap();
-    let mut dev = Holdfast::spawn(&mut shell(first.commands.trim_end()));
+    let mut dev = Holdfast::spawn(&mut shell("bash", &["-c", first.commands.trim_end()]));
     dev.wait_for("curl --aws-sigv4");
     let mut script = String::from("exec 2>&1\n");
     for step in others {
         script += &format!("{}\nstatus=$?; echo; echo \"{ENDED} $status\"\n", step.commands);
     }
-    let output = shell(&script).output().unwrap();
+    // A page that waits for what never comes must not hang.
+    let output = shell("timeout", &["300", "bash", "-c", &script]).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let mut rest = output.as_str();
     for Step { commands, shown } in others {
