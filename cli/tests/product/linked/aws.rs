@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
+    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
@@ -28,6 +29,9 @@ pub(crate) struct Running {
 impl Aws {
     pub(crate) fn of(linked: &Linked) -> Self {
         let folder = TempDir::new().unwrap();
+        // Or version 1 of the CLI takes a URL for a place to read the argument from.
+        fs::create_dir(folder.path().join(".aws")).unwrap();
+        fs::write(folder.path().join(".aws/config"), "[default]\ncli_follow_urlparam = false\n").unwrap();
         let settings = linked.sim().settings();
         let environment = [
             ("HOME", folder.path().display().to_string()),
