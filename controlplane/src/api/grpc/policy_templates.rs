@@ -65,7 +65,7 @@ impl wire::policy_templates_server::PolicyTemplates for PolicyTemplatesApi {
     ) -> Result<Response<wire::UpdatePolicyTemplateResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("policy_template.update", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::UpdatePolicyTemplateRequest| async move {
-            let changed = core.change_policy_template(&permit, &q.id, content(&q.document, q.people)?).await?;
+            let changed = core.change_policy_template(&permit, &q.id, (content(&q.document, q.people)?, false)).await?;
             Ok(wire::UpdatePolicyTemplateResponse { template: Some(template(changed)) })
         };
         self.0.rpc(request, call, act).await
