@@ -34,10 +34,9 @@ impl Call {
     /// # Errors
     /// `SerializationException`: a member has the wrong type. `ValidationException`: it is not one of the values that AWS knows.
     pub(crate) fn input<T: DeserializeOwned>(&self, body: &Value) -> Result<T, AwsException> {
-        T::deserialize(body).map_err(|error| match error.to_string() {
-            // A value that is not one of an enumeration; of the right type, but not valid.
-            text if text.starts_with("unknown variant") => AwsException::invalid(text),
-            text => AwsException::new(ErrorName::Serialization, text),
+        T::deserialize(body).map_err(|error| {
+            let text = error.to_string();
+            not_in_set(&text).map_or_else(|| AwsException::new(ErrorName::Serialization, text), AwsException::invalid)
         })
     }
 
@@ -79,4 +78,13 @@ impl Call {
 /// `ValidationException` naming the member (as AWS writes it there: `keyId`).
 pub(crate) fn required<T>(value: Option<T>, member: &str) -> Result<T, AwsException> {
     value.ok_or_else(|| AwsException::missing(member))
+}
+
+/// What is said of a value that is none of an enumeration: it has the right type, but is not valid.
+fn not_in_set(text: &str) -> Option<String> {
+    let (value, known) = text.strip_prefix("unknown variant ")?.split_once(", expected ")?;
+    let (value, known) = (value.trim_matches('`'), known.trim_start_matches("one of ").replace('`', ""));
+    Some(format!(
+        "1 validation error detected: Value '{value}' failed to satisfy constraint: Member must satisfy enum value set: [{known}]"
+    ))
 }

@@ -57,7 +57,9 @@ pub(crate) async fn parameters(call: &Call, body: &Value) -> Result<Value, AwsEx
     let expires_ms = call.now_ms().saturating_add(DAY_MS);
     call.change(|region| {
         let key = find::key_mut(region, call, &name)?;
-        key.imports.push(Import { token: token.clone(), pkcs8, algorithm, expires_ms });
+        // A token that is long expired is as unknown as any other.
+        key.imports.retain(|import| import.expires_ms.saturating_add(KEPT_DAYS.saturating_mul(DAY_MS)) > expires_ms);
+        key.imports.push(Import { token: Blob(token.clone()), pkcs8: Blob(pkcs8), algorithm, expires_ms });
         Ok(json!({
             "KeyId": key.arn,
             "ImportToken": Blob(token),
@@ -238,8 +240,11 @@ impl Input {
         if self.import_type == Some(ImportType::NewKeyMaterial) && self.key_material_id.is_some() {
             return Err(AwsException::invalid("A KeyMaterialId cannot be set if the ImportType is NEW_KEY_MATERIAL"));
         }
-        if self.key_material_description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
-            return Err(AwsException::invalid(format!("A KeyMaterialDescription has at most {MAX_DESCRIPTION} characters.")));
+        let fits = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":/_.-".contains(c);
+        if self.key_material_description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION || !text.chars().all(fits)) {
+            return Err(AwsException::invalid(format!(
+                "A KeyMaterialDescription has at most {MAX_DESCRIPTION} characters of [a-zA-Z0-9:/_\\s.-]."
+            )));
         }
         Ok(())
     }
@@ -274,13 +279,13 @@ impl Landing {
 
 /// Opens what was wrapped for `token`.
 fn opened(key: &Key, (token, wrapped): (&[u8], &[u8]), now_ms: i64) -> Result<Material, AwsException> {
-    let import = key.imports.iter().find(|import| import.token == token);
+    let import = key.imports.iter().find(|import| import.token.0 == token);
     let import = import.ok_or_else(|| AwsException::new(ErrorName::InvalidImportToken, "The import token is not one of this KMS key."))?;
     if import.expires_ms <= now_ms {
         return Err(AwsException::new(ErrorName::ExpiredImportToken, "The import token is expired."));
     }
     let opens = import.algorithm.opens().map_err(|error| refused(&error))?;
-    let wrapping_key = WrappingKey::kept(&import.pkcs8, opens).map_err(|error| refused(&error))?;
+    let wrapping_key = WrappingKey::kept(&import.pkcs8.0, opens).map_err(|error| refused(&error))?;
     let bytes = wrapping_key.open(wrapped).map_err(|error| AwsException::new(ErrorName::InvalidCiphertext, error.to_string()))?;
     Material::imported(key.spec, bytes.to_vec()).map_err(|error| AwsException::new(ErrorName::IncorrectKeyMaterial, error.to_string()))
 }
@@ -336,5 +341,7 @@ fn millis(seconds: f64) -> i64 {
 }
 
 const TOKEN_LEN: usize = 256;
+/// How long expired tokens are told from unknown ones.
+const KEPT_DAYS: i64 = 30;
 const MOST_VALID_DAYS: i64 = 365;
 const MAX_DESCRIPTION: usize = 256;

@@ -123,9 +123,16 @@ fn primary(key: &Key) -> Result<(), AwsException> {
     Err(AwsException::new(ErrorName::UnsupportedOperation, format!("{} is not a multi-Region primary key.", key.arn)))
 }
 
+/// `([a-z]+-){2,3}\d+` (`RegionType`).
 fn checked_region(name: String) -> Result<String, AwsException> {
-    let fits = (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fits { Ok(name) } else { Err(AwsException::invalid(format!("{name} is no region."))) }
+    let mut parts: Vec<&str> = name.split('-').collect();
+    let number = parts.pop().unwrap_or_default();
+    let fits = (2..=3).contains(&parts.len())
+        && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
+        && !number.is_empty()
+        && number.bytes().all(|b| b.is_ascii_digit())
+        && name.len() <= 32;
+    if fits { Ok(name) } else { Err(AwsException::invalid(format!("Value '{name}' is no region: ^([a-z]+-){{2,3}}\\d+$"))) }
 }
 
 /// How long `Creating` and `Updating` last; AWS takes some seconds.

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{
+    blob::Blob,
     material::Material,
     spec::{KeySpec, KeyUsage},
     wrapping::WrappingAlgorithm,
@@ -166,9 +167,9 @@ pub(crate) enum RotationType {
 /// An import token and its wrapping key.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Import {
-    pub(crate) token: Vec<u8>,
+    pub(crate) token: Blob,
     /// The wrapping key pair, PKCS#8.
-    pub(crate) pkcs8: Vec<u8>,
+    pub(crate) pkcs8: Blob,
     pub(crate) algorithm: WrappingAlgorithm,
     pub(crate) expires_ms: i64,
 }

@@ -38,6 +38,7 @@ async fn a_replica_is_made_and_shares_its_primary_keys_material() {
     rig.kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
     assert_eq!(rig.describe(&id).await.current_key_material_id, describe(&there, &id).await.current_key_material_id);
     assert_eq!(there.rotate_key_on_demand().key_id(&id).send().await.name(), "UnsupportedOperationException");
+    assert_eq!(rig.kms.replicate_key().key_id(&id).replica_region("there").send().await.name(), "ValidationException");
     let single = rig.symmetric().await;
     assert_eq!(rig.kms.replicate_key().key_id(&single).replica_region(THERE).send().await.name(), "UnsupportedOperationException");
 }
