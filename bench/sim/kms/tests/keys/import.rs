@@ -36,7 +36,7 @@ async fn an_imported_mac_key_makes_the_published_macs() {
     for ((spec, algorithm, len), (wrapping, size), mac) in [
         ((KeySpec::Hmac224, MacAlgorithmSpec::HmacSha224, 28), (RsaesOaepSha1, Rsa2048), MAC_224),
         ((KeySpec::Hmac256, MacAlgorithmSpec::HmacSha256, 32), (RsaesOaepSha256, Rsa2048), MAC_256),
-        ((KeySpec::Hmac384, MacAlgorithmSpec::HmacSha384, 48), (RsaesOaepSha256, Rsa3072), MAC_384),
+        ((KeySpec::Hmac384, MacAlgorithmSpec::HmacSha384, 48), (RsaesOaepSha256, Rsa2048), MAC_384),
         ((KeySpec::Hmac512, MacAlgorithmSpec::HmacSha512, 64), (RsaesOaepSha256, Rsa4096), MAC_512),
     ] {
         let id = rig.key_of(OriginType::External, spec, KeyUsageType::GenerateVerifyMac).await;
