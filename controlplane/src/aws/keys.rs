@@ -139,7 +139,7 @@ fn regions(told: MultiRegionConfiguration) -> MultiRegionInAws {
 }
 
 /// Since 1970; what was before is 0.
-fn nanoseconds(time: &DateTime) -> u64 {
+pub(super) fn nanoseconds(time: &DateTime) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or_default()
 }
 

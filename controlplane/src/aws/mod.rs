@@ -5,6 +5,7 @@
 
 mod account;
 mod error;
+pub mod import;
 pub mod keys;
 pub mod stores;
 

@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 60] = [
+    const PATHS: [(&str, &str); 70] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -168,7 +168,8 @@ mod tests {
         ("GET POST", "/cckm/aws/kms"),
         ("GET PATCH DELETE", "/cckm/aws/kms/{id}"),
         ("POST", "/cckm/aws/kms/{id}/update-acls"),
-        ("GET", "/cckm/aws/keys"),
+        ("GET POST", "/cckm/aws/keys"),
+        ("POST", "/cckm/aws/upload-key"),
         ("GET DELETE", "/cckm/aws/keys/{id}"),
         ("POST", "/cckm/aws/create-hyok-key"),
         ("POST", "/cckm/aws/keys/{id}/block"),
@@ -186,6 +187,15 @@ mod tests {
         ("POST", "/cckm/aws/keys/{id}/schedule-deletion"),
         ("POST", "/cckm/aws/keys/{id}/cancel-deletion"),
         ("POST", "/cckm/aws/custom-key-stores/{id}/create-aws-key"),
+        ("GET", "/cckm/aws/keys/{id}/rotations"),
+        ("POST", "/cckm/aws/keys/{id}/import-material"),
+        ("POST", "/cckm/aws/keys/{id}/rotate-material"),
+        ("POST", "/cckm/aws/keys/{id}/enable-auto-rotation"),
+        ("POST", "/cckm/aws/keys/{id}/disable-auto-rotation"),
+        ("POST", "/cckm/aws/keys/{id}/enable-rotation-job"),
+        ("POST", "/cckm/aws/keys/{id}/disable-rotation-job"),
+        ("POST", "/cckm/aws/keys/{id}/replicate-key"),
+        ("POST", "/cckm/aws/keys/{id}/update-primary-region"),
         ("GET", "/cckm/aws/keys/{id}/versions"),
         ("POST", "/cckm/aws/templates"),
         ("GET PATCH DELETE", "/cckm/aws/templates/{id}"),

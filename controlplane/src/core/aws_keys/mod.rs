@@ -13,10 +13,18 @@ mod deletion;
 mod describe;
 mod find;
 mod for_aws;
+mod kinds;
 mod link;
+mod material;
+mod multi_region;
+mod native;
 mod policy;
 mod reconcile;
+mod rotation;
+mod rotation_job;
 mod steps;
+mod successor;
+mod upload;
 
 use std::sync::Arc;
 
@@ -25,7 +33,14 @@ use uuid::Uuid;
 pub use self::{
     actions::KeyAction,
     for_aws::GivenForAws,
+    material::NewImport,
+    multi_region::NewReplica,
+    native::NewAwsKey,
     policy::{TEMPLATE_TAG, policy_of},
+    rotation::Material,
+    rotation_job::RotateNow,
+    successor::NewKeyRotation,
+    upload::UploadSource,
 };
 pub(super) use self::{
     describe::Looked,

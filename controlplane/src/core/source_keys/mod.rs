@@ -133,6 +133,31 @@ impl Core {
         }
     }
 
+    /// Has a data plane look at a key, to see that one is there that opens it.
+    ///
+    /// # Errors
+    /// Those of asking a data plane.
+    pub(super) async fn inspected(&self, entry: &SourceKeyEntry) -> Result<(), CoreError> {
+        self.told_of(entry).await.map(drop)
+    }
+
+    /// A key's material, wrapped for ImportKeyMaterial under this public key by this algorithm of AWS.
+    ///
+    /// # Errors
+    /// [`CoreError::Refused`] for a key that is unexportable; those of asking a data plane.
+    pub(super) async fn wrapped(
+        &self,
+        entry: &SourceKeyEntry,
+        (public_key, algorithm): (Vec<u8>, &'static str),
+    ) -> Result<Vec<u8>, CoreError> {
+        match self.publisher.run(on(entry, Work::Wrap { source: entry.key.clone(), public_key, algorithm })).await? {
+            Done::Wrapped(wrapped) => Ok(wrapped),
+            Done::Generated(_) | Done::Attributes(_) | Done::HealthCiphertext(_) | Done::Listed(_) | Done::Resealed(_) => {
+                Err(TaskError::Malformed.into())
+            }
+        }
+    }
+
     async fn generated(&self, task: KeyTask) -> Result<SourceKey, CoreError> {
         match self.publisher.run(task).await? {
             Done::Generated(key) => Ok(key),

@@ -17,7 +17,7 @@ use super::{
     usage,
 };
 use crate::{
-    access::{Manage, Permit, Read},
+    access::{Manage, Permit, Read, Trail},
     core::{Core, CoreError, draw::now_ns, write::Plan},
     publish::{KeyTask, Work},
     store::{
@@ -43,6 +43,15 @@ pub struct NewVaultKey {
     pub description: String,
     /// Free text pairs.
     pub labels: BTreeMap<String, String>,
+}
+
+impl NewVaultKey {
+    /// One that may be uploaded, of which nothing else was said.
+    #[must_use]
+    pub fn exportable(kind: KeyKind) -> Self {
+        let (description, labels) = (String::new(), BTreeMap::new());
+        Self { name: None, kind, usage_mask: None, unexportable: false, undeletable: false, description, labels }
+    }
 }
 
 /// What is to change of a source key; what is none stays.
@@ -76,6 +85,11 @@ impl Core {
     /// # Errors
     /// [`CoreError`]: `Invalid`; `Exists` for the name; those of asking a data plane.
     pub async fn create_source_key(&self, permit: &Permit<Manage>, new: NewVaultKey) -> Result<SourceKeyEntry, CoreError> {
+        self.new_vault_key(permit.trail(), new).await
+    }
+
+    /// As [`Core::create_source_key`], for whoever may rotate a key in AWS that needs it.
+    pub(in crate::core) async fn new_vault_key(&self, trail: &Trail, new: NewVaultKey) -> Result<SourceKeyEntry, CoreError> {
         let id = Uuid::new_v4();
         let name = new.name.unwrap_or_else(|| format!("key-{id}"));
         named(&name)?;
@@ -98,7 +112,7 @@ impl Core {
             unique(view, &entry.name, id)?;
             Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: () })
         };
-        self.writer.change(permit.trail(), plan).await?;
+        self.writer.change(trail, plan).await?;
         Ok(entry)
     }
 

@@ -329,8 +329,8 @@ pub enum KeyStep {
     Create,
     /// One for a HYOK key that was there: CreateKey. Where AWS has it not, the HYOK key is unlinked again.
     Link,
-    /// ImportKeyMaterial from this source key.
-    Import(UploadedFrom),
+    /// ImportKeyMaterial. Where AWS has it not, it is done again.
+    Import(ImportEntry),
     /// Something that AWS tells of: what became of it is asked for, not done again.
     Change,
     /// PutKeyPolicy, and the tag that names a template. Done again where it is not known to be done.
@@ -349,6 +349,23 @@ pub enum KeyStep {
         /// It keeps an alias that tells when it was rotated.
         retain_alias: bool,
     },
+}
+
+/// Material that is to be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportEntry {
+    /// Where it comes from.
+    pub from: UploadedFrom,
+    /// The key never had it, or had it before; none: AWS's default.
+    pub new_material: Option<bool>,
+    /// KeyMaterialDescription.
+    pub description: Option<String>,
+    /// AWS's id of the material that it must be.
+    pub key_material_id: Option<String>,
+    /// AWS's ids of the material that the key had before: what else it has then is this.
+    pub before: Vec<String>,
+    /// It takes over at once: RotateKeyOnDemand.
+    pub rotate: bool,
 }
 
 /// How a job rotates a key.

@@ -6,8 +6,15 @@ mod aws_param;
 mod fields;
 mod for_aws;
 mod link;
+mod material;
+mod multi_region;
+mod native;
+mod new_key;
 mod people;
 mod request;
+mod rotation;
+mod rotations;
+mod upload;
 
 pub(super) use self::answer::{source_id, version_id};
 
@@ -21,7 +28,7 @@ use uuid::Uuid;
 use self::{
     answer::{Key, KeyVersion},
     fields::{KEY, VERSION},
-    request::{CreateHyokKey, RotateKey},
+    request::CreateHyokKey,
 };
 use super::{
     asking::{Asking, Changed, Named, gone},
@@ -45,9 +52,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(versions))
         .routes(routes!(block))
         .routes(routes!(unblock))
-        .routes(routes!(rotate))
         .merge(actions::routes())
         .merge(link::routes())
+        .merge(material::routes())
+        .merge(multi_region::routes())
+        .merge(native::routes())
+        .merge(rotation::routes())
+        .merge(upload::routes())
 }
 
 /// Creates a HYOK key, linked or unlinked.
@@ -172,22 +183,6 @@ async fn unblock(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) 
     set_blocked(&api, &asking, (&id, false)).await
 }
 
-/// Makes a new version of a key; it encrypts as soon as every data plane has it.
-#[utoipa::path(post, path = "/cckm/aws/keys/{id}/rotate", tag = "AWS keys", params(("id" = String, Path)), request_body = RotateKey, responses((status = 200, body = Key), Refusals))]
-async fn rotate(
-    State(api): State<Arc<Api>>,
-    asking: Asking,
-    Named(id): Named,
-    Payload(body): Payload<RotateKey>,
-) -> Result<Json<Key>, Refusal> {
-    let (core, id) = (&api.core, id.as_str());
-    let act = |permit: Permit<Use>| async move {
-        let rotated = core.rotate_key(&permit, key_id(id)?, body?.parse()).await?;
-        Ok(Json(told(core, rotated.key.key.id.0).await?))
-    };
-    api.rest(&asking, Call::new("hyok_key.rotate", id), act).await
-}
-
 async fn set_blocked(api: &Api, asking: &Asking, (id, blocked): (&str, bool)) -> Result<Changed<Key>, Refusal> {
     let call = Call::new(if blocked { "hyok_key.block" } else { "hyok_key.unblock" }, id);
     let act = |permit: Permit<Use>| async move {
@@ -204,5 +199,9 @@ async fn told(core: &Core, id: Uuid) -> Result<Key, Refusal> {
 }
 
 fn key_id(text: &str) -> Result<KeyId, Refusal> {
-    Uuid::try_parse(text).map(KeyId).map_err(|_| CoreError::NotFound("key").into())
+    key_uuid(text).map(KeyId)
+}
+
+fn key_uuid(text: &str) -> Result<Uuid, Refusal> {
+    Uuid::try_parse(text).map_err(|_| CoreError::NotFound("key").into())
 }

@@ -14,7 +14,6 @@ use crate::{
     core::{
         CoreError,
         hyok_keys::{Link, NewHyokKey, SourceOf},
-        rotation::Rotation,
     },
     store::entry::LegacyEntry,
 };
@@ -50,14 +49,6 @@ struct CreateHyokKeyHosting {
     linked_state: Option<bool>,
 }
 
-/// What a new version is to be on. Other members, of other kinds of keys, mean nothing here.
-#[derive(Default, Deserialize, ToSchema)]
-pub(super) struct RotateKey {
-    source_key_tier: Option<String>,
-    /// The source key itself, not a virtual key; nothing: one is made.
-    source_key_id: Option<String>,
-}
-
 impl CreateHyokKey {
     /// The key store that it names.
     pub(super) fn store(&self) -> Option<&str> {
@@ -83,13 +74,6 @@ impl CreateHyokKey {
             for_aws: for_aws.clone(),
             ..NewHyokKey::new(StoreId(store), for_aws.alias)
         })
-    }
-}
-
-impl RotateKey {
-    /// What is asked.
-    pub(super) fn parse(self) -> Rotation {
-        Rotation { source: self.source_key_id.map_or(SourceOf::New, SourceOf::Named), tier_as_sent: self.source_key_tier }
     }
 }
 

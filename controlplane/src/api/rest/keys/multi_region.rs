@@ -1,0 +1,120 @@
+//! Replicas, and which key of a set is the primary one (contract §8.4).
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    answer::Key,
+    key_uuid,
+    new_key::{GivenPeople, NewKeyForAws, expiry},
+    request::{OneOrMore, REQUIRED},
+};
+use crate::{
+    access::{Manage, Permit},
+    api::{
+        Api,
+        call::Call,
+        error::Refusal,
+        rest::{
+            asking::{Asking, Named},
+            body::Payload,
+            envelope::Told,
+            openapi::Refusals,
+        },
+    },
+    core::aws_keys::NewReplica,
+};
+
+/// This file's paths.
+pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(replicate)).routes(routes!(update_primary_region))
+}
+
+/// A replica that is to be.
+#[derive(Default, Deserialize, ToSchema)]
+struct ReplicateKey {
+    /// One of the container's regions.
+    #[schema(required, nullable = false)]
+    replica_region: Option<String>,
+    /// The alias, description, policy and tags of the replica; the rest is as its primary key's.
+    aws_param: Option<NewKeyForAws>,
+    /// Whether imported material expires in the replica, at `valid_to` or `aws_param.ValidTo`.
+    #[serde(alias = "KeyExpiration")]
+    key_expiration: Option<bool>,
+    /// RFC 3339.
+    valid_to: Option<String>,
+    external_accounts: Option<OneOrMore>,
+    key_admins: Option<OneOrMore>,
+    key_admins_roles: Option<OneOrMore>,
+    key_users: Option<OneOrMore>,
+    key_users_roles: Option<OneOrMore>,
+    /// Id or name of a policy template.
+    policytemplate: Option<String>,
+}
+
+/// Where the primary key is to be.
+#[derive(Default, Deserialize, ToSchema)]
+struct PrimaryRegion {
+    #[serde(rename = "PrimaryRegion", alias = "primary_region")]
+    #[schema(required, nullable = false)]
+    region: Option<String>,
+}
+
+/// Makes a replica of a multi-region key in another region; imported material follows when AWS takes it.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/replicate-key", tag = "AWS keys", params(("id" = String, Path)),
+    request_body = ReplicateKey, responses((status = 201, body = Key), Refusals))]
+async fn replicate(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Named(id): Named,
+    Payload(body): Payload<ReplicateKey>,
+) -> Result<(StatusCode, Json<Key>), Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Manage>| async move {
+        let made = core.replicate_key(&permit, key_uuid(id)?, body?.parse()?).await?;
+        Ok((StatusCode::CREATED, Json(Key::of(made, Told::Change))))
+    };
+    api.rest(&asking, Call::new("aws_key.replicate", id), act).await
+}
+
+/// Makes the replica in another region the primary key, and the primary key a replica.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/update-primary-region", tag = "AWS keys", params(("id" = String, Path)),
+    request_body = PrimaryRegion, responses((status = 200, body = Key), Refusals))]
+async fn update_primary_region(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Named(id): Named,
+    Payload(body): Payload<PrimaryRegion>,
+) -> Result<Json<Key>, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Manage>| async move {
+        let region = body?.region.ok_or_else(|| Refusal::invalid("PrimaryRegion", REQUIRED))?;
+        let done = core.update_primary_region(&permit, key_uuid(id)?, &region).await?;
+        Ok(Json(Key::of(done, Told::Change)))
+    };
+    api.rest(&asking, Call::new("aws_key.update_primary_region", id), act).await
+}
+
+impl ReplicateKey {
+    fn parse(self) -> Result<NewReplica, Refusal> {
+        let mut aws = self.aws_param.unwrap_or_default();
+        let people = GivenPeople {
+            external_accounts: self.external_accounts,
+            key_admins: self.key_admins,
+            key_admins_roles: self.key_admins_roles,
+            key_users: self.key_users,
+            key_users_roles: self.key_users_roles,
+        };
+        let valid_to = self.valid_to.or(aws.valid_to.take());
+        Ok(NewReplica {
+            region: self.replica_region.ok_or_else(|| Refusal::invalid("replica_region", REQUIRED))?,
+            valid_to_ns: expiry("valid_to", self.key_expiration.or(aws.key_expiration), valid_to.as_deref())?,
+            for_aws: aws.for_aws(people, self.policytemplate.as_deref())?,
+            template: self.policytemplate,
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Multi-region keys: replicas, and which of a set is the primary key.
+//!
+//! Always holds: a replica is made by KMS in its primary key's region; one whose material is imported gets the same material as its primary
+//! key as soon as AWS takes it.
+
+use std::{collections::BTreeMap, iter};
+
+use aws_sdk_kms::Client;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    AnyKey, NOT_FOUND, Place, in_aws,
+    native::{in_region, with_template},
+};
+use crate::{
+    access::{Manage, Permit},
+    aws::AwsError,
+    core::{Core, CoreError},
+    store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyStep, MultiRegionInAws, NewKeySpec, UploadedFrom},
+};
+
+/// A replica that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewReplica {
+    /// Where.
+    pub region: String,
+    /// What AWS is to be told of it.
+    pub for_aws: ForAws,
+    /// The policy template (id or name) for that; none: what `for_aws` says.
+    pub template: Option<String>,
+    /// When its material expires, nanoseconds since 1970, where that is imported; none: never.
+    pub valid_to_ns: Option<u64>,
+}
+
+impl Core {
+    /// Makes a replica of a multi-region primary key in another region.
+    ///
+    /// # Errors
+    /// [`CoreError`]: `NotFound`; `State` for a key that is no multi-region primary key; `Invalid` for the region; `Aws`.
+    pub async fn replicate_key(&self, permit: &Permit<Manage>, id: Uuid, new: NewReplica) -> Result<AnyKey, CoreError> {
+        let trail = permit.trail();
+        let entry = {
+            let view = self.view().await?;
+            let (primary, told) = in_aws(&view, id)?;
+            match &told.multi_region {
+                Some(MultiRegionInAws { replica: false, .. }) => {}
+                Some(MultiRegionInAws { primary, .. }) => {
+                    return Err(CoreError::State(format!("the key is a replica itself; replicate its primary key in {}", primary.region)));
+                }
+                None => return Err(CoreError::State("the key is not a multi-region key; that is said when a key is made".into())),
+            }
+            let container = view.kms_container(primary.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
+            in_region("replica_region", &container, &new.region)?;
+            let kind = replica_kind(&primary.kind, new.valid_to_ns);
+            let for_aws = with_template(&view, new.for_aws, new.template.as_deref())?;
+            let spec = NewKeySpec { spec: told.spec, usage: told.usage, multi_region: true, replica_of: Some(id) };
+            let place = Place { kms: primary.kms, region: &new.region };
+            AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) }
+        };
+        let replica = entry.id;
+        self.create_in_aws(trail, entry).await?;
+        // What is left to do is done when AWS is ready for it.
+        self.keys_at_work.nudge();
+        self.refresh_aws_key(trail, id).await?;
+        self.any_key(replica).await
+    }
+
+    /// Makes the key of a set that is in `region` its primary key, and the one that was a replica.
+    ///
+    /// # Errors
+    /// [`CoreError`]: `NotFound`; `State` for a key that is no multi-region key; `Invalid` for a region that has none of the set; `Aws`.
+    pub async fn update_primary_region(&self, permit: &Permit<Manage>, id: Uuid, region: &str) -> Result<AnyKey, CoreError> {
+        let trail = permit.trail();
+        let turn = self.keys_at_work.turn(id).await;
+        let (kms, set) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, id)?;
+            let Some(set) = told.multi_region else { return Err(CoreError::State("the key is not a multi-region key".into())) };
+            if set.primary.region != region && set.replicas.iter().all(|replica| replica.region != region) {
+                return Err(CoreError::invalid("PrimaryRegion", format!("the key has no replica in {region}")));
+            }
+            (self.kms_of(&view, &AwsKeyEntry { region: set.primary.region.clone(), ..entry })?, set)
+        };
+        if set.primary.region != region {
+            self.begin(trail, id, &KeyStep::Change).await?;
+            let asked = kms.update_primary_region().key_id(&set.primary.arn).primary_region(region);
+            let done = asked.send().await.map(drop).map_err(AwsError::of("KMS UpdatePrimaryRegion"));
+            self.changed(trail, (id, turn), done).await?;
+            let arns: Vec<_> = iter::once(set.primary).chain(set.replicas).map(|member| member.arn).collect();
+            for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
+                self.refresh_aws_key(trail, other).await?;
+            }
+        } else {
+            turn.done();
+        }
+        self.any_key(id).await
+    }
+
+    /// ReplicateKey: the replica as AWS made it.
+    pub(super) async fn replicate(
+        &self,
+        replica: &AwsKeyEntry,
+        (policy, tags): (&serde_json::Map<String, Value>, Vec<aws_sdk_kms::types::Tag>),
+    ) -> Result<String, CoreError> {
+        let (kms, primary): (Client, KeyInAws) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, replica.spec.replica_of.ok_or(NOT_FOUND)?)?;
+            (self.kms_of(&view, &entry)?, told)
+        };
+        let ForAws { description, bypass_lockout_check, .. } = &replica.for_aws;
+        let asked = kms.replicate_key().key_id(primary.key_id).replica_region(&replica.region);
+        let asked = asked.policy(Value::Object(policy.clone()).to_string()).bypass_policy_lockout_safety_check(*bypass_lockout_check);
+        let asked = asked.description(description).set_tags(Some(tags));
+        let told = asked.send().await.map_err(AwsError::of("KMS ReplicateKey"))?;
+        let made = told.replica_key_metadata.ok_or_else(|| crate::aws::keys::unread("KMS ReplicateKey", "no key"))?;
+        Ok(made.key_id)
+    }
+
+    /// The keys here with these ARNs.
+    async fn members(&self, arns: &[String]) -> Result<Vec<Uuid>, CoreError> {
+        let by_arn: BTreeMap<_, _> = self.view().await?.aws_keys()?.into_iter().filter_map(|key| Some((key.in_aws()?.arn.clone(), key.id))).collect();
+        Ok(arns.iter().filter_map(|arn| by_arn.get(arn).copied()).collect())
+    }
+}
+
+/// A replica has its primary key's material: from the same source key, where that is known.
+fn replica_kind(primary: &AwsKeyKind, valid_to_ns: Option<u64>) -> AwsKeyKind {
+    match primary {
+        AwsKeyKind::Imported { source } => {
+            AwsKeyKind::Imported { source: source.clone().map(|source| UploadedFrom { valid_to_ns, ..source }) }
+        }
+        other @ (AwsKeyKind::Native | AwsKeyKind::CloudHsm { .. } | AwsKeyKind::Hyok { .. } | AwsKeyKind::External { .. }) => other.clone(),
+    }
+}
