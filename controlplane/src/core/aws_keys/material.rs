@@ -187,7 +187,9 @@ pub(super) async fn rotate_on_demand(kms: &Client, key_id: &str) -> Result<(), A
 
 async fn is_current(kms: &Client, told: &KeyInAws, key_material_id: Option<&str>) -> Result<bool, AwsError> {
     let materials = materials(kms, told).await?;
-    Ok(materials.iter().any(|material| material.key_material_id.as_deref() == key_material_id && material.state.as_deref() == Some(CURRENT)))
+    Ok(materials
+        .iter()
+        .any(|material| material.key_material_id.as_deref() == key_material_id && material.state.as_deref() == Some(CURRENT)))
 }
 
 fn new_one<'a>(materials: &'a [MaterialInAws], before: &[String]) -> Option<&'a MaterialInAws> {

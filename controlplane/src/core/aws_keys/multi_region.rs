@@ -119,7 +119,8 @@ impl Core {
 
     /// The keys here with these ARNs.
     async fn members(&self, arns: &[String]) -> Result<Vec<Uuid>, CoreError> {
-        let by_arn: BTreeMap<_, _> = self.view().await?.aws_keys()?.into_iter().filter_map(|key| Some((key.in_aws()?.arn.clone(), key.id))).collect();
+        let by_arn: BTreeMap<_, _> =
+            self.view().await?.aws_keys()?.into_iter().filter_map(|key| Some((key.in_aws()?.arn.clone(), key.id))).collect();
         Ok(arns.iter().filter_map(|arn| by_arn.get(arn).copied()).collect())
     }
 }

@@ -2,17 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{AnyKey, NOT_FOUND, in_aws, successor::NewKeyRotation, upload::{UploadSource, source_of}};
+use super::{
+    AnyKey, NOT_FOUND, in_aws,
+    successor::NewKeyRotation,
+    upload::{UploadSource, source_of},
+};
 use crate::{
     access::{Manage, Permit, Use},
-    core::{
-        Core, CoreError,
-        draw::now_ns,
-        hyok_keys::SourceOf,
-        rotation::Rotation,
-        state::tier_fits,
-        write::Plan,
-    },
+    core::{Core, CoreError, draw::now_ns, hyok_keys::SourceOf, rotation::Rotation, state::tier_fits, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, JobParams, KeyRotationJobEntry, KeyRotationParams},
@@ -105,7 +102,12 @@ impl Core {
         }
         let valid_to_ns = params.expiration.as_deref().and_then(period_ns).map(|period| now_ns().saturating_add(period));
         let now = RotateNow {
-            how: NewKeyRotation { valid_to_ns, disable: job.disable_encrypt, retain_alias: params.retain_alias, ..NewKeyRotation::default() },
+            how: NewKeyRotation {
+                valid_to_ns,
+                disable: job.disable_encrypt,
+                retain_alias: params.retain_alias,
+                ..NewKeyRotation::default()
+            },
             ..RotateNow::default()
         };
         match (&entry.kind, params.rotate_material) {
@@ -162,7 +164,10 @@ const SOURCES: [&str; 3] = ["ciphertrust", "local", "native"];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{core::aws_keys::Place, store::entry::{ForAws, KeyInAws}};
+    use crate::{
+        core::aws_keys::Place,
+        store::entry::{ForAws, KeyInAws},
+    };
 
     const DAY: u64 = 86_400_000_000_000;
 

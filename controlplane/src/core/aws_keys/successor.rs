@@ -111,7 +111,8 @@ impl Core {
             }
             (None, _) => AwsKeyKind::Native,
         };
-        let spec = NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: told.multi_region.is_some(), replica_of: None };
+        let spec =
+            NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: told.multi_region.is_some(), replica_of: None };
         let place = Place { kms: old.kms, region: &old.region };
         let for_aws = ForAws {
             description: how.description.clone().unwrap_or_else(|| told.description.clone()),

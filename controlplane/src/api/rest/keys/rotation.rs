@@ -147,9 +147,8 @@ async fn enable_auto(
     responses((status = 200, body = Key), Refusals))]
 async fn disable_auto(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<Key>, Refusal> {
     let (core, id) = (&api.core, id.as_str());
-    let act = |permit: Permit<Manage>| async move {
-        Ok(Json(Key::of(core.disable_auto_rotation(&permit, key_uuid(id)?).await?, Told::Change)))
-    };
+    let act =
+        |permit: Permit<Manage>| async move { Ok(Json(Key::of(core.disable_auto_rotation(&permit, key_uuid(id)?).await?, Told::Change))) };
     api.rest(&asking, Call::new("aws_key.disable_auto_rotation", id), act).await
 }
 
