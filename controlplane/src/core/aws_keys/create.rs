@@ -18,6 +18,7 @@ use super::{
     NOT_FOUND, OUR_TAG, TEMPLATE_TAG,
     describe::{look, put_told},
     in_aws, policy_of,
+    upload::first_import,
 };
 use crate::{
     access::Trail,
@@ -144,7 +145,7 @@ impl Core {
         }
         let kept = |entry: &mut AwsKeyEntry| {
             put_told(entry, Some(&told));
-            entry.doing = next_step(entry);
+            entry.doing = first_import(entry).map(KeyStep::Import);
             entry.failure = None;
         };
         let entry = self.keep_told(trail, id, &kept).await?;
@@ -297,18 +298,6 @@ pub(super) async fn look_for(
         pause *= 2;
     }
     look(kms, key_id).await
-}
-
-/// What is left to do with a key that was made.
-fn next_step(entry: &AwsKeyEntry) -> Option<KeyStep> {
-    match &entry.kind {
-        AwsKeyKind::Imported { source: Some(from) } => Some(KeyStep::Import(from.clone())),
-        AwsKeyKind::Imported { source: None }
-        | AwsKeyKind::Hyok { .. }
-        | AwsKeyKind::External { .. }
-        | AwsKeyKind::Native
-        | AwsKeyKind::CloudHsm { .. } => None,
-    }
 }
 
 async fn delete_soon(kms: &Client, key_id: &str) -> Result<(), AwsError> {

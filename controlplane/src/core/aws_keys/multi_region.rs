@@ -5,19 +5,14 @@
 
 use std::{collections::BTreeMap, iter};
 
-use aws_sdk_kms::Client;
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    AnyKey, NOT_FOUND, Place, in_aws,
-    native::{in_region, with_template},
-};
+use super::{AnyKey, Place, in_aws, native::in_region, settled};
 use crate::{
     access::{Manage, Permit},
     aws::AwsError,
     core::{Core, CoreError},
-    store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyStep, MultiRegionInAws, NewKeySpec, UploadedFrom},
+    store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyStep, MultiRegionInAws, NewKeySpec, UploadedFrom},
 };
 
 /// A replica that is to be made.
@@ -53,7 +48,7 @@ impl Core {
             let container = view.kms_container(primary.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
             in_region("replica_region", &container, &new.region)?;
             let kind = replica_kind(&primary.kind, new.valid_to_ns);
-            let for_aws = with_template(&view, new.for_aws, new.template.as_deref())?;
+            let for_aws = settled(&view, new.for_aws, new.template.as_deref())?;
             let spec = NewKeySpec { spec: told.spec, usage: told.usage, multi_region: true, replica_of: Some(id) };
             let place = Place { kms: primary.kms, region: &new.region };
             AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) }
@@ -95,26 +90,6 @@ impl Core {
             turn.done();
         }
         self.any_key(id).await
-    }
-
-    /// ReplicateKey: the replica as AWS made it.
-    pub(super) async fn replicate(
-        &self,
-        replica: &AwsKeyEntry,
-        (policy, tags): (&serde_json::Map<String, Value>, Vec<aws_sdk_kms::types::Tag>),
-    ) -> Result<String, CoreError> {
-        let (kms, primary): (Client, KeyInAws) = {
-            let view = self.view().await?;
-            let (entry, told) = in_aws(&view, replica.spec.replica_of.ok_or(NOT_FOUND)?)?;
-            (self.kms_of(&view, &entry)?, told)
-        };
-        let ForAws { description, bypass_lockout_check, .. } = &replica.for_aws;
-        let asked = kms.replicate_key().key_id(primary.key_id).replica_region(&replica.region);
-        let asked = asked.policy(Value::Object(policy.clone()).to_string()).bypass_policy_lockout_safety_check(*bypass_lockout_check);
-        let asked = asked.description(description).set_tags(Some(tags));
-        let told = asked.send().await.map_err(AwsError::of("KMS ReplicateKey"))?;
-        let made = told.replica_key_metadata.ok_or_else(|| crate::aws::keys::unread("KMS ReplicateKey", "no key"))?;
-        Ok(made.key_id)
     }
 
     /// The keys here with these ARNs.

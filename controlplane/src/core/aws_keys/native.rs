@@ -5,13 +5,14 @@ use uuid::Uuid;
 use super::{
     AnyKey, Place,
     kinds::{self, SpecAndUsage},
+    settled,
 };
 use crate::{
     access::{Manage, Permit},
-    core::{Core, CoreError, kms_containers, policy_templates},
+    core::{Core, CoreError, kms_containers},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyPolicy, KmsContainerEntry, NewKeySpec},
+        entry::{AwsKeyEntry, AwsKeyKind, ForAws, KmsContainerEntry, NewKeySpec},
     },
 };
 
@@ -56,7 +57,7 @@ impl Core {
 pub(super) fn entry(view: &View, new: NewAwsKey, (kind, made): (AwsKeyKind, SpecAndUsage)) -> Result<AwsKeyEntry, CoreError> {
     let container = kms_containers::find(view, &new.kms)?;
     in_region("region", &container, &new.region)?;
-    let for_aws = with_template(view, new.for_aws, new.template.as_deref())?;
+    let for_aws = settled(view, new.for_aws, new.template.as_deref())?;
     let spec = NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: new.multi_region, replica_of: None };
     let place = Place { kms: container.id, region: &new.region };
     Ok(AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) })
@@ -69,12 +70,4 @@ pub(super) fn in_region(field: &'static str, container: &KmsContainerEntry, regi
     }
     let regions = container.regions.join(", ");
     Err(CoreError::invalid(field, format!("must be one of the KMS container's regions, {regions}")))
-}
-
-/// What AWS is to be told, with the template's policy where one is named.
-pub(super) fn with_template(view: &View, for_aws: ForAws, template: Option<&str>) -> Result<ForAws, CoreError> {
-    match template {
-        Some(template) => Ok(ForAws { policy: KeyPolicy::Template(policy_templates::find(view, template)?.id), ..for_aws }),
-        None => Ok(for_aws),
-    }
 }

@@ -35,7 +35,7 @@ enum Why {
     Doing,
     /// AWS changes it by itself, and soon.
     Moving,
-    /// AWS is to delete it, at this time, nanoseconds since 1970; 0: AWS has not said when.
+    /// AWS is to delete it or its material, at this time, nanoseconds since 1970; 0: AWS has not said when.
     Dying(u64),
 }
 
@@ -92,7 +92,8 @@ impl Core {
             }
             (Some(KeyStep::Change), _) if entry.gone => self.keep_told(&trail, id, &|entry| entry.doing = None).await.map(drop),
             (Some(KeyStep::Change), _) => self.look_once_more(&trail, id).await,
-            (Some(KeyStep::Import(_) | KeyStep::Rotate { .. }), _) => Ok(()),
+            (Some(KeyStep::Import(_)), Some(_)) => self.take_up_import(&trail, id).await,
+            (Some(KeyStep::Rotate { .. }), _) => self.take_up_rotation(&trail, id).await,
             (None, _) => self.refresh_aws_key(&trail, id).await.map(drop),
         };
         // What is left is looked at when its time has come again.
@@ -146,6 +147,8 @@ fn why(key: &AwsKeyEntry) -> Option<Why> {
     match told.state.as_str() {
         "Creating" | "Updating" => Some(Why::Moving),
         _ if is_pending(told) => Some(Why::Dying(told.deletion_ns.unwrap_or_default())),
+        "PendingImport" => None,
+        _ if told.valid_to_ns.is_some() => Some(Why::Dying(told.valid_to_ns.unwrap_or_default())),
         _ => None,
     }
 }

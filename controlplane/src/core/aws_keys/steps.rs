@@ -81,16 +81,21 @@ impl Core {
             }
             Err(error) if may_be_done(&error) => Err(error),
             Err(error) => {
-                let why = error.to_string();
-                let undo = |entry: &mut AwsKeyEntry| {
-                    entry.doing = None;
-                    entry.failure = Some(why.clone());
-                };
-                self.keep_told(trail, id, &undo).await?;
+                self.give_up(trail, id, &error).await?;
                 turn.done();
                 Err(error)
             }
         }
+    }
+
+    /// Ends a step that is not done, for this reason.
+    pub(super) async fn give_up(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
+        let why = why.to_string();
+        let undo = |entry: &mut AwsKeyEntry| {
+            entry.doing = None;
+            entry.failure = Some(why.clone());
+        };
+        self.keep_told(trail, id, &undo).await.map(drop)
     }
 
     async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {

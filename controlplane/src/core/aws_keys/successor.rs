@@ -12,7 +12,7 @@ use super::{
     in_aws,
     kinds::{self, SpecAndUsage, kind_of},
     shown_tags,
-    steps::undone,
+    steps::{may_be_done, undone},
     upload::{UploadSource, uploadable},
 };
 use crate::{
@@ -88,6 +88,18 @@ impl Core {
         let (old, new) = (look(&kms, &old.key_id).await?, look(&kms, &new.key_id).await?);
         let plan = |view: &View| rotated(view, (id, successor.id), (old.as_ref(), new.as_ref()));
         self.writer.change(trail, plan).await.map(drop)
+    }
+
+    /// Goes on with a rotation that a crash or a failure left. The caller has the old key's turn.
+    ///
+    /// # Errors
+    /// Where it is to be tried again.
+    pub(super) async fn take_up_rotation(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        match self.finish_rotation(trail, id).await {
+            Err(error) if error.may_pass() || may_be_done(&error) => Err(error),
+            Err(error) => self.give_up(trail, id, &error).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// What the new key is to be.

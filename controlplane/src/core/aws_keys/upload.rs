@@ -3,7 +3,10 @@
 //! Always holds: what can be refused is refused before AWS is asked for a key; a key that did not get its first material is withdrawn, or,
 //! where AWS may have it, finished by [`Core::keep_following_aws_keys`].
 
+use std::error::Error;
+
 use holdfast_proto::{kinds::KeyKind, records::SourceKey};
+use uuid::Uuid;
 
 use super::{AnyKey, NewAwsKey, kinds, steps::may_be_done};
 use crate::{
@@ -71,6 +74,23 @@ impl Core {
             }
         }
     }
+
+    /// Goes on with an import that a crash or a failure left. The caller has the key's turn.
+    ///
+    /// # Errors
+    /// Where it is to be tried again.
+    pub(super) async fn take_up_import(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        let first = self.view().await?.aws_key(id)?.is_some_and(|entry| entry.rotations.is_empty() && source_of(&entry).is_some());
+        match self.finish_import(trail, id).await {
+            Err(error) if error.may_pass() || may_be_done(&error) => Err(error),
+            Err(error) if first => {
+                tracing::warn!(error = &error as &dyn Error, key = %id, "the key gets no material: it is withdrawn");
+                self.withdraw_from_aws(trail, id).await
+            }
+            Err(error) => self.give_up(trail, id, &error).await,
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 impl UploadSource {
@@ -131,7 +151,6 @@ pub(super) fn source_of(entry: &AwsKeyEntry) -> Option<&UploadedFrom> {
 #[cfg(test)]
 mod tests {
     use holdfast_proto::records::{KeyUsage, LocalBlob, PartitionKey};
-    use uuid::Uuid;
 
     use super::*;
     use crate::store::entry::Stamps;

@@ -38,7 +38,7 @@ struct ForAwsParam {
 
 /// A tag.
 #[derive(Default, Deserialize, ToSchema)]
-struct TagParam {
+pub(super) struct TagParam {
     #[serde(rename = "TagKey")]
     #[schema(required, nullable = false)]
     key: Option<String>,
@@ -123,7 +123,7 @@ impl PolicyMembers {
 }
 
 impl TagParam {
-    fn parse(self) -> Result<Tag, Refusal> {
+    pub(super) fn parse(self) -> Result<Tag, Refusal> {
         let key = self.key.ok_or_else(|| Refusal::invalid("aws_param.Tags", "each must have a TagKey"))?;
         Ok(Tag { key, value: self.value.unwrap_or_default() })
     }

@@ -9,9 +9,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answer::Key,
+    for_aws::PolicyMembers,
     key_uuid,
-    new_key::{GivenPeople, NewKeyForAws, expiry},
-    request::{OneOrMore, REQUIRED},
+    new_key::{NewKeyForAws, expiry},
+    request::REQUIRED,
 };
 use crate::{
     access::{Manage, Permit},
@@ -47,13 +48,8 @@ struct ReplicateKey {
     key_expiration: Option<bool>,
     /// RFC 3339.
     valid_to: Option<String>,
-    external_accounts: Option<OneOrMore>,
-    key_admins: Option<OneOrMore>,
-    key_admins_roles: Option<OneOrMore>,
-    key_users: Option<OneOrMore>,
-    key_users_roles: Option<OneOrMore>,
-    /// Id or name of a policy template.
-    policytemplate: Option<String>,
+    #[serde(flatten)]
+    people: PolicyMembers,
 }
 
 /// Where the primary key is to be.
@@ -102,19 +98,13 @@ async fn update_primary_region(
 impl ReplicateKey {
     fn parse(self) -> Result<NewReplica, Refusal> {
         let mut aws = self.aws_param.unwrap_or_default();
-        let people = GivenPeople {
-            external_accounts: self.external_accounts,
-            key_admins: self.key_admins,
-            key_admins_roles: self.key_admins_roles,
-            key_users: self.key_users,
-            key_users_roles: self.key_users_roles,
-        };
+        let (for_aws, template) = aws.for_aws(self.people)?;
         let valid_to = self.valid_to.or(aws.valid_to.take());
         Ok(NewReplica {
             region: self.replica_region.ok_or_else(|| Refusal::invalid("replica_region", REQUIRED))?,
             valid_to_ns: expiry("valid_to", self.key_expiration.or(aws.key_expiration), valid_to.as_deref())?,
-            for_aws: aws.for_aws(people, self.policytemplate.as_deref())?,
-            template: self.policytemplate,
+            for_aws,
+            template,
         })
     }
 }

@@ -7,11 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    answer::Key,
-    new_key::{GivenPeople, NewKeyForAws},
-    request::{OneOrMore, REQUIRED},
-};
+use super::{answer::Key, for_aws::PolicyMembers, new_key::NewKeyForAws, request::REQUIRED};
 use crate::{
     access::{Manage, Permit},
     api::{
@@ -38,13 +34,8 @@ struct CreateKey {
     #[schema(required, nullable = false)]
     region: Option<String>,
     aws_param: Option<NewKeyForAws>,
-    external_accounts: Option<OneOrMore>,
-    key_admins: Option<OneOrMore>,
-    key_admins_roles: Option<OneOrMore>,
-    key_users: Option<OneOrMore>,
-    key_users_roles: Option<OneOrMore>,
-    /// Id or name of a policy template.
-    policytemplate: Option<String>,
+    #[serde(flatten)]
+    people: PolicyMembers,
 }
 
 /// Makes a key in AWS. One of origin `EXTERNAL` waits for its material.
@@ -73,21 +64,15 @@ impl CreateKey {
             Some("EXTERNAL") => true,
             Some(_) => return Err(Refusal::invalid("aws_param.Origin", "must be AWS_KMS or EXTERNAL")),
         };
-        let people = GivenPeople {
-            external_accounts: self.external_accounts,
-            key_admins: self.key_admins,
-            key_admins_roles: self.key_admins_roles,
-            key_users: self.key_users,
-            key_users_roles: self.key_users_roles,
-        };
+        let (for_aws, template) = aws.for_aws(self.people)?;
         let new = NewAwsKey {
-            for_aws: aws.for_aws(people, self.policytemplate.as_deref())?,
+            for_aws,
             kms: self.kms.ok_or_else(|| Refusal::invalid("kms", REQUIRED))?,
             region: self.region.ok_or_else(|| Refusal::invalid("region", REQUIRED))?,
             spec: aws.customer_master_key_spec,
             usage: aws.key_usage,
             multi_region: aws.multi_region.unwrap_or(false),
-            template: self.policytemplate,
+            template,
         };
         Ok((new, external))
     }

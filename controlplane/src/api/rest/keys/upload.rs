@@ -9,8 +9,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answer::Key,
-    new_key::{GivenPeople, NewKeyForAws, expiry},
-    request::{OneOrMore, REQUIRED},
+    for_aws::PolicyMembers,
+    new_key::{NewKeyForAws, expiry},
+    request::REQUIRED,
 };
 use crate::{
     access::{Manage, Permit},
@@ -46,13 +47,8 @@ struct UploadKey {
     /// Whether the material expires, at `aws_param.ValidTo`.
     #[serde(alias = "KeyExpiration")]
     key_expiration: Option<bool>,
-    external_accounts: Option<OneOrMore>,
-    key_admins: Option<OneOrMore>,
-    key_admins_roles: Option<OneOrMore>,
-    key_users: Option<OneOrMore>,
-    key_users_roles: Option<OneOrMore>,
-    /// Id or name of a policy template.
-    policytemplate: Option<String>,
+    #[serde(flatten)]
+    people: PolicyMembers,
 }
 
 /// Makes a key in AWS and uploads a source key's material into it, wrapped by a data plane.
@@ -79,23 +75,17 @@ impl UploadKey {
         if aws.origin.as_deref().is_some_and(|origin| origin != "EXTERNAL") {
             return Err(Refusal::invalid("aws_param.Origin", "of an uploaded key is EXTERNAL"));
         }
-        let people = GivenPeople {
-            external_accounts: self.external_accounts,
-            key_admins: self.key_admins,
-            key_admins_roles: self.key_admins_roles,
-            key_users: self.key_users,
-            key_users_roles: self.key_users_roles,
-        };
+        let (for_aws, template) = aws.for_aws(self.people)?;
         let valid_to_ns = expiry("aws_param.ValidTo", self.key_expiration.or(aws.key_expiration), aws.valid_to.as_deref())?;
         let source_key = self.source_key_identifier.ok_or_else(|| Refusal::invalid("source_key_identifier", REQUIRED))?;
         let new = NewAwsKey {
-            for_aws: aws.for_aws(people, self.policytemplate.as_deref())?,
+            for_aws,
             kms: self.kms.ok_or_else(|| Refusal::invalid("kms", REQUIRED))?,
             region: self.region.ok_or_else(|| Refusal::invalid("region", REQUIRED))?,
             spec: aws.customer_master_key_spec,
             usage: aws.key_usage,
             multi_region: aws.multi_region.unwrap_or(false),
-            template: self.policytemplate,
+            template,
         };
         Ok((new, UploadSource { source_key, tier_as_sent: self.source_key_tier, valid_to_ns }))
     }
