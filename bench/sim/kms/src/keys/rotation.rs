@@ -11,7 +11,7 @@ use super::{
     find,
     metadata::key_id,
     page::{self, Paging},
-    settle::DAY_MS,
+    settle::{DAY_MS, judge_material},
     spec::Kind,
 };
 use crate::{
@@ -102,6 +102,7 @@ pub(crate) fn on_demand(call: &Call, body: &Value) -> Result<Value, AwsException
                     kept.state = MaterialState::Current;
                     kept.rotated = Some(rotated);
                 }
+                judge_material(key);
             }
         } else {
             let fresh = KeyMaterial { rotated: Some(rotated), ..create::first(&id, key.spec)? };

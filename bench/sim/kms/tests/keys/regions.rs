@@ -77,6 +77,39 @@ async fn a_primary_key_goes_after_its_last_replica() {
 }
 
 #[tokio::test]
+async fn a_whole_set_goes_in_one_leap_of_the_clock() {
+    let rig = Rig::start().await;
+    let (id, there) = (multi_region(&rig, OriginType::AwsKms).await, rig.kms_in(THERE));
+    rig.kms.replicate_key().key_id(&id).replica_region(THERE).send().await.unwrap();
+    soon(&rig, &there, &id).await;
+    for kms in [&rig.kms, &there] {
+        kms.schedule_key_deletion().key_id(&id).pending_window_in_days(7).send().await.unwrap();
+    }
+    rig.days(14);
+    assert_eq!(there.describe_key().key_id(&id).send().await.name(), "NotFoundException");
+    assert_eq!(rig.kms.describe_key().key_id(&id).send().await.name(), "NotFoundException");
+}
+
+#[tokio::test]
+async fn a_replica_without_the_material_that_becomes_current_is_not_used() {
+    let rig = Rig::start().await;
+    let (id, there) = (multi_region(&rig, OriginType::External).await, rig.kms_in(THERE));
+    let put = async |kms: &Client, byte: u8, what: ImportType| {
+        lasting(kms, &id, &[byte; 32], (RsaesOaepSha256, Rsa2048)).await.import_type(what).send().await.unwrap();
+    };
+    put(&rig.kms, 1, ImportType::NewKeyMaterial).await;
+    put(&rig.kms, 2, ImportType::NewKeyMaterial).await;
+    rig.kms.replicate_key().key_id(&id).replica_region(THERE).send().await.unwrap();
+    soon(&rig, &there, &id).await;
+    put(&there, 1, ImportType::ExistingKeyMaterial).await;
+    assert_eq!(describe(&there, &id).await.key_state, Some(KeyState::Enabled));
+    rig.kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    assert_eq!(describe(&there, &id).await.key_state, Some(KeyState::PendingImport));
+    put(&there, 2, ImportType::ExistingKeyMaterial).await;
+    assert_eq!(describe(&there, &id).await.key_state, Some(KeyState::Enabled));
+}
+
+#[tokio::test]
 async fn imported_material_goes_into_each_key_of_the_set() {
     let rig = Rig::start().await;
     let (id, there) = (multi_region(&rig, OriginType::External).await, rig.kms_in(THERE));
