@@ -25,9 +25,9 @@ impl Clock {
         real.saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
-    /// Moves it forward; answers how far it is ahead now, in milliseconds.
+    /// Moves it forward, by a century at most; answers how far it is ahead now, in milliseconds.
     pub(crate) fn advance(&self, by: Duration) -> i64 {
-        let by = millis(by);
+        let by = millis(by).min(LONGEST_LEAP_MS);
         self.ahead_ms.fetch_add(by, Ordering::Relaxed).saturating_add(by)
     }
 }
@@ -40,3 +40,6 @@ pub(crate) fn seconds(ms: i64) -> f64 {
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// Past this, sums of times would have to be guarded everywhere.
+const LONGEST_LEAP_MS: i64 = 100 * 365 * 86_400_000;

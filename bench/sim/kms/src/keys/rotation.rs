@@ -158,11 +158,14 @@ pub(super) fn rotate_due(state: &mut State, now_ms: i64) -> Result<(), AwsExcept
     let due = keys.filter_map(|key| key.rotation.filter(|rotation| rotation.next_ms <= now_ms).map(|rotation| (key, rotation)));
     let due: Vec<_> = due.map(|(key, rotation)| (key.id.clone(), key.spec, rotation)).collect();
     for (id, spec, mut rotation) in due {
+        let period_ms = rotation.period_days.saturating_mul(DAY_MS);
+        let kept_ms = period_ms.saturating_mul(MOST_CAUGHT_UP);
+        rotation.next_ms = rotation.next_ms.max(now_ms.saturating_sub(kept_ms));
         while rotation.next_ms <= now_ms {
             let rotated = Rotated { at_ms: rotation.next_ms, by: RotationType::Automatic };
             let fresh = KeyMaterial { rotated: Some(rotated), ..create::first(&id, spec)? };
             same_keys(state, &id).for_each(|key| renew(key, fresh.clone()));
-            rotation.next_ms = rotation.next_ms.saturating_add(rotation.period_days.saturating_mul(DAY_MS));
+            rotation.next_ms = rotation.next_ms.saturating_add(period_ms);
         }
         same_keys(state, &id).for_each(|key| key.rotation = Some(rotation));
     }
@@ -243,6 +246,8 @@ fn entry(key: &Key, kept: &KeyMaterial) -> Value {
 }
 
 const LEAST_DAYS: i64 = 90;
+/// How many missed rotations are made up for after a leap of the clock.
+const MOST_CAUGHT_UP: i64 = 40;
 const USUAL_DAYS: i64 = 365;
 const MOST_DAYS: i64 = 2560;
 /// AWS's quota.

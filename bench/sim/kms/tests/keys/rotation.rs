@@ -76,3 +76,14 @@ async fn only_symmetric_keys_with_material_of_aws_rotate_by_themselves() {
         assert_eq!(kms.enable_key_rotation().key_id(&id).rotation_period_in_days(days).send().await.name(), "ValidationException");
     }
 }
+
+#[tokio::test]
+async fn the_longest_leap_of_the_clock_makes_up_for_some_rotations_only() {
+    let rig = Rig::start().await;
+    let (id, kms) = (rig.symmetric().await, &rig.kms);
+    kms.enable_key_rotation().key_id(&id).rotation_period_in_days(90).send().await.unwrap();
+    rig.sim.control().advance(std::time::Duration::MAX);
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 41);
+    rig.days(90);
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 42);
+}
