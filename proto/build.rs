@@ -39,7 +39,7 @@ const ADMIN: [&str; 12] = [
 ];
 
 /// Messages that the command line prints as JSON; the names of their fields are part of its interface.
-const SHOWN: [&str; 45] = [
+const SHOWN: [&str; 53] = [
     "WhoAmIResponse",
     "ApiToken",
     "CreateApiTokenResponse",
@@ -85,10 +85,18 @@ const SHOWN: [&str; 45] = [
     "KeyRotationParams",
     "SynchronizationParams",
     "BackupParams",
+    "CreateCloudHsmKeyStoreResponse",
+    "UpdateCloudHsmKeyStoreResponse",
+    "CloudHsmCluster",
+    "LinkKeyStoreResponse",
+    "ConnectKeyStoreResponse",
+    "DisconnectKeyStoreResponse",
+    "EnableCredentialRotationJobResponse",
+    "DisableCredentialRotationJobResponse",
 ];
 
 /// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.
-const WITH_SECRETS: [&str; 19] = [
+const WITH_SECRETS: [&str; 22] = [
     ".holdfast.sync.v1.Credential",
     ".holdfast.admin.v1.LoginRequest",
     ".holdfast.admin.v1.LoginResponse",
@@ -108,4 +116,7 @@ const WITH_SECRETS: [&str; 19] = [
     ".holdfast.admin.v1.BackupRequest",
     ".holdfast.admin.v1.CreateAwsConnectionRequest",
     ".holdfast.admin.v1.UpdateAwsConnectionRequest",
+    ".holdfast.admin.v1.CreateCloudHsmKeyStoreRequest",
+    ".holdfast.admin.v1.UpdateCloudHsmKeyStoreRequest",
+    ".holdfast.admin.v1.ConnectKeyStoreRequest",
 ];

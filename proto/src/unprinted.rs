@@ -127,6 +127,24 @@ impl Debug for admin::UpdateAwsConnectionRequest {
     }
 }
 
+impl Debug for admin::CreateCloudHsmKeyStoreRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("CreateCloudHsmKeyStoreRequest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::UpdateCloudHsmKeyStoreRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("UpdateCloudHsmKeyStoreRequest").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::ConnectKeyStoreRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("ConnectKeyStoreRequest").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +173,9 @@ mod tests {
             format!("{:?}", admin::UpdateKeyStoreRequest { secret_access_key: secret(), ..admin::UpdateKeyStoreRequest::default() }),
             format!("{:?}", admin::RotateCredentialResponse { secret_access_key: secret(), ..admin::RotateCredentialResponse::default() }),
             format!("{:?}", admin::BackupRequest { passphrase: secret() }),
+            format!("{:?}", admin::CreateCloudHsmKeyStoreRequest { key_store_password: secret(), ..Default::default() }),
+            format!("{:?}", admin::UpdateCloudHsmKeyStoreRequest { key_store_password: secret(), ..Default::default() }),
+            format!("{:?}", admin::ConnectKeyStoreRequest { key_store_password: secret(), ..Default::default() }),
             format!("{:?}", connection(secret(), String::new())),
             format!("{:?}", connection(String::new(), secret())),
             format!("{:?}", admin::UpdateAwsConnectionRequest { secret_access_key: secret(), ..Default::default() }),

@@ -3,6 +3,7 @@
 mod change;
 mod export;
 mod kms;
+mod linked;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -53,6 +54,18 @@ enum Verb {
     #[command(after_help = "Example: holdfast keystore health payments")]
     Health(Named),
     RotateCredential(RotateArgs),
+    Link(linked::LinkArgs),
+    Connect(linked::ConnectArgs),
+    Disconnect(linked::DisconnectArgs),
+    EnableRotation(linked::EnableRotationArgs),
+    /// Has no job rotate the credential of a linked key store any more
+    #[command(after_help = "Example: holdfast keystore disable-rotation payments")]
+    DisableRotation(Named),
+    #[command(name = "create-cloudhsm")]
+    CreateCloudHsm(linked::CreateCloudHsmArgs),
+    #[command(name = "update-cloudhsm")]
+    UpdateCloudHsm(linked::UpdateCloudHsmArgs),
+    Clusters(linked::ClustersArgs),
     ExportAwsConfig(export::ExportArgs),
     Test(kms::TestArgs),
 }
@@ -86,6 +99,14 @@ impl KeystoreArgs {
             Verb::Unblock(named) => unblock(admin, out, named).await,
             Verb::Health(named) => health(admin, out, named).await,
             Verb::RotateCredential(args) => rotate(admin, out, args).await,
+            Verb::Link(args) => args.run(admin, out).await,
+            Verb::Connect(args) => args.run(admin, out).await,
+            Verb::Disconnect(args) => args.run(admin, out).await,
+            Verb::EnableRotation(args) => args.run(admin, out).await,
+            Verb::DisableRotation(named) => linked::disable_rotation(admin, out, &named.key_store).await,
+            Verb::CreateCloudHsm(args) => args.run(admin, out).await,
+            Verb::UpdateCloudHsm(args) => args.run(admin, out).await,
+            Verb::Clusters(args) => args.run(admin, out).await,
             Verb::ExportAwsConfig(args) => args.run(admin, out).await,
             Verb::Test(args) => args.run(admin, out).await,
         })
@@ -94,9 +115,8 @@ impl KeystoreArgs {
 
 async fn list(admin: &mut Admin, out: Out) -> Result<(), Failure> {
     let all = admin.key_stores.list_key_stores(ListKeyStoresRequest {}).await?.into_inner().key_stores;
-    out.list(&all, ["NAME", "REGION", "TIER", "STATE", "PATH", "ID"], |store| {
-        let state = if store.blocked { "blocked" } else { "open" };
-        [&store.name, &store.region, &store.tier, state, &store.uri_path, &store.id].map(ToString::to_string)
+    out.list(&all, ["NAME", "REGION", "TIER", "STATE", "IN AWS KMS", "PATH", "ID"], |store| {
+        [&store.name, &store.region, &store.tier, state(store), in_aws(store), &store.uri_path, &store.id].map(ToString::to_string)
     })
 }
 
@@ -160,13 +180,28 @@ fn show_one(out: Out, store: &KeyStore) -> Result<(), Failure> {
     out.one(store, facts(store))
 }
 
+const fn state(store: &KeyStore) -> &'static str {
+    if store.blocked { "blocked" } else { "open" }
+}
+
+/// Whether AWS KMS has it, and how far it is with it.
+fn in_aws(store: &KeyStore) -> &str {
+    match (store.linked_state, store.gone) {
+        (false, _) => "not linked",
+        (true, true) => "gone",
+        (true, false) if store.connection_state.is_empty() => "being made",
+        (true, false) => &store.connection_state,
+    }
+}
+
 /// What people see of a key store.
-fn facts(store: &KeyStore) -> [(&'static str, String); 20] {
+fn facts(store: &KeyStore) -> [(&'static str, String); 28] {
     let seconds = |seconds: u64, none: &str| if seconds == 0 { none.to_owned() } else { format!("{seconds} s") };
     [
         ("name", store.name.clone()),
         ("id", store.id.clone()),
-        ("state", if store.blocked { "blocked" } else { "open" }.to_owned()),
+        ("served", if store.kind == SERVED_HERE { String::new() } else { store.kind.clone() }),
+        ("state", state(store).to_owned()),
         ("region", store.region.clone()),
         ("tier", store.tier.clone()),
         ("path", store.uri_path.clone()),
@@ -182,7 +217,16 @@ fn facts(store: &KeyStore) -> [(&'static str, String); 20] {
         ("credentials", format!("{} at most, version {}", store.max_credentials, store.credential_version)),
         ("retire unused", seconds(store.retire_unused_after_seconds, "never")),
         ("health key", store.health_check_key_id.clone()),
+        ("in AWS KMS", in_aws(store).to_owned()),
+        ("id in AWS KMS", store.custom_key_store_id.clone()),
+        ("connection error", store.connection_error_code.clone()),
+        ("failure", store.failure.clone()),
+        ("rotated by job", store.credential_rotation_job_id.clone()),
+        ("cluster", store.cloud_hsm_cluster_id.clone()),
+        ("trust anchor", if store.trust_anchor_certificate.is_empty() { "" } else { "kept" }.to_owned()),
         ("created", moment(store.created_ms)),
         ("updated", moment_or(store.updated_ms, "")),
     ]
 }
+
+const SERVED_HERE: &str = "LOCAL";

@@ -17,7 +17,8 @@ use crate::{
 #[command(after_help = "\
 Examples:
   holdfast keystore create payments --region eu-central-1 --endpoint https://xks.example --out credential.json
-  holdfast keystore create vault --region eu-central-1 --tier hsm-group-a --health-key-label holdfast-health")]
+  holdfast keystore create vault --region eu-central-1 --tier hsm-group-a --health-key-label holdfast-health
+  holdfast keystore create ledger --region eu-west-1 --kms main --endpoint https://xks.example --linked")]
 pub(super) struct CreateArgs {
     /// Its name
     name: String,
@@ -39,6 +40,9 @@ pub(super) struct CreateArgs {
     /// KMS container that it belongs to, by id or name
     #[arg(long, value_name = "CONTAINER")]
     kms: Option<String>,
+    /// Have AWS KMS make its custom key store, too; needs --kms and --endpoint
+    #[arg(long, requires_all = ["kms", "endpoint"])]
+    linked: bool,
     #[command(flatten)]
     health_key: HealthKey,
     #[command(flatten)]
@@ -156,6 +160,7 @@ impl CreateArgs {
             xks_proxy_connectivity: text(&self.connectivity),
             xks_proxy_vpc_endpoint_service_name: text(&self.vpc_service),
             retire_unused_after_seconds: self.retire_unused_after.unwrap_or(0),
+            linked_state: self.linked,
         })
     }
 }

@@ -60,12 +60,27 @@ impl Core {
     /// [`CoreError::NotFound`].
     pub async fn any_key_store<R: Right>(&self, _permit: &Permit<R>, id: Uuid) -> Result<KeyStoreDetails, CoreError> {
         let view = self.view().await?;
-        let key_store = match (view.key_store(StoreId(id))?, view.aws_key_store(id)?) {
-            (Some(entry), aws) => AnyKeyStore::Here { entry, aws },
-            (None, Some(entry)) => AnyKeyStore::There(entry),
-            (None, None) => return Err(CoreError::NotFound("key store")),
+        described(&view, with_id(&view, id)?.ok_or(NOT_FOUND)?)
+    }
+
+    /// The key store with an id, or else the one with that name, wherever it is served; those that are served from here go first.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`]; [`CoreError::Invalid`] for a name of several that are not served from here.
+    pub async fn find_any_key_store<R: Right>(&self, _permit: &Permit<R>, wanted: &str) -> Result<KeyStoreDetails, CoreError> {
+        let view = self.view().await?;
+        if let Some(found) = Uuid::try_parse(wanted).ok().map(|id| with_id(&view, id)).transpose()?.flatten() {
+            return described(&view, found);
+        }
+        let here = view.key_stores()?.into_iter().find(|entry| entry.name == wanted).map(|entry| entry.id.0);
+        let there: Vec<_> = view.aws_key_stores()?.into_iter().filter(|entry| entry.name == wanted).map(|entry| entry.id).collect();
+        let id = match (here, there.as_slice()) {
+            (Some(id), _) => id,
+            (None, [id]) => *id,
+            (None, []) => return Err(NOT_FOUND),
+            (None, [_, _, ..]) => return Err(CoreError::invalid("id", "several key stores have this name; give the id")),
         };
-        described(&view, key_store)
+        described(&view, with_id(&view, id)?.ok_or(NOT_FOUND)?)
     }
 }
 
@@ -101,6 +116,14 @@ impl AnyKeyStore {
     }
 }
 
+fn with_id(view: &View, id: Uuid) -> Result<Option<AnyKeyStore>, CoreError> {
+    Ok(match (view.key_store(StoreId(id))?, view.aws_key_store(id)?) {
+        (Some(entry), aws) => Some(AnyKeyStore::Here { entry, aws }),
+        (None, Some(entry)) => Some(AnyKeyStore::There(entry)),
+        (None, None) => None,
+    })
+}
+
 fn described(view: &View, key_store: AnyKeyStore) -> Result<KeyStoreDetails, CoreError> {
     let (kms, partition) = match &key_store {
         AnyKeyStore::Here { entry, .. } => (entry.kms, entry.partition),
@@ -112,3 +135,5 @@ fn described(view: &View, key_store: AnyKeyStore) -> Result<KeyStoreDetails, Cor
         key_store,
     })
 }
+
+const NOT_FOUND: CoreError = CoreError::NotFound("key store");
