@@ -55,7 +55,7 @@ fn the_aws_cli_takes_an_external_key_store_from_creation_to_deletion() {
     fs::write(&sealed, BASE64_STANDARD.decode(text(&answer, "/CiphertextBlob")).unwrap()).unwrap();
     let decrypt = [&["decrypt", "--ciphertext-blob", &sealed_file][..], &context].concat();
     assert_eq!(text(&aws.kms(&decrypt), "/Plaintext"), BASE64_STANDARD.encode("a secret of ours"));
-    assert!(aws.kms_fails(&["decrypt", "--ciphertext-blob", &sealed_file]).contains("(InvalidCiphertextException)"));
+    assert!(aws.kms_fails(&["decrypt", "--ciphertext-blob", &sealed_file]).contains("(KMSInvalidStateException)"));
     let data_key = aws.kms(&["generate-data-key", "--key-id", key, "--key-spec", "AES_256"]);
     assert_eq!(BASE64_STANDARD.decode(text(&data_key, "/Plaintext")).unwrap().len(), 32);
 

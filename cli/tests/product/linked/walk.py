@@ -48,9 +48,9 @@ def use(kms, key):
         sealed = kms.encrypt(KeyId=key, Plaintext=plaintext, EncryptionContext=CONTEXT)["CiphertextBlob"]
         opened = kms.decrypt(CiphertextBlob=sealed, EncryptionContext=CONTEXT)
         assert (opened["Plaintext"], opened["KeyId"]) == (plaintext, key), opened
-        refused(kms, "InvalidCiphertextException", CiphertextBlob=sealed, EncryptionContext={"purpose": "another"})
+        refused(kms, "KMSInvalidStateException", CiphertextBlob=sealed, EncryptionContext={"purpose": "another"})
         bent = sealed[:-1] + bytes([sealed[-1] ^ 1])
-        refused(kms, "InvalidCiphertextException", CiphertextBlob=bent, EncryptionContext=CONTEXT)
+        refused(kms, "KMSInvalidStateException", CiphertextBlob=bent, EncryptionContext=CONTEXT)
     data_key = kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext=CONTEXT)
     opened = kms.decrypt(CiphertextBlob=data_key["CiphertextBlob"], EncryptionContext=CONTEXT)
     assert opened["Plaintext"] == data_key["Plaintext"] and len(data_key["Plaintext"]) == 32

@@ -19,7 +19,7 @@ use crate::{
     state::{Key, Origin, Region},
     stores::target_of,
     xks::{
-        Target,
+        ProxyError, Target,
         crypt::{self, Sealed, Use},
     },
 };
@@ -132,7 +132,9 @@ impl Subject {
         } else {
             bytes.to_vec()
         };
-        let done = native::decrypt(&self.key, &Native { algorithm, text: &inner, context })?;
+        let done = native::decrypt(&self.key, &Native { algorithm, text: &inner, context });
+        // What is wrong with the inner half of two is told like what is wrong with the outer one.
+        let done = if self.external.is_some() { done.map_err(|_| ProxyError::NotOurs.at_crypto())? } else { done? };
         Ok(Made { bytes: done.text, material_id: self.told(done.material_id) })
     }
 

@@ -1,7 +1,7 @@
 //! What can go wrong with a proxy, and what AWS KMS makes of it: three tables, for the three places where it is told.
 //!
-//! Always holds: a cryptographic operation fails with `KMSInvalidStateException` for everything that lies outside of KMS, told apart by the
-//! text (Developer Guide, "Troubleshooting external key stores"), but for a ciphertext that the proxy does not take.
+//! Always holds: a cryptographic operation fails with `KMSInvalidStateException` for all that goes wrong with a proxy, a ciphertext that it
+//! does not take included, told apart by the text. Source: Developer Guide, "Troubleshooting external key stores".
 
 use crate::error::{AwsException, ErrorName};
 
@@ -9,51 +9,56 @@ use crate::error::{AwsException, ErrorName};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProxyError {
     /// No connection, or it broke.
-    #[error("AWS KMS cannot communicate with your external key store proxy: {0}")]
+    #[error("AWS KMS cannot communicate with the external key store proxy. This might be a transient network issue. ({0})")]
     Unreachable(String),
     /// No TLS connection.
-    #[error("AWS KMS cannot establish a TLS connection to the external key store proxy: {0}")]
+    #[error("AWS KMS cannot establish a TLS connection to the external key store proxy. Verify the TLS configuration. ({0})")]
     Tls(String),
     /// No answer within 250 ms, twice.
-    #[error("The external key store proxy did not respond to the request in the time allotted. Retry the request.")]
+    #[error("AWS KMS rejected the request because the external key store proxy did not respond in time. Retry the request.")]
     TimedOut,
     /// An error of the specification.
-    #[error("The external key store proxy rejected the request: {0}")]
+    #[error("The external key store proxy {0}")]
     Refused(Refusal),
     /// Not what the specification allows.
-    #[error("AWS KMS cannot interpret the response of the external key store proxy: {0}")]
+    #[error("AWS KMS cannot interpret the response from the external key store proxy: {0}.")]
     Unreadable(String),
-    /// Its health says so.
-    #[error("The external key store proxy reports that all external key manager instances are unavailable.")]
+    /// Its health says that no key manager is available.
+    #[error("The external key store proxy is in an unhealthy state.")]
     NoKeyManager,
+    /// KMS can't open what the proxy decrypted.
+    #[error("The ciphertext that the external key store proxy submitted for decryption, or the encryption context, is invalid.")]
+    NotOurs,
 }
 
 /// The error names of the specification, "Errors".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("the request is invalid")]
+    #[error("rejected the request because it is invalid.")]
     Validation,
-    #[error("the external key or key store is disabled, deactivated or blocked")]
+    #[error("rejected the request because the external key is not enabled in the external key manager.")]
     InvalidState,
-    #[error("the ciphertext, initialization vector, additional authenticated data or authentication tag is invalid")]
+    #[error(
+        "rejected the request because the specified ciphertext or additional authenticated data is corrupted, missing, or otherwise invalid."
+    )]
     InvalidCiphertext,
-    #[error("the external key does not support the operation")]
+    #[error("rejected the request because the external key does not support the requested operation.")]
     InvalidKeyUsage,
-    #[error("the proxy authentication credential is not valid")]
+    #[error("rejected the request because it could not authenticate AWS KMS. Verify the credentials for your external key store.")]
     AuthenticationFailed,
-    #[error("access is denied")]
+    #[error("denied access to the operation. Verify that the user and the external key are both authorized for this operation.")]
     AccessDenied,
-    #[error("the external key is not found")]
+    #[error("rejected the request because it could not find the external key.")]
     KeyNotFound,
-    #[error("the URI path is invalid")]
+    #[error("rejected the request because of an invalid URI path. Verify the URI path for your external key store.")]
     InvalidUriPath,
-    #[error("the request rate is too high")]
+    #[error("rejected the request because of a very high request rate.")]
     Throttling,
-    #[error("the proxy or its key manager has an internal error")]
+    #[error("is in an unhealthy state.")]
     Internal,
-    #[error("the operation is not supported")]
+    #[error("rejected the request because it does not support the requested cryptographic operation.")]
     Unsupported,
-    #[error("the external key manager did not answer in time")]
+    #[error("did not respond to the request in the time allotted. Retry the request.")]
     DependencyTimeout,
 }
 
@@ -69,7 +74,7 @@ impl ProxyError {
         let name = match self {
             Self::Unreachable(_) | Self::TimedOut | Self::NoKeyManager => ErrorName::XksProxyUriUnreachable,
             Self::Tls(_) => ErrorName::XksProxyInvalidConfiguration,
-            Self::Unreadable(_) => ErrorName::XksProxyInvalidResponse,
+            Self::Unreadable(_) | Self::NotOurs => ErrorName::XksProxyInvalidResponse,
             Self::Refused(refusal) => match refusal {
                 Refusal::AuthenticationFailed => ErrorName::XksProxyIncorrectAuthenticationCredential,
                 Refusal::Throttling | Refusal::Internal | Refusal::DependencyTimeout => ErrorName::XksProxyUriUnreachable,
@@ -79,8 +84,8 @@ impl ProxyError {
                 | Refusal::Validation
                 | Refusal::InvalidCiphertext
                 | Refusal::InvalidKeyUsage
-                | Refusal::KeyNotFound
-                | Refusal::Unsupported => ErrorName::XksProxyInvalidConfiguration,
+                | Refusal::KeyNotFound => ErrorName::XksProxyInvalidConfiguration,
+                Refusal::Unsupported => ErrorName::UnsupportedOperation,
             },
         };
         AwsException::new(name, self.to_string())
@@ -92,7 +97,7 @@ impl ProxyError {
             Self::Unreachable(_) | Self::NoKeyManager => "XKS_PROXY_NOT_REACHABLE",
             Self::TimedOut => "XKS_PROXY_TIMED_OUT",
             Self::Tls(_) => "XKS_PROXY_INVALID_TLS_CONFIGURATION",
-            Self::Unreadable(_) => "XKS_PROXY_INVALID_RESPONSE",
+            Self::Unreadable(_) | Self::NotOurs => "XKS_PROXY_INVALID_RESPONSE",
             Self::Refused(refusal) => match refusal {
                 Refusal::AuthenticationFailed => "INVALID_CREDENTIALS",
                 Refusal::AccessDenied => "XKS_PROXY_ACCESS_DENIED",
@@ -128,35 +133,15 @@ impl ProxyError {
             | Self::Tls(_)
             | Self::TimedOut
             | Self::Unreadable(_)
-            | Self::NoKeyManager => ErrorName::KmsInvalidState,
+            | Self::NoKeyManager
+            | Self::NotOurs => ErrorName::CustomKeyStoreInvalidState,
         };
         AwsException::new(name, self.to_string())
     }
 
     /// At `Encrypt`, `Decrypt` and their kin.
     pub(crate) fn at_crypto(&self) -> AwsException {
-        let name = match self {
-            Self::Refused(Refusal::InvalidCiphertext) => ErrorName::InvalidCiphertext,
-            Self::Refused(
-                Refusal::KeyNotFound
-                | Refusal::InvalidState
-                | Refusal::InvalidKeyUsage
-                | Refusal::Validation
-                | Refusal::AuthenticationFailed
-                | Refusal::AccessDenied
-                | Refusal::InvalidUriPath
-                | Refusal::Throttling
-                | Refusal::Internal
-                | Refusal::Unsupported
-                | Refusal::DependencyTimeout,
-            )
-            | Self::Unreachable(_)
-            | Self::Tls(_)
-            | Self::TimedOut
-            | Self::Unreadable(_)
-            | Self::NoKeyManager => ErrorName::KmsInvalidState,
-        };
-        AwsException::new(name, self.to_string())
+        AwsException::new(ErrorName::KmsInvalidState, self.to_string())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Asked, ask};
+use super::{Asked, ProxyError, ask};
 use crate::{
     call::Call,
     error::{AwsException, ErrorName},
@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// `CustomKeyStoreNotFoundException`, `CustomKeyStoreInvalidStateException`, `XksKeyAlreadyInUseException`, `XksKeyNotFoundException`,
-/// `XksKeyInvalidConfigurationException`, `KMSInvalidStateException`, `UnsupportedOperationException` (the store is a CloudHSM store).
+/// `XksKeyInvalidConfigurationException`, `UnsupportedOperationException` (the store is a CloudHSM store).
 pub(crate) async fn describe(call: &Call, store_id: &str, xks_key_id: &str) -> Result<(), AwsException> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if !(1..=128).contains(&xks_key_id.len()) || !xks_key_id.bytes().all(fits) || xks_key_id == "." || xks_key_id == ".." {
@@ -53,16 +53,15 @@ pub(crate) fn free(region: &Region, store_id: &str, xks_key_id: &str) -> Result<
 fn judge(answer: &Value) -> Result<(), AwsException> {
     let (spec, status, usages) = (answer["keySpec"].as_str(), answer["keyStatus"].as_str(), answer["keyUsage"].as_array());
     let (Some(spec), Some(status), Some(usages)) = (spec, status, usages) else {
-        let text = "AWS KMS cannot interpret the metadata of the external key.";
-        return Err(AwsException::new(ErrorName::KmsInvalidState, text));
+        return Err(ProxyError::Unreadable("the external key's metadata is not whole".into()).at_key());
     };
     let allows = |usage: &str| usages.iter().any(|one| one == usage);
     let wrong = if spec != "AES_256" {
-        format!("The external key's specification is {spec}, not AES_256.")
+        format!("The key spec of the external key must be AES_256. The key spec of specified external key is {spec}.")
     } else if status != "ENABLED" {
-        format!("The external key is {status}, not ENABLED.")
+        format!("The status of the external key must be ENABLED. The status of specified external key is {status}.")
     } else if !allows("ENCRYPT") || !allows("DECRYPT") {
-        "The external key can't both encrypt and decrypt.".into()
+        "The key usage of the external key must include ENCRYPT and DECRYPT.".into()
     } else {
         return Ok(());
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_sim_kms::{Sim, SimSettings};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     client::Client,
@@ -85,12 +86,17 @@ pub(crate) fn client(sim: &Sim) -> Client {
 
 /// The store when its connect or disconnect is over.
 pub(crate) async fn settled(client: &Client, id: &str) -> Value {
-    loop {
-        let described = client.done("DescribeCustomKeyStores", &json!({"CustomKeyStoreId": id})).await;
-        let store = &described["CustomKeyStores"][0];
-        if store["ConnectionState"] != "CONNECTING" && store["ConnectionState"] != "DISCONNECTING" {
-            return store.clone();
+    let over = async {
+        loop {
+            let described = client.done("DescribeCustomKeyStores", &json!({"CustomKeyStoreId": id})).await;
+            let store = &described["CustomKeyStores"][0];
+            if store["ConnectionState"] != "CONNECTING" && store["ConnectionState"] != "DISCONNECTING" {
+                return store.clone();
+            }
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    timeout(PATIENCE, over).await.unwrap()
 }
+
+/// What something may take that happens by itself, on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

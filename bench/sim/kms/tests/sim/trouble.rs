@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use holdfast_sim_kms::{ProxyFaults, Sim};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     proxy::{Mood, Proxy},
-    rig::{self, Rig, settled},
+    rig::{self, PATIENCE, Rig, settled},
 };
 
 const PLAIN: &str = "aGVsbG8=";
@@ -84,15 +85,18 @@ async fn a_ciphertext_that_its_integrity_value_or_length_gives_the_lie_is_not_ta
 }
 
 #[tokio::test]
-async fn a_bad_ciphertext_is_told_as_one() {
+async fn a_bad_ciphertext_is_an_invalid_state_whichever_half_is_bad() {
     let rig = Rig::start().await;
     let key = rig.key().await;
     let blob = rig.client.done("Encrypt", &json!({"KeyId": key, "Plaintext": PLAIN})).await["CiphertextBlob"].clone();
     rig.proxy.feel(Mood::Refusing(400, "InvalidCiphertextException"));
-    assert_eq!(rig.client.refused("Decrypt", &json!({"CiphertextBlob": blob})).await, "InvalidCiphertextException");
+    let outer = rig.client.kms("Decrypt", &json!({"CiphertextBlob": blob})).await;
+    assert_eq!(outer.error(), "KMSInvalidStateException");
+    assert!(outer.text.contains("specified ciphertext or additional authenticated data is corrupted"), "{}", outer.text);
     rig.proxy.feel(Mood::Well);
-    let other = json!({"CiphertextBlob": blob, "EncryptionContext": {"a": "b"}});
-    assert_eq!(rig.client.refused("Decrypt", &other).await, "InvalidCiphertextException");
+    let inner = rig.client.kms("Decrypt", &json!({"CiphertextBlob": blob, "EncryptionContext": {"a": "b"}})).await;
+    assert_eq!(inner.error(), "KMSInvalidStateException");
+    assert!(inner.text.contains("submitted for decryption"), "{}", inner.text);
     assert_eq!(rig.client.refused("Decrypt", &json!({"CiphertextBlob": PLAIN})).await, "InvalidCiphertextException");
     assert_eq!(rig.client.done("Decrypt", &json!({"CiphertextBlob": blob})).await["Plaintext"], PLAIN);
 }
@@ -105,16 +109,18 @@ async fn a_connected_proxy_is_asked_for_its_health_from_time_to_time() {
     let client = rig::client(&sim);
     let this = client.done("CreateCustomKeyStore", &proxy.store("a")).await;
     client.done("ConnectCustomKeyStore", &this).await;
-    let health = async |wanted: &str| loop {
-        let state = client.send(http::Request::get("/_sim/state").header("host", "x").body(String::new()).unwrap()).await.unwrap();
-        if state.json()["stores"][0]["proxy_health"].as_str().is_some_and(|health| health.contains(wanted)) {
-            break;
-        }
+    let health = async |wanted: &str| {
+        let asked = async || {
+            let request = http::Request::get("/_sim/state").header("host", "x").body(String::new()).unwrap();
+            client.send(request).await.unwrap().json()["stores"][0]["proxy_health"].clone()
+        };
+        let shown = async { while !asked().await.as_str().is_some_and(|health| health.contains(wanted)) {} };
+        timeout(PATIENCE, shown).await.unwrap_or_else(|_| panic!("never {wanted}"));
     };
     health("well").await;
     assert!(proxy.seen().iter().any(|seen| seen.body["requestMetadata"]["kmsOperation"] == "KmsHealthCheck"));
     proxy.feel(Mood::Away);
-    health("unavailable").await;
+    health("unhealthy").await;
 }
 
 #[tokio::test]
@@ -126,6 +132,8 @@ async fn an_external_key_backs_one_key_and_has_to_be_there_and_enabled() {
     assert_eq!(rig.client.refused("CreateKey", &create).await, "XksKeyNotFoundException");
     rig.proxy.feel(Mood::Away);
     assert_eq!(rig.client.refused("CreateKey", &create).await, "XksKeyInvalidConfigurationException");
+    rig.proxy.feel(Mood::Refusing(401, "AuthenticationFailedException"));
+    assert_eq!(rig.client.refused("CreateKey", &create).await, "CustomKeyStoreInvalidStateException");
     rig.proxy.feel(Mood::Well);
     rig.client.done("CreateKey", &create).await;
     assert_eq!(rig.client.refused("CreateKey", &create).await, "XksKeyAlreadyInUseException");
