@@ -70,7 +70,7 @@ fn a_terraform_like_client_makes_a_linked_key_store_and_key_changes_them_and_tak
 }
 
 #[test]
-fn what_was_made_unlinked_is_linked_later_and_keeps_its_names_and_its_block() {
+fn what_was_made_unlinked_is_linked_later_and_keeps_its_names() {
     let linked = Linked::start();
     let source = linked.source_key("tf-key");
     let created = linked.rest().post(STORES, &linked.new_store("tf-store", &source, false));
@@ -102,8 +102,13 @@ fn what_was_made_unlinked_is_linked_later_and_keeps_its_names_and_its_block() {
     assert_eq!(seen.aws_param.xks_proxy_uri_path.as_deref(), before["aws_param"]["xks_proxy_uri_path"].as_str());
     assert!(seen.local_hosted_params.linked_state && seen.aws_param.custom_key_store_id.is_some());
 
+    // AWS has no key that does not answer; what it refuses leaves the key as it was.
+    assert_refused(&linked, "POST", &format!("{key}/link"), &link_of_key().to_string(), 422..=422);
+    let read = linked.rest().get(&key);
+    assert_eq!((&read["linked_state"], &read["blocked"]), (&json!(false), &json!(true)));
+    linked.rest().act(&format!("{key}/unblock"));
     let shown = linked.rest().post(&format!("{key}/link"), &link_of_key());
-    assert_eq!((&shown["linked_state"], &shown["blocked"]), (&json!(true), &json!(true)));
+    assert_eq!((&shown["linked_state"], &shown["blocked"]), (&json!(true), &json!(false)));
     let read = linked.rest().get(&key);
     assert_eq!(read["aws_param"]["XksKeyConfiguration"], made["aws_param"]["XksKeyConfiguration"]);
     assert_eq!(read["aws_param"]["Alias"], json!(["alias/linked-later"]));
@@ -111,8 +116,10 @@ fn what_was_made_unlinked_is_linked_later_and_keeps_its_names_and_its_block() {
     assert!(read["aws_param"]["Policy"].as_object().is_some_and(|policy| !policy.is_empty()), "{read}");
 
     let in_aws = text(&read, "/aws_param/KeyID");
+    assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
+    linked.rest().act(&format!("{key}/block"));
     let refused = linked.try_kms("Encrypt", json!({ "KeyId": in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
-    assert_eq!(refused.name, "KMSInvalidStateException", "it is blocked still");
+    assert_eq!(refused.name, "KMSInvalidStateException");
     linked.rest().act(&format!("{key}/unblock"));
     assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
     assert_refused(&linked, "DELETE", &key, "", 400..=409);
