@@ -149,10 +149,10 @@ fn an_empty_key_gets_its_material_later_and_then_new_material_that_takes_over_by
     let more = json!({ "import_type": "NEW_KEY_MATERIAL", "key_material_description": "the second", "key_material_id": null });
     let shown = linked.rest().post(&format!("{path}/import-material"), &import(&second, more));
     assert_eq!(text(&shown, "/local_key_id"), first, "what waits for its rotation does not encrypt");
-    assert_eq!(materials(&linked, &path), [("first", "CURRENT"), ("second", "PENDING_ROTATION")].map(owned));
+    assert_eq!(materials(&linked, &path), [("first", "CURRENT"), ("second", "PENDING_ROTATION")].map(owned).into());
     let shown = linked.rest().act(&format!("{path}/rotate-material"));
     assert_eq!(text(&shown, "/local_key_id"), second);
-    assert_eq!(materials(&linked, &path), [("first", "NON_CURRENT"), ("second", "CURRENT")].map(owned));
+    assert_eq!(materials(&linked, &path), [("first", "NON_CURRENT"), ("second", "CURRENT")].map(owned).into());
     // Nothing waits: new material is made, uploaded and takes over.
     let shown = linked.rest().act(&format!("{path}/rotate-material"));
     assert!(text(&shown, "/local_key_name").starts_with("second-rotated-"), "{shown}");
