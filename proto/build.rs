@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The files of the admin API.
-const ADMIN: [&str; 12] = [
+const ADMIN: [&str; 13] = [
     "access",
     "users",
     "key_stores",
@@ -34,12 +34,13 @@ const ADMIN: [&str; 12] = [
     "nodes",
     "maintenance",
     "key_policies",
+    "aws_keys",
     "cloud",
     "jobs",
 ];
 
 /// Messages that the command line prints as JSON; the names of their fields are part of its interface.
-const SHOWN: [&str; 53] = [
+const SHOWN: [&str; 59] = [
     "WhoAmIResponse",
     "ApiToken",
     "CreateApiTokenResponse",
@@ -93,6 +94,12 @@ const SHOWN: [&str; 53] = [
     "DisconnectKeyStoreResponse",
     "EnableCredentialRotationJobResponse",
     "DisableCredentialRotationJobResponse",
+    "AwsKey",
+    "AwsKeyRegions",
+    "AwsTag",
+    "AwsKeyMaterial",
+    "DeleteAwsKeyResponse",
+    "LinkHyokKeyResponse",
 ];
 
 /// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.

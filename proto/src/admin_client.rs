@@ -7,7 +7,7 @@ use tonic::{
 };
 
 use crate::admin::{
-    access_client::AccessClient, aws_connections_client::AwsConnectionsClient, hyok_keys_client::HyokKeysClient, jobs_client::JobsClient,
+    access_client::AccessClient, aws_connections_client::AwsConnectionsClient, aws_keys_client::AwsKeysClient, hyok_keys_client::HyokKeysClient, jobs_client::JobsClient,
     key_stores_client::KeyStoresClient, kms_containers_client::KmsContainersClient, maintenance_client::MaintenanceClient,
     nodes_client::NodesClient, partitions_client::PartitionsClient, policy_templates_client::PolicyTemplatesClient,
     source_keys_client::SourceKeysClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
@@ -36,6 +36,8 @@ pub struct AdminClient<T> {
     pub aws_connections: AwsConnectionsClient<T>,
     /// AWS accounts and their regions.
     pub kms_containers: KmsContainersClient<T>,
+    /// Keys in AWS.
+    pub aws_keys: AwsKeysClient<T>,
     /// Policies of keys in AWS.
     pub policy_templates: PolicyTemplatesClient<T>,
     /// What runs when.
@@ -65,6 +67,7 @@ where
             nodes: NodesClient::new(service.clone()),
             aws_connections: AwsConnectionsClient::new(service.clone()),
             kms_containers: KmsContainersClient::new(service.clone()),
+            aws_keys: AwsKeysClient::new(service.clone()),
             policy_templates: PolicyTemplatesClient::new(service.clone()),
             jobs: JobsClient::new(service.clone()),
             maintenance: MaintenanceClient::new(service),

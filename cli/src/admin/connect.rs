@@ -164,6 +164,7 @@ fn admin(channel: Channel, caller: Bearer) -> Admin {
         nodes: all.nodes.max_decoding_message_size(LONGEST),
         aws_connections: all.aws_connections.max_decoding_message_size(LONGEST),
         kms_containers: all.kms_containers.max_decoding_message_size(LONGEST),
+        aws_keys: all.aws_keys.max_decoding_message_size(LONGEST),
         policy_templates: all.policy_templates.max_decoding_message_size(LONGEST),
         jobs: all.jobs.max_decoding_message_size(LONGEST),
         ..all

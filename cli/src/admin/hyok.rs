@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use holdfast_proto::admin::{
-    BlockHyokKeyRequest, CreateHyokKeyRequest, DeleteHyokKeyRequest, ExistingKey, GetHyokKeyRequest, HyokKey, ListHyokKeysRequest,
-    RotateHyokKeyRequest, UnblockHyokKeyRequest,
+    BlockHyokKeyRequest, CreateHyokKeyRequest, DeleteHyokKeyRequest, ExistingKey, GetHyokKeyRequest, HyokKey, LinkHyokKeyRequest,
+    ListHyokKeysRequest, RotateHyokKeyRequest, UnblockHyokKeyRequest,
 };
 
 use super::{
-    Admin, At, Out, keystore,
+    Admin, At, Out, aws_key, keystore,
+    policy::ForAws,
     shown::{moment, warn_of_pending},
     virtual_key::versions,
     whole,
@@ -38,7 +39,8 @@ enum Verb {
     /// Shows a HYOK key
     #[command(after_help = "Example: holdfast hyok show 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01")]
     Show(Named),
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
+    Link(Box<LinkArgs>),
     /// Blocks a key: it neither encrypts nor decrypts. Answers when all connected nodes have applied it
     #[command(after_help = "Example: holdfast hyok block 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01")]
     Block(Named),
@@ -65,19 +67,22 @@ struct Named {
 #[command(after_help = "\
 Examples:
   holdfast hyok create payments --name invoices
-  holdfast hyok create vault --name ledger --source-label ledger-2026")]
+  holdfast hyok create vault --name ledger --source-label ledger-2026
+  holdfast hyok create payments --name orders --linked --alias orders --tag team=billing --policy policy.json")]
 struct CreateArgs {
     /// The key store, by id or name
     key_store: String,
     /// Its name
     #[arg(long)]
     name: String,
-    /// For people
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
     /// Begins blocked
     #[arg(long)]
     blocked: bool,
+    /// Have AWS KMS make the key, too; the key store must be linked and connected
+    #[arg(long)]
+    linked: bool,
+    #[command(flatten)]
+    for_aws: ForAws,
     #[command(flatten)]
     source: SourceOf,
     /// Of a proxy that is taken over: the external key id that AWS knows [default: the key's id]
@@ -100,6 +105,16 @@ struct SourceOf {
     /// A key that is on the partitions already: its CKA_LABEL
     #[arg(long, value_name = "LABEL")]
     source_label: Option<String>,
+}
+
+/// Has AWS KMS make the key of a HYOK key that is not linked yet; what is not said is as it was said before
+#[derive(Args, Debug)]
+#[command(after_help = "Example: holdfast hyok link 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01 --alias invoices")]
+struct LinkArgs {
+    /// The key's id
+    key: String,
+    #[command(flatten)]
+    for_aws: ForAws,
 }
 
 /// Makes a new version; it encrypts as soon as every node has it on disk
@@ -131,6 +146,10 @@ impl HyokArgs {
             Verb::List { key_store } => list(admin, out, key_store.as_deref()).await,
             Verb::Show(named) => show(out, &find(admin, &named.key).await?),
             Verb::Create(args) => create(admin, out, args).await,
+            Verb::Link(args) => {
+                let request = LinkHyokKeyRequest { id: args.key.clone(), for_aws: Some(args.for_aws.given()?) };
+                show(out, &whole(admin.hyok_keys.link_hyok_key(request).await?.into_inner().key, "key")?)
+            }
             Verb::Block(named) => block(admin, out, named).await,
             Verb::Unblock(named) => unblock(admin, out, named).await,
             Verb::Rotate(args) => rotate(admin, out, args).await,
@@ -147,8 +166,8 @@ async fn list(admin: &mut Admin, out: Out, key_store: Option<&str>) -> Result<()
     };
     let request = ListHyokKeysRequest { key_store_id };
     let all = admin.hyok_keys.list_hyok_keys(request).await?.into_inner().keys;
-    out.list(&all, ["NAME", "STATE", "ENCRYPTS WITH", "EXTERNAL KEY ID", "ID"], |key| {
-        [key.name.clone(), state(key).to_owned(), active(key), key.external_key_id.clone(), key.id.clone()]
+    out.list(&all, ["NAME", "STATE", "ENCRYPTS WITH", "IN AWS KMS", "EXTERNAL KEY ID", "ID"], |key| {
+        [key.name.clone(), state(key).to_owned(), active(key), in_aws(key), key.external_key_id.clone(), key.id.clone()]
     })
 }
 
@@ -166,8 +185,10 @@ async fn create(admin: &mut Admin, out: Out, args: &CreateArgs) -> Result<(), Fa
         legacy_format: text(&args.legacy_format),
         source_key: args.source.on_partition(),
         source_key_id: args.source.id(),
-        description: text(&args.description),
         blocked: args.blocked,
+        linked_state: args.linked,
+        for_aws: Some(args.for_aws.given()?),
+        ..CreateHyokKeyRequest::default()
     };
     let answer = admin.hyok_keys.create_hyok_key(request).await?.into_inner();
     show(out, &whole(answer.key, "key")?)
@@ -205,6 +226,7 @@ fn show(out: Out, key: &HyokKey) -> Result<(), Failure> {
         "" | "none" => String::new(),
         format => format!("{format}, opened by version {}", key.legacy_version),
     };
+    let aws = key.aws.clone().unwrap_or_default();
     out.one(
         key,
         [
@@ -217,10 +239,19 @@ fn show(out: Out, key: &HyokKey) -> Result<(), Failure> {
             ("virtual key", key.virtual_key_id.clone()),
             ("legacy format", legacy),
             ("description", key.description.clone()),
+            ("in AWS KMS", in_aws(key)),
+            ("ARN", aws.arn),
+            ("aliases", aws.aliases.join(" ")),
+            ("failure", aws.failure),
             ("created", moment(key.created_ms)),
             ("updated", moment(key.updated_ms)),
         ],
     )
+}
+
+/// Whether AWS KMS has it, and as what.
+fn in_aws(key: &HyokKey) -> String {
+    key.aws.as_ref().map_or_else(|| "not linked".to_owned(), aws_key::state)
 }
 
 const fn state(key: &HyokKey) -> &'static str {

@@ -4,6 +4,7 @@
 //! what a program reads with `--json` is the message of the admin API, field for field.
 
 mod aws;
+mod aws_key;
 mod connect;
 mod credential;
 mod credential_file;
@@ -31,6 +32,7 @@ use clap::Args;
 use self::connect::SignedIn;
 pub(crate) use self::{
     aws::AwsArgs,
+    aws_key::AwsKeyArgs,
     connect::Admin,
     credential::CredentialArgs,
     hyok::HyokArgs,

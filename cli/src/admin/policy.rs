@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use holdfast_proto::admin::{AwsTag, KeyPolicy, PolicyPeople};
+use holdfast_proto::admin::{AwsTag, KeyPolicy, NewAwsKey, PolicyPeople};
 
 use crate::failure::{Failure, Kind};
 
@@ -47,6 +47,34 @@ pub(super) struct PolicyArgs {
     /// Take a policy that locks out whoever sets it
     #[arg(long)]
     bypass_lockout_check: bool,
+}
+
+/// What AWS is told of a key.
+#[derive(Args, Debug)]
+pub(super) struct ForAws {
+    /// Alias in AWS KMS, with or without alias/ before it
+    #[arg(long)]
+    alias: Option<String>,
+    /// For people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Tag in AWS KMS; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    tag: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+impl ForAws {
+    /// As the API takes it.
+    pub(super) fn given(&self) -> Result<NewAwsKey, Failure> {
+        Ok(NewAwsKey {
+            alias: self.alias.clone().unwrap_or_default(),
+            description: self.description.clone().unwrap_or_default(),
+            tags: tags(&self.tag)?,
+            policy: Some(self.policy.given()?),
+        })
+    }
 }
 
 impl PolicyContent {

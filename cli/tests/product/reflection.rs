@@ -45,9 +45,10 @@ async fn a_tool_without_a_token_or_our_protocol_files_learns_all_services_and_no
     assert_eq!(ask(hidden).await.unwrap_err().code(), Code::NotFound);
 }
 
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 14] = [
     "Access",
     "AwsConnections",
+    "AwsKeys",
     "HyokKeys",
     "Jobs",
     "KeyStores",

@@ -11,7 +11,7 @@ use crate::{
     admin::{
         Admin, Out,
         policy::PolicyContent,
-        shown::{moment, moment_or},
+        shown::{moment, moment_or, yes_or_no},
         whole,
     },
     failure::Failure,
@@ -53,6 +53,9 @@ enum Verb {
     Update {
         /// The policy template, by id or name
         template: String,
+        /// Give it to all keys that have the template, too
+        #[arg(long)]
+        push: bool,
         #[command(flatten)]
         content: PolicyContent,
     },
@@ -85,8 +88,13 @@ impl TemplateArgs {
                 };
                 show(out, admin.policy_templates.create_policy_template(request).await?.into_inner().template)
             }
-            Verb::Update { template, content } => {
-                let request = UpdatePolicyTemplateRequest { id: template.clone(), document: content.document()?, people: content.people() };
+            Verb::Update { template, push, content } => {
+                let request = UpdatePolicyTemplateRequest {
+                    id: template.clone(),
+                    document: content.document()?,
+                    people: content.people(),
+                    auto_push: *push,
+                };
                 show(out, admin.policy_templates.update_policy_template(request).await?.into_inner().template)
             }
             Verb::Delete(named) => {
@@ -114,6 +122,7 @@ fn show(out: Out, one: Option<PolicyTemplate>) -> Result<(), Failure> {
             ("account", one.account_id.clone()),
             ("KMS container", one.kms.clone()),
             ("policy", one.document.clone()),
+            ("keys had it", yes_or_no(one.is_verified)),
             ("created", moment(one.created_ms)),
             ("updated", moment_or(one.updated_ms, "")),
         ],

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Refusal,
+    aws_keys::{self, for_aws, given_for_aws},
     convert::{NS_PER_MS, existing_key, given, texts},
     id,
 };
@@ -18,7 +19,9 @@ use crate::{
     access::{Manage, Permit, Read, Use},
     api::{Api, call::Call},
     core::{
-        hyok_keys::{Backed, NewHyokKey, SourceOf},
+        Core, CoreError,
+        aws_keys::{AnyKey, PlacedKey},
+        hyok_keys::{Link, NewHyokKey, SourceOf},
         rotation::Rotation,
     },
     store::entry::{ForAws, LegacyEntry, VersionEntry},
@@ -32,8 +35,13 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     async fn list_hyok_keys(&self, request: Request<wire::ListHyokKeysRequest>) -> Result<Response<wire::ListHyokKeysResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.list", &request.get_ref().key_store_id));
         let act = |permit: Permit<Read>, q: wire::ListHyokKeysRequest| async move {
-            let (keys, ()) = core.hyok_keys(&permit, given(&q.key_store_id), |all| (all, ())).await?;
-            Ok(wire::ListHyokKeysResponse { keys: keys.into_iter().map(key).collect() })
+            let store = match given(&q.key_store_id) {
+                Some(wanted) => Some(core.find_key_store(&permit, wanted).await?.id),
+                None => None,
+            };
+            let is_wanted = |key: &PlacedKey| key.hyok.as_ref().is_some_and(|hyok| store.is_none_or(|store| store == hyok.key_store.id));
+            let (keys, ()) = core.keys(&permit, |all| (all.into_iter().filter(is_wanted).collect(), ())).await?;
+            Ok(wire::ListHyokKeysResponse { keys: keys.into_iter().filter_map(key).collect() })
         };
         self.0.rpc(request, call, act).await
     }
@@ -42,7 +50,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
         let (core, call) = (&self.0.core, Call::new("hyok_key.get", &request.get_ref().id));
         let act = |permit: Permit<Read>, q: wire::GetHyokKeyRequest| async move {
             let found = core.hyok_key(&permit, KeyId(id("id", &q.id)?)).await?;
-            Ok(wire::GetHyokKeyResponse { key: Some(key(found)) })
+            Ok(wire::GetHyokKeyResponse { key: shown(core, found.key.id).await? })
         };
         self.0.rpc(request, call, act).await
     }
@@ -53,7 +61,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
             let wanted = given(&q.key_store_id).ok_or_else(|| Refusal::invalid("key_store_id", "is required"))?;
             let store = core.find_key_store(&permit, wanted).await?.id;
             let created = core.create_hyok_key(&permit, new_key(store, q)?).await?;
-            Ok(wire::CreateHyokKeyResponse { key: Some(key(created)) })
+            Ok(wire::CreateHyokKeyResponse { key: shown(core, created.key.id).await? })
         };
         self.0.rpc(request, call, act).await
     }
@@ -62,7 +70,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
         let (core, call) = (&self.0.core, Call::new("hyok_key.block", &request.get_ref().id));
         let act = |permit: Permit<Use>, q: wire::BlockHyokKeyRequest| async move {
             let applied = core.set_hyok_key_blocked(&permit, KeyId(id("id", &q.id)?), true).await?;
-            Ok(wire::BlockHyokKeyResponse { key: Some(key(applied.value)), pending_nodes: texts(applied.pending) })
+            Ok(wire::BlockHyokKeyResponse { key: shown(core, applied.value.key.id).await?, pending_nodes: texts(applied.pending) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -74,7 +82,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
         let (core, call) = (&self.0.core, Call::new("hyok_key.unblock", &request.get_ref().id));
         let act = |permit: Permit<Use>, q: wire::UnblockHyokKeyRequest| async move {
             let applied = core.set_hyok_key_blocked(&permit, KeyId(id("id", &q.id)?), false).await?;
-            Ok(wire::UnblockHyokKeyResponse { key: Some(key(applied.value)), pending_nodes: texts(applied.pending) })
+            Ok(wire::UnblockHyokKeyResponse { key: shown(core, applied.value.key.id).await?, pending_nodes: texts(applied.pending) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -89,19 +97,38 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
         self.0.rpc(request, call, act).await
     }
 
+    async fn link_hyok_key(&self, request: Request<wire::LinkHyokKeyRequest>) -> Result<Response<wire::LinkHyokKeyResponse>, Status> {
+        let (core, call) = (&self.0.core, Call::new("hyok_key.link", &request.get_ref().id));
+        let act = |permit: Permit<Manage>, q: wire::LinkHyokKeyRequest| async move {
+            let linked = core.link_hyok_key(&permit, KeyId(id("id", &q.id)?), given_for_aws(q.for_aws.unwrap_or_default())?).await?;
+            Ok(wire::LinkHyokKeyResponse { key: key(linked) })
+        };
+        self.0.rpc(request, call, act).await
+    }
+
     async fn delete_hyok_key(&self, request: Request<wire::DeleteHyokKeyRequest>) -> Result<Response<wire::DeleteHyokKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("hyok_key.delete", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::DeleteHyokKeyRequest| async move {
-            let applied = core.delete_hyok_key(&permit, KeyId(id("id", &q.id)?)).await?;
+            let key = core.any_key(id("id", &q.id)?).await?;
+            let hyok = key.hyok.ok_or(CoreError::NotFound("key"))?;
+            let applied = core.delete_key(&permit, hyok.key.id.0).await?;
             Ok(wire::DeleteHyokKeyResponse { pending_nodes: texts(applied.pending) })
         };
         self.0.rpc(request, call, act).await
     }
 }
 
-fn key(backed: Backed) -> wire::HyokKey {
+/// A key as it is now.
+async fn shown(core: &Core, id: KeyId) -> Result<Option<wire::HyokKey>, CoreError> {
+    Ok(key(core.any_key(id.0).await?))
+}
+
+/// None: it is no HYOK key of ours.
+fn key(any: AnyKey) -> Option<wire::HyokKey> {
+    let aws = any.aws.is_some().then(|| aws_keys::key(any.clone()));
+    let backed = any.hyok?;
     let versions = backed.virtual_key.key.versions.iter().map(version);
-    wire::HyokKey {
+    Some(wire::HyokKey {
         id: backed.key.id.to_string(),
         key_store_id: backed.key.store.to_string(),
         external_key_id: backed.key.external_id.to_string(),
@@ -114,7 +141,8 @@ fn key(backed: Backed) -> wire::HyokKey {
         description: backed.key.for_aws.description,
         created_ms: backed.key.stamps.created_ns / NS_PER_MS,
         updated_ms: backed.key.stamps.updated_ns / NS_PER_MS,
-    }
+        aws,
+    })
 }
 
 pub(super) fn version(version: &VersionEntry) -> wire::KeyVersion {
@@ -128,6 +156,7 @@ fn new_key(store: StoreId, q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, 
         "raw-concat" => Some(LegacyFormat::RawConcat),
         _ => return Err(Refusal::invalid("legacy_format", "must be none, aws-sample or raw-concat")),
     };
+    let (said, template) = for_aws(q.for_aws.unwrap_or_default())?;
     Ok(NewHyokKey {
         external_id: given(&q.external_key_id)
             .map(ExternalKeyId::try_from)
@@ -136,7 +165,9 @@ fn new_key(store: StoreId, q: wire::CreateHyokKeyRequest) -> Result<NewHyokKey, 
         legacy: format.map(|format| LegacyEntry { format, version: 0 }),
         blocked: q.blocked,
         source: source_of(q.source_key, &q.source_key_id)?,
-        for_aws: ForAws { description: q.description, ..ForAws::default() },
+        link: if q.linked_state { Link::Linked } else { Link::Unlinked },
+        for_aws: ForAws { description: given(&q.description).map_or(said.description, ToOwned::to_owned), ..said },
+        template,
         ..NewHyokKey::new(store, q.name)
     })
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod aws_connections;
+mod aws_keys;
 mod convert;
 mod hyok_keys;
 mod jobs;
@@ -21,7 +22,7 @@ use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::{
     ADMIN_DESCRIPTORS,
     admin::{
-        access_server::AccessServer, aws_connections_server::AwsConnectionsServer, hyok_keys_server::HyokKeysServer,
+        access_server::AccessServer, aws_connections_server::AwsConnectionsServer, aws_keys_server::AwsKeysServer, hyok_keys_server::HyokKeysServer,
         jobs_server::JobsServer, key_stores_server::KeyStoresServer, kms_containers_server::KmsContainersServer,
         maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
         policy_templates_server::PolicyTemplatesServer, source_keys_server::SourceKeysServer, users_server::UsersServer,
@@ -32,7 +33,7 @@ use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
-    access::AccessApi, aws_connections::AwsConnectionsApi, hyok_keys::HyokKeysApi, jobs::JobsApi, key_stores::KeyStoresApi,
+    access::AccessApi, aws_connections::AwsConnectionsApi, aws_keys::AwsKeysApi, hyok_keys::HyokKeysApi, jobs::JobsApi, key_stores::KeyStoresApi,
     kms_containers::KmsContainersApi, maintenance::MaintenanceApi, nodes::NodesApi, partitions::PartitionsApi,
     policy_templates::PolicyTemplatesApi, source_keys::SourceKeysApi, users::UsersApi, virtual_keys::VirtualKeysApi,
 };
@@ -63,6 +64,7 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
     let virtual_keys = VirtualKeysServer::new(VirtualKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let connections = AwsConnectionsServer::new(AwsConnectionsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let containers = KmsContainersServer::new(KmsContainersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let aws_keys = AwsKeysServer::new(AwsKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let templates = PolicyTemplatesServer::new(PolicyTemplatesApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let jobs = JobsServer::new(JobsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
@@ -77,6 +79,7 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
         .route_service("/holdfast.admin.v1.VirtualKeys/{method}", virtual_keys)
         .route_service("/holdfast.admin.v1.AwsConnections/{method}", connections)
         .route_service("/holdfast.admin.v1.KmsContainers/{method}", containers)
+        .route_service("/holdfast.admin.v1.AwsKeys/{method}", aws_keys)
         .route_service("/holdfast.admin.v1.PolicyTemplates/{method}", templates)
         .route_service("/holdfast.admin.v1.Jobs/{method}", jobs)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)

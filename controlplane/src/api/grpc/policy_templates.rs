@@ -65,7 +65,7 @@ impl wire::policy_templates_server::PolicyTemplates for PolicyTemplatesApi {
     ) -> Result<Response<wire::UpdatePolicyTemplateResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("policy_template.update", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::UpdatePolicyTemplateRequest| async move {
-            let changed = core.change_policy_template(&permit, &q.id, (content(&q.document, q.people)?, false)).await?;
+            let changed = core.change_policy_template(&permit, &q.id, (content(&q.document, q.people)?, q.auto_push)).await?;
             Ok(wire::UpdatePolicyTemplateResponse { template: Some(template(changed)) })
         };
         self.0.rpc(request, call, act).await
@@ -111,6 +111,7 @@ fn template(entry: PolicyTemplateEntry) -> wire::PolicyTemplate {
         kms: entry.kms_as_sent.unwrap_or_default(),
         people,
         document,
+        is_verified: entry.verified,
         created_ms: entry.stamps.created_ns / NS_PER_MS,
         updated_ms: entry.stamps.updated_ns / NS_PER_MS,
     }
