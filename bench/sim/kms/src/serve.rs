@@ -148,6 +148,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut ended: watch::Re
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection's answers may be late");
+    }
     let served = service_fn(move |request| serve(Arc::clone(&shared), peer, request));
     if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), served).await {
         tracing::debug!(%error, "a connection ended");
