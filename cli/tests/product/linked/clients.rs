@@ -137,7 +137,7 @@ struct Unlinked(Value);
 impl Unlinked {
     fn on_local_keys(linked: &Linked, name: &str) -> Self {
         let source = linked.source_key(&format!("{name} key"));
-        Self::new(linked, linked.new_store(name, &source, false), &source)
+        Self::new(linked, &linked.new_store(name, &source, false), &source)
     }
 
     /// On a partition of the data plane.
@@ -153,11 +153,11 @@ impl Unlinked {
         new["local_hosted_params"]["partition_id"] = partition.into();
         new["local_hosted_params"]["source_key_tier"] = "luna-hsm".into();
         new["aws_param"]["xks_proxy_uri_endpoint"] = linked.endpoint().into();
-        Self::new(linked, new, text(&virtual_key, "/id"))
+        Self::new(linked, &new, text(&virtual_key, "/id"))
     }
 
-    fn new(linked: &Linked, store: Value, source: &str) -> Self {
-        let created = linked.rest().post(STORES, &store);
+    fn new(linked: &Linked, store: &Value, source: &str) -> Self {
+        let created = linked.rest().post(STORES, store);
         let mut new = hyok_key(text(&created, "/id"), source, "");
         new["local_hosted_params"]["source_key_tier"] = store["local_hosted_params"]["source_key_tier"].clone();
         let key = linked.rest().post("cckm/aws/create-hyok-key", &new);

@@ -23,7 +23,6 @@ pub(crate) struct Kms {
 /// What KMS said when it did not do something.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    pub(crate) status: u16,
     /// AWS's name of the error.
     pub(crate) name: String,
     pub(crate) message: String,
@@ -67,6 +66,6 @@ impl Kms {
         let told = answer.json();
         let name = told["__type"].as_str().unwrap_or_else(|| panic!("{operation}: no name in {told}"));
         let message = told["message"].as_str().or(told["Message"].as_str()).unwrap_or_default();
-        Err(Refused { status: answer.status, name: name.rsplit('#').next().unwrap().into(), message: message.into() })
+        Err(Refused { name: name.rsplit('#').next().unwrap().into(), message: message.into() })
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Linked {
     pub(crate) handout: Value,
     rest: RefCell<Rest>,
     sim: Sim,
-    site: Site,
+    /// Its folder is everyone's.
+    _site: Site,
     runtime: Runtime,
 }
 
@@ -115,7 +116,7 @@ impl Linked {
             handout,
             rest: RefCell::new(rest),
             sim,
-            site,
+            _site: site,
             runtime,
         };
         this.wait_for_nodes();
@@ -142,10 +143,6 @@ impl Linked {
         self.sim.control()
     }
 
-    pub(crate) const fn site(&self) -> &Site {
-        &self.site
-    }
-
     /// For what the simulator and gRPC clients do in futures.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
@@ -160,7 +157,7 @@ impl Linked {
 
     /// What KMS in `us-east-1` answers to an operation that it does.
     pub(crate) fn kms(&self, operation: &str, body: Value) -> Value {
-        self.try_kms(operation, body).unwrap_or_else(|refused| panic!("{operation}: {refused:?}"))
+        self.try_kms(operation, body).unwrap_or_else(|refused| panic!("{operation}: {}: {}", refused.name, refused.message))
     }
 
     pub(crate) fn try_kms(&self, operation: &str, body: Value) -> Result<Value, Refused> {
