@@ -215,7 +215,7 @@ impl ControlPlane {
     /// # Errors
     /// [`CoreError::Read`]; a job that fails is logged.
     pub async fn run_due_jobs(&self, now: SystemTime) -> Result<(), CoreError> {
-        self.jobs.run_due(now.into()).await.map(drop)
+        self.jobs.run_due(now.into()).await
     }
 
     /// Ends: not ready, then the API within ten seconds, then the streams to nodes.
@@ -281,6 +281,7 @@ impl ControlPlane {
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_retiring_credentials()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_key_stores()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_aws_keys()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_synchronizing()));
         let rotating = Arc::clone(&core);
         tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Some(virtual_key) = rotations_due.recv().await {

@@ -27,6 +27,7 @@ pub mod reseal;
 pub mod rotation;
 pub mod source_keys;
 mod state;
+pub mod synchronization;
 pub mod users;
 pub mod virtual_keys;
 pub mod write;
@@ -67,6 +68,7 @@ pub struct Core {
     keys_at_work: at_work::AtWork,
     /// Key stores with a counterpart in AWS, or that are about to have one.
     stores_at_work: at_work::AtWork,
+    syncing: synchronization::Syncing,
 }
 
 /// A change that is committed, with the nodes that have not applied it yet.
@@ -176,6 +178,7 @@ impl Core {
             aws,
             keys_at_work: at_work::AtWork::default(),
             stores_at_work: at_work::AtWork::default(),
+            syncing: synchronization::Syncing::default(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! JobConfig configurations (contract §13).
+//! Job configurations (contract §13).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     access::{Manage, Permit, Read},
     api::{Api, call::Call, error::Refusal},
     core::jobs::{GivenBackup, GivenJob, GivenKeyRotation, GivenParams, GivenSynchronization, Operation},
-    store::entry::{JobConfigEntry, JobParams},
+    store::entry::{JobConfigEntry, JobParams, JobRanEntry},
 };
 
 /// This file's paths.
@@ -33,8 +33,8 @@ struct JobConfigBody {
     #[schema(max_length = 256)]
     name: Option<String>,
     description: Option<String>,
-    /// `database_backup` runs here. `cckm_xks_credential_rotation`, `cckm_key_rotation` and `cckm_synchronization` are kept, and take effect
-    /// for what is linked to AWS. A new job needs it; it never changes.
+    /// `database_backup`, `cckm_synchronization`, or for what is linked to AWS and carries this job's id: `cckm_xks_credential_rotation` for
+    /// key stores, `cckm_key_rotation` for keys. A new job needs it; it never changes.
     operation: Option<String>,
     /// Minute, hour, day of month, month, day of week, in UTC; names are allowed. A new job needs it.
     #[schema(examples("0 9 * * fri"))]
@@ -136,6 +136,25 @@ struct JobConfig {
     #[schema(format = DateTime)]
     end_date: Option<String>,
     job_config_params: JobConfigParams,
+    /// How it last ended; absent where it has not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_run: Option<JobLastRun>,
+}
+
+/// How a job last ended.
+#[derive(Serialize, ToSchema)]
+struct JobLastRun {
+    /// The time for which it ran.
+    #[schema(format = DateTime)]
+    due: String,
+    #[schema(format = DateTime)]
+    ended: String,
+    /// `failed`: it is tried again, while that time is not over a day ago.
+    #[schema(examples("completed", "failed"))]
+    status: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
 }
 
 /// The parameters of a job's operation.
@@ -204,7 +223,7 @@ async fn create(
     let core = &api.core;
     let act = |permit: Permit<Manage>| async move {
         let made = core.create_job_config(&permit, given(body?)).await?;
-        Ok((StatusCode::CREATED, Json(job(made, Told::Change))))
+        Ok((StatusCode::CREATED, Json(job(made, None, Told::Change))))
     };
     api.rest(&asking, call, act).await
 }
@@ -219,7 +238,11 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
     let core = &api.core;
     let act = |permit: Permit<Read>| async move {
         let page = listing.page(core.job_configs(&permit).await?, &FIELDS)?;
-        Ok(Json(page.render(|entry| job(entry, Told::Read))))
+        let mut ran = core.last_runs(&permit).await?;
+        Ok(Json(page.render(|entry| {
+            let ran = ran.remove(&entry.id);
+            job(entry, ran, Told::Read)
+        })))
     };
     api.rest(&asking, Call::new("job_config.list", ""), act).await
 }
@@ -229,7 +252,11 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = JobConfig), Refusals))]
 async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<JobConfig>, Refusal> {
     let (core, wanted) = (&api.core, &id);
-    let act = |permit: Permit<Read>| async move { Ok(Json(job(core.job_config(&permit, wanted).await?, Told::Read))) };
+    let act = |permit: Permit<Read>| async move {
+        let found = core.job_config(&permit, wanted).await?;
+        let ran = core.last_runs(&permit).await?.remove(&found.id);
+        Ok(Json(job(found, ran, Told::Read)))
+    };
     api.rest(&asking, Call::new("job_config.get", &id), act).await
 }
 
@@ -245,12 +272,12 @@ async fn update(
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         let changed = core.change_job_config(&permit, wanted, given(body?)).await?;
-        Ok(Json(job(changed, Told::Change)))
+        Ok(Json(job(changed, None, Told::Change)))
     };
     api.rest(&asking, Call::new("job_config.update", &id), act).await
 }
 
-/// Deletes a job. Backups that it made stay.
+/// Deletes a job that rotates nothing. Backups that it made stay.
 #[utoipa::path(delete, path = "/scheduler/job-configs/{id}", tag = "Scheduler",
     params(("id" = String, Path, description = "Its id or name")), responses((status = 204, description = "It is gone."), Refusals))]
 async fn delete(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<StatusCode, Refusal> {
@@ -307,7 +334,7 @@ fn key_rotation(params: KeyRotationBody) -> GivenKeyRotation {
     }
 }
 
-fn job(entry: JobConfigEntry, told: Told) -> JobConfig {
+fn job(entry: JobConfigEntry, ran: Option<JobRanEntry>, told: Told) -> JobConfig {
     JobConfig {
         envelope: Envelope::new("scheduler:job-configs", &entry.id, entry.stamps, told).of_application(),
         name: entry.name,
@@ -319,6 +346,16 @@ fn job(entry: JobConfigEntry, told: Told) -> JobConfig {
         start_date: entry.start_date,
         end_date: entry.end_date,
         job_config_params: params(entry.params),
+        last_run: ran.map(last_run),
+    }
+}
+
+fn last_run(ran: JobRanEntry) -> JobLastRun {
+    JobLastRun {
+        due: timestamp(ran.due_ns, Told::Read),
+        ended: timestamp(ran.ended_ns, Told::Read),
+        status: if ran.failure.is_none() { "completed" } else { "failed" },
+        failure: ran.failure,
     }
 }
 

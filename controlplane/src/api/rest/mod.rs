@@ -16,6 +16,7 @@ mod luna;
 mod openapi;
 mod page;
 mod status;
+mod synchronization;
 mod templates;
 mod tokens;
 mod vault_keys;
@@ -96,6 +97,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
         .merge(keys::routes())
         .merge(luna::routes())
         .merge(status::routes())
+        .merge(synchronization::routes())
         .merge(templates::routes())
         .merge(tokens::routes())
         .merge(vault_keys::routes())

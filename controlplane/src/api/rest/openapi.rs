@@ -156,7 +156,7 @@ mod tests {
     }
 
     /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 70] = [
+    const PATHS: [(&str, &str); 73] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -214,6 +214,9 @@ mod tests {
         ("GET POST", "/cckm/aws/custom-key-stores/{id}/credentials"),
         ("POST", "/cckm/aws/custom-key-stores/{id}/credential"),
         ("GET DELETE", "/cckm/aws/custom-key-stores/{id}/credentials/{cid}"),
+        ("GET POST", "/cckm/aws/custom-key-stores/synchronization-jobs"),
+        ("GET", "/cckm/aws/custom-key-stores/synchronization-jobs/{id}"),
+        ("POST", "/cckm/aws/custom-key-stores/synchronization-jobs/{id}/cancel"),
         ("GET POST", "/cckm/virtual/keys"),
         ("GET PATCH DELETE", "/cckm/virtual/keys/{id}"),
         ("GET", "/cckm/virtual/keys/{id}/versions"),

@@ -1,12 +1,17 @@
-//! Job configurations. `database_backup` runs here ([`Runner`]); the other operations need AWS, and take effect for what is linked to it.
+//! Job configurations, and what runs them ([`Runner`]).
 //!
-//! Always holds: a job's schedule was read by what runs it; a backup job is taken only where there is somewhere to put its backups.
+//! Always holds: a job's schedule was read by what runs it; a backup job is taken only where there is somewhere to put its backups; a job
+//! that is to rotate something stays.
 
+mod backups;
 mod due;
 mod folder;
 mod params;
 mod run;
 mod schedule;
+mod work;
+
+use std::collections::BTreeMap;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
@@ -22,7 +27,7 @@ use crate::{
     access::{Manage, Permit, Read},
     store::{
         View,
-        entry::{Entry, EntryChange, EntryName, JobConfigEntry, JobParams, Stamps},
+        entry::{AwsKeyEntry, Entry, EntryChange, EntryName, JobConfigEntry, JobParams, JobRanEntry, Stamps},
     },
 };
 
@@ -112,6 +117,14 @@ impl Core {
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
 
+    /// How jobs last ended, by their ids.
+    ///
+    /// # Errors
+    /// [`CoreError::Read`].
+    pub async fn last_runs(&self, _permit: &Permit<Read>) -> Result<BTreeMap<Uuid, JobRanEntry>, CoreError> {
+        Ok(self.view().await?.jobs_ran()?.into_iter().map(|ran| (ran.job, ran)).collect())
+    }
+
     /// Deletes a job. Backups that it made stay.
     ///
     /// # Errors
@@ -119,15 +132,12 @@ impl Core {
     pub async fn delete_job_config(&self, permit: &Permit<Manage>, wanted: &str) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = find(view, wanted)?;
-            if let Some(store) = view.aws_key_stores()?.iter().find(|store| store.rotation_job == Some(entry.id)) {
-                return Err(CoreError::State(format!(
-                    "the job rotates the credential of the key store {}; disable that first",
-                    store.name
-                )));
-            }
-            Ok(Plan { changes: vec![EntryChange::Delete(EntryName::JobConfig(entry.id))], answer: () })
+            let mut changes = unlabelled(view, entry.id)?;
+            changes.push(EntryChange::Delete(EntryName::JobConfig(entry.id)));
+            Ok(Plan { changes, answer: entry.id })
         };
-        self.writer.change(permit.trail(), plan).await?;
+        let (id, _) = self.writer.change(permit.trail(), plan).await?;
+        self.store.forget_notes(vec![EntryName::JobRan(id)])?;
         Ok(())
     }
 
@@ -157,6 +167,19 @@ fn keep(view: &View, entry: JobConfigEntry) -> Result<Plan<JobConfigEntry>, Core
         return Err(CoreError::Exists { what: "job configuration", name: entry.name });
     }
     Ok(Plan { changes: vec![EntryChange::put(Entry::JobConfig(entry.clone()))], answer: entry })
+}
+
+/// Takes a job's label off keys that are about to go, so that these don't hold the job. Refuses where others carry it.
+fn unlabelled(view: &View, job: Uuid) -> Result<Vec<EntryChange>, CoreError> {
+    if let Some(store) = view.aws_key_stores()?.iter().find(|store| store.rotation_job == Some(job)) {
+        return Err(CoreError::State(format!("the job rotates the credential of the key store {}; disable that first", store.name)));
+    }
+    let keys: Vec<_> = view.aws_keys()?.into_iter().filter(|key| key.rotation_job.as_ref().is_some_and(|label| label.job == job)).collect();
+    if let Some(key) = keys.iter().find(|key| work::is_there(key)) {
+        return Err(CoreError::State(format!("the job rotates the key {}; disable that first", work::name(key))));
+    }
+    let unlabelled = |key: AwsKeyEntry| AwsKeyEntry { rotation_job: None, stamps: key.stamps.touched(now_ns()), ..key };
+    Ok(keys.into_iter().map(|key| EntryChange::put(Entry::AwsKey(Box::new(unlabelled(key))))).collect())
 }
 
 /// The job with what is given put in, but for what it does.
@@ -193,6 +216,10 @@ fn date(field: &'static str, given: Option<&str>, old: Option<String>) -> Result
 
 fn moment(text: Option<&str>) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text?, &Rfc3339).ok()
+}
+
+fn nanoseconds(at: OffsetDateTime) -> u64 {
+    u64::try_from(at.unix_timestamp_nanos()).unwrap_or(0)
 }
 
 fn missing(field: &'static str) -> CoreError {

@@ -1,175 +1,220 @@
-//! Runs backup jobs.
+//! Runs jobs when they are due.
 //!
-//! Always holds: what is wanted is read from the store and what was done from the folder, afresh each time; a change of a job is only a
-//! nudge to look. Only one control plane runs on a store, so nothing is run twice.
+//! Always holds: what is wanted and what was done is read afresh each time; a change of a job is only a nudge to look. Only one control
+//! plane runs on a store, and one run of a job goes on at a time, so nothing is run twice; jobs don't wait for each other. Each run's end
+//! is noted, in the audit file, and counted; one that failed is in the log as well.
 
-use std::{collections::BTreeMap, error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use holdfast_proto::secret::Secret;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
 use super::{
-    due::{Done, RETRY_AFTER, Timed, due},
-    folder::{BackupFault, BackupPlace, Folder},
-    moment,
+    due::{Done, Timed, due},
+    moment, nanoseconds,
+    params::Operation,
     schedule::Schedule,
+    work::RunFault,
 };
 use crate::{
-    access::{Permit, Who},
+    access::Who,
     audit::{Audit, Record, Via},
-    core::{Core, CoreError},
-    files::{self, FileError},
-    store::entry::{EntryName, JobConfigEntry, JobParams},
+    core::{Core, CoreError, draw::now_ns},
+    store::entry::{Entry, EntryName, JobConfigEntry, JobRanEntry},
 };
 
 /// Runs what is due.
 pub struct Runner {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     audit: Audit,
-    /// When a job failed last; held while jobs run, so that they take turns.
+    /// When a run failed last, or was begun.
     failed: Mutex<BTreeMap<Uuid, OffsetDateTime>>,
+    /// Jobs that run.
+    running: watch::Sender<BTreeSet<Uuid>>,
+    /// Held while it is found out what to run.
+    turn: tokio::sync::Mutex<()>,
 }
 
-/// A job did not do what it should.
-#[derive(Debug, thiserror::Error)]
-enum RunFault {
-    #[error("there is nowhere to put it: backup_dir and backup_passphrase_file are not both set")]
-    NoPlace,
-    #[error("the backup was not made")]
-    Made(#[from] CoreError),
-    #[error("the passphrase can't be read")]
-    Passphrase(#[from] FileError),
-    #[error("the backup was not kept")]
-    Kept(#[from] BackupFault),
-    #[error("the work was broken off")]
-    BrokenOff,
+/// A job that runs, until this is dropped.
+struct Running {
+    runner: Arc<Runner>,
+    job: JobConfigEntry,
+    /// The time for which it runs.
+    at: OffsetDateTime,
 }
 
 impl Runner {
     /// Runs jobs of `core`'s store; each run is in `audit`.
     #[must_use]
     pub fn new(core: Arc<Core>, audit: Audit) -> Self {
-        Self { core, audit, failed: Mutex::default() }
+        let (failed, running, turn) = (Mutex::default(), watch::Sender::default(), tokio::sync::Mutex::default());
+        Self { core, audit, failed, running, turn }
     }
 
     /// Runs what is due, when it is, for ever.
     pub(crate) async fn keep_running(self: Arc<Self>) {
         let mut nudge = self.core.store.head().watch();
+        let mut runs = JoinSet::new();
         loop {
             let seen = *nudge.borrow_and_update();
-            let now = OffsetDateTime::now_utc();
-            let next = self.run_due(now).await.unwrap_or_else(|error| {
+            let next = self.begin_due(OffsetDateTime::now_utc(), &mut runs).await.unwrap_or_else(|error| {
                 tracing::warn!(error = &error as &dyn Error, "which jobs are due was not found out; tried again later");
                 None
             });
             let wait = next.and_then(|next| Duration::try_from(next - OffsetDateTime::now_utc()).ok());
             // The clock of the host may be set meanwhile.
             let until = tokio::time::Instant::now() + wait.map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT));
-            while let Ok(changed) = tokio::time::timeout_at(until, nudge.changed()).await {
-                if changed.is_err() {
-                    return;
-                }
-                let names = self.core.store.head().changed_since(seen).map(|changed| changed.names);
-                if names.is_none_or(|names| names.iter().any(|name| matches!(name, EntryName::JobConfig(_)))) {
-                    break;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => break,
+                    // One that failed is due again.
+                    Some(_) = runs.join_next() => break,
+                    changed = nudge.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        let names = self.core.store.head().changed_since(seen).map(|changed| changed.names);
+                        if names.is_none_or(|names| names.iter().any(|name| matches!(name, EntryName::JobConfig(_)))) {
+                            break;
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// Runs what is due at `now`, and tells when to look again.
+    /// Runs what is due at `now`, to its end.
     ///
     /// # Errors
     /// [`CoreError::Read`]. A job that fails is logged, and tried again later.
-    pub async fn run_due(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, CoreError> {
-        let mut failed = self.failed.lock().await;
-        let wanted: Vec<_> = self.core.view().await?.job_configs()?.into_iter().filter_map(|job| timed(&job, now).zip(Some(job))).collect();
-        if wanted.is_empty() {
-            failed.clear();
-            return Ok(None);
-        }
-        let times: Vec<_> = wanted.iter().map(|(times, _)| times.clone()).collect();
-        let ran = match self.ran().await {
-            Ok(ran) => ran,
-            Err(fault) => {
-                tracing::error!(error = &fault as &dyn Error, "no backup job runs; tried again later");
-                return Ok(Some(now + RETRY_AFTER));
-            }
+    pub async fn run_due(self: &Arc<Self>, now: OffsetDateTime) -> Result<(), CoreError> {
+        let mut runs = JoinSet::new();
+        self.begin_due(now, &mut runs).await?;
+        while runs.join_next().await.is_some() {}
+        // Some may have been begun by whoever looks all the time.
+        _ = self.running.subscribe().wait_for(BTreeSet::is_empty).await;
+        Ok(())
+    }
+
+    /// Begins what is due at `now`, and tells when to look again.
+    async fn begin_due(self: &Arc<Self>, now: OffsetDateTime, runs: &mut JoinSet<()>) -> Result<Option<OffsetDateTime>, CoreError> {
+        let _turn = self.turn.lock().await;
+        // Read first: the end of a run is noted before it is no longer among these.
+        let running = self.running.borrow().clone();
+        let (jobs, ran) = {
+            let view = self.core.view().await?;
+            (view.job_configs()?, view.jobs_ran()?)
         };
-        let mut done = Done { ran, failed: std::mem::take(&mut *failed) };
-        for (id, at) in due(&times, &done, now).jobs {
-            let Some((_, job)) = wanted.iter().find(|(_, job)| job.id == id) else { continue };
-            if self.run(job, at).await {
-                done.failed.remove(&id);
-                done.ran.insert(id, at);
-            } else {
-                done.failed.insert(id, now);
+        let wanted: Vec<_> = jobs.into_iter().filter_map(|job| timed(&job, now).zip(Some(job))).collect();
+        let times: Vec<_> = wanted.iter().map(|(times, _)| times.clone()).collect();
+        let done = self.done(&wanted, &ran).await;
+        let due = due(&times, &done, now);
+        for (id, at) in due.jobs {
+            let Some((_, job)) = wanted.iter().find(|(_, job)| job.id == id && !running.contains(&id)) else { continue };
+            self.running.send_modify(|running| drop(running.insert(id)));
+            self.failed().insert(id, now);
+            runs.spawn(Running { runner: Arc::clone(self), job: job.clone(), at }.run());
+        }
+        Ok(due.next)
+    }
+
+    /// What was done: backups as their folder tells, the rest as was noted.
+    async fn done(&self, wanted: &[(Timed, JobConfigEntry)], ran: &[JobRanEntry]) -> Done {
+        let mut done = Done { ran: BTreeMap::new(), failed: self.failed().clone() };
+        for ran in ran {
+            match (&ran.failure, time(ran.due_ns), time(ran.ended_ns)) {
+                (None, Some(due), _) => drop(done.ran.insert(ran.job, due)),
+                // Of before a restart.
+                (Some(_), _, Some(ended)) => drop(done.failed.entry(ran.job).or_insert(ended)),
+                (_, None, _) | (Some(_), _, None) => {}
             }
         }
-        let next = due(&times, &done, now).next;
-        *failed = done.failed;
-        Ok(next)
-    }
-
-    /// Whether the job did what it should.
-    async fn run(&self, job: &JobConfigEntry, at: OffsetDateTime) -> bool {
-        let (who, id) = (Who::System("job").to_string(), job.id.to_string());
-        let record = Record { who: &who, via: Via::System, peer: None, operation: "job_config.run", target: &id };
-        let begun = self.audit.begin(record, None);
-        let result = self.back_up(job, at).await;
-        begun.end(if result.is_ok() { "ok" } else { "failed" });
-        metrics::counter!("holdfast_backups_total", "outcome" => if result.is_ok() { "ok" } else { "failed" }).increment(1);
-        match &result {
-            Ok(path) => tracing::info!(job = %job.id, path = %path.display(), "a backup was made"),
-            Err(fault) => tracing::error!(error = fault as &dyn Error, job = %job.id, "a backup job failed; tried again later"),
+        let backups: Vec<_> = wanted.iter().filter(|(_, job)| Operation::from(&job.params) == Operation::DatabaseBackup).collect();
+        if backups.is_empty() {
+            return done;
         }
-        result.is_ok()
+        match self.backups_made().await {
+            Ok(kept) => backups.into_iter().for_each(|(_, job)| match kept.get(&job.id) {
+                Some(at) => drop(done.ran.insert(job.id, *at)),
+                None => drop(done.ran.remove(&job.id)),
+            }),
+            // A run that is due will fail of the same, and say so.
+            Err(fault) => tracing::warn!(error = &fault as &dyn Error, "which backups there are is not known"),
+        }
+        done
     }
 
-    async fn back_up(&self, job: &JobConfigEntry, at: OffsetDateTime) -> Result<PathBuf, RunFault> {
-        let JobParams::DatabaseBackup(params) = &job.params else { return Err(RunFault::NoPlace) };
-        let place = self.place()?;
-        let passphrase = Secret::new(files::read(&place.passphrase_file)?.trim_end().to_owned());
-        let backup = self.core.backup(&Permit::system("job"), &passphrase).await?;
-        let (name, id, keep) = (job.name.clone(), job.id, params.retention_count);
-        let kept = tokio::task::spawn_blocking(move || {
-            let folder = Folder(&place.dir);
-            let path = folder.write(&name, (id, at), |file| backup.write_to(file))?;
-            folder.prune(id, keep)?;
-            Ok(path)
-        });
-        kept.await.map_err(|_| RunFault::BrokenOff)?
-    }
-
-    /// The last time for which each job has a backup.
-    async fn ran(&self) -> Result<BTreeMap<Uuid, OffsetDateTime>, RunFault> {
-        let place = self.place()?;
-        let read = tokio::task::spawn_blocking(move || Folder(&place.dir).newest());
-        Ok(read.await.map_err(|_| RunFault::BrokenOff)??)
-    }
-
-    fn place(&self) -> Result<BackupPlace, RunFault> {
-        self.core.backup_place.clone().ok_or(RunFault::NoPlace)
+    fn failed(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, OffsetDateTime>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A job's times, if it is one that runs here.
-fn timed(job: &JobConfigEntry, now: OffsetDateTime) -> Option<Timed> {
-    match &job.params {
-        JobParams::DatabaseBackup(_) if !job.disabled => {}
-        JobParams::DatabaseBackup(_) | JobParams::XksCredentialRotation | JobParams::KeyRotation(_) | JobParams::Synchronization(_) => {
-            return None;
+impl Running {
+    async fn run(self) {
+        let Self { runner, job, at } = &self;
+        let (who, id) = (Who::System("job").to_string(), job.id.to_string());
+        let record = Record { who: &who, via: Via::System, peer: None, operation: "job_config.run", target: &id };
+        let begun = runner.audit.begin(record, None);
+        let result = runner.work(job, *at).await;
+        let outcome = if result.is_ok() { "ok" } else { "failed" };
+        begun.end(outcome);
+        let operation = Operation::from(&job.params).as_str();
+        metrics::counter!("holdfast_jobs_total", "operation" => operation, "outcome" => outcome).increment(1);
+        match &result {
+            Ok(()) => tracing::info!(job = %job.id, name = job.name, operation, "a job ran"),
+            Err(fault) => {
+                tracing::error!(error = fault as &dyn Error, job = %job.id, name = job.name, operation, "a job failed; tried again later");
+            }
         }
+        let done = result.is_ok();
+        let failure = result.err().map(|fault| chain(&fault));
+        let ran = JobRanEntry { job: job.id, due_ns: nanoseconds(*at), ended_ns: now_ns(), failure };
+        match runner.core.store.note(vec![Entry::JobRan(ran)]) {
+            Ok(()) if done => drop(runner.failed().remove(&job.id)),
+            Ok(()) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn Error, job = %job.id, "how a job ended was not noted"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.runner.running.send_modify(|running| drop(running.remove(&self.job.id)));
+    }
+}
+
+/// A job's times, if it is to run at all.
+fn timed(job: &JobConfigEntry, now: OffsetDateTime) -> Option<Timed> {
+    if job.disabled {
+        return None;
     }
     Some(Timed {
         id: job.id,
         schedule: Schedule::parse(&job.run_at, now).ok()?,
-        since: OffsetDateTime::from_unix_timestamp_nanos(job.stamps.updated_ns.into()).ok()?,
+        since: time(job.stamps.updated_ns)?,
         start: moment(job.start_date.as_deref()),
         end: moment(job.end_date.as_deref()),
     })
+}
+
+fn time(ns: u64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(ns.into()).ok()
+}
+
+/// A fault with its causes, for people.
+fn chain(fault: &RunFault) -> String {
+    let (mut text, mut cause) = (fault.to_string(), fault.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);

@@ -1,0 +1,170 @@
+//! What a run of a job does.
+//!
+//! Always holds: one key store or key that fails keeps no other from its turn, and is in the log by its name; what was done for a time is
+//! not done again when the same time is tried once more.
+
+use std::error::Error;
+
+use holdfast_proto::ids::{CredentialId, StoreId};
+use time::OffsetDateTime;
+
+use super::{
+    folder::BackupFault,
+    nanoseconds,
+    params::duration,
+    run::Runner,
+};
+use crate::{
+    access::Permit,
+    core::{CoreError, synchronization::GivenSync},
+    files::FileError,
+    store::{
+        ReadError, View,
+        entry::{
+            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyRotationParams, SyncStatus,
+            SynchronizationParams,
+        },
+    },
+};
+
+/// A job did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunFault {
+    #[error("there is nowhere to put it: backup_dir and backup_passphrase_file are not both set")]
+    NoPlace,
+    #[error("the backup was not made")]
+    Made(#[from] CoreError),
+    #[error("the passphrase can't be read")]
+    Passphrase(#[from] FileError),
+    #[error("the backup was not kept")]
+    Kept(#[from] BackupFault),
+    #[error("the work was broken off")]
+    BrokenOff,
+    #[error("what there is to do was not found out")]
+    Unread(#[from] ReadError),
+    #[error("{failed} of {all} failed, the first {what} {name}")]
+    Some {
+        failed: usize,
+        all: usize,
+        what: &'static str,
+        name: String,
+        #[source]
+        cause: CoreError,
+    },
+    #[error("the synchronization was not begun")]
+    NotBegun(#[source] CoreError),
+    #[error("not all regions were synchronized: {0}")]
+    Synchronization(String),
+}
+
+/// How a run is with the objects it is about.
+struct Tally {
+    what: &'static str,
+    all: usize,
+    failed: usize,
+    first: Option<(String, CoreError)>,
+}
+
+impl Runner {
+    /// Does what a job is for.
+    pub(super) async fn work(&self, job: &JobConfigEntry, at: OffsetDateTime) -> Result<(), RunFault> {
+        match &job.params {
+            JobParams::XksCredentialRotation => self.rotate_credentials(job, at).await,
+            JobParams::KeyRotation(params) => self.rotate_keys(job, params, at).await,
+            JobParams::Synchronization(params) => self.synchronize(params).await,
+            JobParams::DatabaseBackup(params) => self.back_up(job, params, at).await,
+        }
+    }
+
+    async fn rotate_credentials(&self, job: &JobConfigEntry, at: OffsetDateTime) -> Result<(), RunFault> {
+        let stores: Vec<_> = {
+            let view = self.core.view().await?;
+            let mut due = Vec::new();
+            for store in view.aws_key_stores()?.into_iter().filter(|store| store.rotation_job == Some(job.id) && !store.gone) {
+                if !has_credential_since(&view, &store, nanoseconds(at))? {
+                    due.push(store);
+                }
+            }
+            due
+        };
+        let mut tally = Tally::of("key store");
+        for store in stores {
+            let rotated = not_yet("credentials");
+            tally.add(job, store.name, rotated.map(drop));
+        }
+        tally.end()
+    }
+
+    async fn rotate_keys(&self, job: &JobConfigEntry, params: &KeyRotationParams, at: OffsetDateTime) -> Result<(), RunFault> {
+        let keys: Vec<_> = self.core.view().await?.aws_keys()?.into_iter().filter(|key| wants_rotation(key, job, params, at)).collect();
+        let mut tally = Tally::of("key");
+        for key in keys {
+            let rotated = not_yet("keys");
+            tally.add(job, name(&key), rotated.map(drop));
+        }
+        tally.end()
+    }
+
+    async fn synchronize(&self, params: &SynchronizationParams) -> Result<(), RunFault> {
+        let given = GivenSync { kms: params.kms.clone(), regions: Vec::new(), synchronize_all: params.synchronize_all };
+        let begun = self.core.start_sync(&Permit::system("job"), given).await.map_err(RunFault::NotBegun)?;
+        let ended = self.core.sync_ended(begun.id).await.map_err(RunFault::NotBegun)?;
+        match ended.status {
+            SyncStatus::Completed => Ok(()),
+            SyncStatus::InProgress | SyncStatus::Failed => {
+                let failed = ended.detail.iter().filter(|(_, text)| text.starts_with("failed"));
+                let told: Vec<_> = failed.map(|(region, text)| format!("{region} {text}")).collect();
+                Err(RunFault::Synchronization(told.join("; ")))
+            }
+        }
+    }
+}
+
+impl Tally {
+    const fn of(what: &'static str) -> Self {
+        Self { what, all: 0, failed: 0, first: None }
+    }
+
+    fn add(&mut self, job: &JobConfigEntry, name: String, result: Result<(), CoreError>) {
+        self.all += 1;
+        let Err(cause) = result else { return };
+        tracing::error!(error = &cause as &dyn Error, job = %job.id, object = self.what, name, "a job could not rotate this");
+        self.failed += 1;
+        self.first.get_or_insert((name, cause));
+    }
+
+    fn end(self) -> Result<(), RunFault> {
+        let Self { what, all, failed, first } = self;
+        first.map_or(Ok(()), |(name, cause)| Err(RunFault::Some { failed, all, what, name, cause }))
+    }
+}
+
+/// Whether AWS signs with a credential of the store that was made since.
+fn has_credential_since(view: &View, store: &AwsKeyStoreEntry, since_ns: u64) -> Result<bool, ReadError> {
+    let AwsKeyStoreKind::Linked { credential: Some(id) } = &store.kind else { return Ok(false) };
+    let credential = view.credential(StoreId(store.id), CredentialId(*id))?;
+    Ok(credential.is_some_and(|credential| credential.stamps.created_ns >= since_ns))
+}
+
+/// Whether a job rotates a key, for a time.
+fn wants_rotation(key: &AwsKeyEntry, job: &JobConfigEntry, params: &KeyRotationParams, at: OffsetDateTime) -> bool {
+    let Some(told) = key.told.as_ref().filter(|_| !key.gone) else { return false };
+    let at_ns = nanoseconds(at);
+    let since_ns = key.rotated_ns.unwrap_or(0).max(told.created_ns);
+    let period = |text: &Option<String>| text.as_deref().map(duration);
+    let old_enough = period(&params.rotation_after).is_none_or(|after_ns| since_ns.saturating_add(after_ns) <= at_ns);
+    let expires = period(&params.expire_in).is_none_or(|in_ns| told.valid_to_ns.is_some_and(|to| to <= at_ns.saturating_add(in_ns)));
+    let label = key.rotation_job.as_ref().is_some_and(|label| label.job == job.id);
+    let deleted = told.deletion_ns.is_some() || told.state.starts_with("Pending") && told.state.ends_with("Deletion");
+    label && !deleted && key.rotated_to.is_none() && key.rotated_ns.is_none_or(|rotated| rotated < at_ns) && old_enough && expires
+}
+
+/// As people know it.
+fn name(key: &AwsKeyEntry) -> String {
+    let told = key.told.as_ref();
+    told.and_then(|told| told.aliases.first().or(Some(&told.arn)).cloned()).unwrap_or_else(|| key.id.to_string())
+}
+
+fn not_yet(what: &str) -> Result<(), CoreError> {
+    Err(CoreError::State(format!("{what} are not rotated by jobs yet")))
+}

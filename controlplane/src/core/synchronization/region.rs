@@ -1,0 +1,182 @@
+//! Looks at one region of an account: its custom key stores, then its keys, each taken in as it is read.
+//!
+//! Always holds: only what AWS itself says is not there counts as gone, and only if the whole list was read; an object that can't be read is
+//! told, and does not keep the others from being read; between two objects a job can be broken off.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    gone,
+    progress::{self, RegionFault},
+    worker::Look,
+};
+use crate::{
+    aws::{self, AwsError, AwsFault, keys},
+    core::{
+        Core,
+        aws_keys::{Looked, Place as KeyPlace},
+        draw::now_ns,
+    },
+    store::entry::{KeyInAws, KmsContainerEntry},
+};
+
+/// A KMS container in the region that is looked at.
+struct Place<'a> {
+    look: &'a Look,
+    container: &'a KmsContainerEntry,
+    kms: aws_sdk_kms::Client,
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Unread {
+    count: usize,
+    first: Option<AwsError>,
+}
+
+impl Core {
+    /// Takes in all that is in a region, when nobody else looks there.
+    pub(super) async fn look_at_region(self: Arc<Self>, look: Look) -> Result<(), RegionFault> {
+        let turn = self.syncing.turn(&look.target);
+        let waited = look.cancelled.run_until_cancelled(async { (turn.lock().await, self.syncing.regions.acquire().await) }).await;
+        let _held = waited.ok_or(RegionFault::Cancelled)?;
+        let mut unread = Unread::default();
+        for container in &look.target.containers {
+            let account = self.account_of(&self.view().await?, container)?;
+            let place = Place { look: &look, container, kms: self.aws.kms(&account, &look.target.region) };
+            self.take_in_keys(&place, &mut unread).await?;
+        }
+        match unread {
+            Unread { first: Some(first), count } => Err(RegionFault::Some { count, first: first.to_string() }),
+            Unread { first: None, .. } => Ok(()),
+        }
+    }
+
+    async fn take_in_keys(&self, place: &Place<'_>, unread: &mut Unread) -> Result<(), RegionFault> {
+        let Place { look, container, kms } = place;
+        let known = gone::known_keys(&self.view().await?, container.id, &look.target.region)?;
+        let told = self.patiently(look, || keys::list(kms)).await?;
+        let there: BTreeSet<_> = told.iter().collect();
+        let missed: Vec<_> = known.iter().filter(|(_, id)| !there.contains(id)).collect();
+        for batch in told.chunks(BATCH) {
+            let asked_ns = now_ns();
+            let mut found = Vec::with_capacity(batch.len());
+            for id in batch {
+                found.extend(self.key_in_aws(place, id, unread).await?.flatten());
+            }
+            self.keep_keys(place, Looked { keys: found, asked_ns }).await?;
+        }
+        for (entry, id) in missed {
+            let asked_ns = now_ns();
+            match self.key_in_aws(place, id, unread).await? {
+                Some(found) => self.keep_keys(place, Looked { keys: found.into_iter().collect(), asked_ns }).await?,
+                None => self.key_is_gone(&look.trail, *entry).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_keys(&self, place: &Place<'_>, looked: Looked) -> Result<(), RegionFault> {
+        if !looked.keys.is_empty() {
+            let at = KeyPlace { kms: place.container.id, region: &place.look.target.region };
+            self.sync_keys(&place.look.trail, at, looked).await?;
+        }
+        Ok(())
+    }
+
+    /// How a key stands; none: AWS has it not. Nothing of it where it can't be read, or is not for customers to manage.
+    async fn key_in_aws(&self, place: &Place<'_>, id: &str, unread: &mut Unread) -> Result<Option<Option<KeyInAws>>, RegionFault> {
+        match self.ask(place.look, || keys::describe(&place.kms, id)).await? {
+            Ok(key) => Ok(Some(Some(key).filter(|key| key.manager != AWS_MANAGED))),
+            Err(error) if error.is("NotFoundException") => Ok(None),
+            Err(error) => {
+                tracing::warn!(job = %place.look.job, %error, "a key was not read");
+                unread.count += 1;
+                unread.first.get_or_insert(error);
+                Ok(Some(None))
+            }
+        }
+    }
+
+    /// [`Core::ask`], where a refusal ends the region.
+    async fn patiently<T, F>(&self, look: &Look, ask: impl Fn() -> F) -> Result<T, RegionFault>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        self.ask(look, ask).await?.map_err(|error| RegionFault::Broken(error.to_string()))
+    }
+
+    /// Asks AWS, again after a while where it throttles or is away; what it refuses, and in the end what it did not do, is told.
+    async fn ask<T, F>(&self, look: &Look, ask: impl Fn() -> F) -> Result<Result<T, AwsError>, RegionFault>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        let mut pauses = 0;
+        loop {
+            go_on(look)?;
+            let answer = ask().await;
+            let pause = answer.as_ref().err().and_then(|error| pause(error, pauses));
+            match (&answer, pause) {
+                (Err(error), Some(pause)) => {
+                    tracing::info!(job = %look.job, region = look.target.name(), %error, ?pause, "a synchronization job waits");
+                    self.tell_region(look, progress::paused(error)).await?;
+                    if look.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                        return Err(RegionFault::Cancelled);
+                    }
+                    pauses += 1;
+                }
+                (Ok(_) | Err(_), _) => {
+                    if pauses > 0 {
+                        self.tell_region(look, progress::IN_PROGRESS.into()).await?;
+                    }
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+}
+
+/// How long to wait after one more failure, if it may pass.
+fn pause(error: &aws::AwsError, before: u32) -> Option<Duration> {
+    let most = match error.fault {
+        AwsFault::Throttled => THROTTLED_PAUSES,
+        AwsFault::Broken | AwsFault::Unreached => AWAY_PAUSES,
+        AwsFault::Refused | AwsFault::Credentials => 0,
+    };
+    (before < most).then(|| FIRST_PAUSE.saturating_mul(1 << before.min(16)).min(LONGEST_PAUSE))
+}
+
+fn go_on(look: &Look) -> Result<(), RegionFault> {
+    if look.cancelled.is_cancelled() { Err(RegionFault::Cancelled) } else { Ok(()) }
+}
+
+/// KeyManager of keys that AWS makes by itself.
+const AWS_MANAGED: &str = "AWS";
+/// Keys that are committed together.
+const BATCH: usize = 50;
+// Each failure comes after the tries that the client makes by itself.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Some ten minutes.
+const THROTTLED_PAUSES: u32 = 14;
+const AWAY_PAUSES: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(fault: AwsFault) -> AwsError {
+        AwsError { call: "KMS ListKeys", fault, code: None, message: String::new(), request_id: None }
+    }
+
+    #[test]
+    fn a_job_waits_longer_and_longer_for_what_may_pass_and_gives_up_in_the_end() {
+        let pauses = |fault| (0..99).map_while(|before| pause(&failure(fault), before)).collect::<Vec<_>>();
+        let throttled = pauses(AwsFault::Throttled);
+        assert!(throttled.is_sorted() && throttled.len() == 14);
+        let sum: Duration = throttled.iter().sum();
+        assert!(sum > Duration::from_secs(500) && sum < Duration::from_secs(700), "{sum:?}");
+        assert_eq!(pauses(AwsFault::Unreached), [1, 2, 4, 8].map(Duration::from_secs));
+        assert!(pauses(AwsFault::Refused).is_empty() && pauses(AwsFault::Credentials).is_empty());
+    }
+}
