@@ -8,12 +8,7 @@ use std::error::Error;
 use holdfast_proto::ids::{CredentialId, StoreId};
 use time::OffsetDateTime;
 
-use super::{
-    folder::BackupFault,
-    nanoseconds,
-    params::duration,
-    run::Runner,
-};
+use super::{folder::BackupFault, nanoseconds, params::duration, run::Runner};
 use crate::{
     access::Permit,
     core::{CoreError, synchronization::GivenSync},
@@ -21,8 +16,7 @@ use crate::{
     store::{
         ReadError, View,
         entry::{
-            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyRotationParams, SyncStatus,
-            SynchronizationParams,
+            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyRotationParams, SyncStatus, SynchronizationParams,
         },
     },
 };
@@ -42,19 +36,24 @@ pub(super) enum RunFault {
     BrokenOff,
     #[error("what there is to do was not found out")]
     Unread(#[from] ReadError),
-    #[error("{failed} of {all} failed, the first {what} {name}")]
-    Some {
-        failed: usize,
-        all: usize,
-        what: &'static str,
-        name: String,
-        #[source]
-        cause: CoreError,
-    },
+    #[error(transparent)]
+    Some(Box<Failures>),
     #[error("the synchronization was not begun")]
     NotBegun(#[source] CoreError),
     #[error("not all regions were synchronized: {0}")]
     Synchronization(String),
+}
+
+/// Some of the objects that a run is about failed, or all.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {all} failed, the first {what} {name}")]
+pub(super) struct Failures {
+    failed: usize,
+    all: usize,
+    what: &'static str,
+    name: String,
+    #[source]
+    cause: CoreError,
 }
 
 /// How a run is with the objects it is about.
@@ -135,7 +134,7 @@ impl Tally {
 
     fn end(self) -> Result<(), RunFault> {
         let Self { what, all, failed, first } = self;
-        first.map_or(Ok(()), |(name, cause)| Err(RunFault::Some { failed, all, what, name, cause }))
+        first.map_or(Ok(()), |(name, cause)| Err(RunFault::Some(Box::new(Failures { failed, all, what, name, cause }))))
     }
 }
 

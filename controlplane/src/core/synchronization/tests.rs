@@ -115,13 +115,9 @@ fn after_a_restart_a_job_goes_on_with_what_had_not_ended_and_is_completed_only_i
 
 #[test]
 fn only_the_oldest_jobs_that_ended_go_and_only_where_there_are_too_many() {
-    let made = |number: u64, status| SyncJobEntry {
-        id: Uuid::from_u128(number.into()),
-        status,
-        stamps: Stamps::new(number),
-        ..job(&[])
-    };
-    let jobs = |count: u64| (0..count).rev().map(|n| made(n, if n == 0 { SyncStatus::InProgress } else { SyncStatus::Completed })).collect();
+    let made = |number: u64, status| SyncJobEntry { id: Uuid::from_u128(number.into()), status, stamps: Stamps::new(number), ..job(&[]) };
+    let jobs =
+        |count: u64| (0..count).rev().map(|n| made(n, if n == 0 { SyncStatus::InProgress } else { SyncStatus::Completed })).collect();
     assert_eq!(crowded_out(jobs(999)), []);
     assert_eq!(crowded_out(jobs(1_001)), [1, 2].map(|n| EntryChange::Delete(EntryName::SyncJob(Uuid::from_u128(n)))));
 }
