@@ -117,7 +117,7 @@ impl Runner {
         let due = due(&times, &done, now);
         for (id, at) in due.jobs {
             let Some((_, job)) = wanted.iter().find(|(_, job)| job.id == id && !running.contains(&id)) else { continue };
-            self.running.send_modify(|running| drop(running.insert(id)));
+            self.running.send_modify(|running| _ = running.insert(id));
             self.failed().insert(id, now);
             runs.spawn(Running { runner: Arc::clone(self), job: job.clone(), at }.run());
         }
@@ -129,9 +129,9 @@ impl Runner {
         let mut done = Done { ran: BTreeMap::new(), failed: self.failed().clone() };
         for ran in ran {
             match (&ran.failure, time(ran.due_ns), time(ran.ended_ns)) {
-                (None, Some(due), _) => drop(done.ran.insert(ran.job, due)),
+                (None, Some(due), _) => _ = done.ran.insert(ran.job, due),
                 // Of before a restart.
-                (Some(_), _, Some(ended)) => drop(done.failed.entry(ran.job).or_insert(ended)),
+                (Some(_), _, Some(ended)) => _ = done.failed.entry(ran.job).or_insert(ended),
                 (_, None, _) | (Some(_), _, None) => {}
             }
         }
@@ -141,8 +141,8 @@ impl Runner {
         }
         match self.backups_made().await {
             Ok(kept) => backups.into_iter().for_each(|(_, job)| match kept.get(&job.id) {
-                Some(at) => drop(done.ran.insert(job.id, *at)),
-                None => drop(done.ran.remove(&job.id)),
+                Some(at) => _ = done.ran.insert(job.id, *at),
+                None => _ = done.ran.remove(&job.id),
             }),
             // A run that is due will fail of the same, and say so.
             Err(fault) => tracing::warn!(error = &fault as &dyn Error, "which backups there are is not known"),
@@ -176,7 +176,7 @@ impl Running {
         let failure = result.err().map(|fault| chain(&fault));
         let ran = JobRanEntry { job: job.id, due_ns: nanoseconds(*at), ended_ns: now_ns(), failure };
         match runner.core.store.note(vec![Entry::JobRan(ran)]) {
-            Ok(()) if done => drop(runner.failed().remove(&job.id)),
+            Ok(()) if done => _ = runner.failed().remove(&job.id),
             Ok(()) => {}
             Err(error) => tracing::warn!(error = &error as &dyn Error, job = %job.id, "how a job ended was not noted"),
         }
@@ -185,7 +185,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.runner.running.send_modify(|running| drop(running.remove(&self.job.id)));
+        self.runner.running.send_modify(|running| _ = running.remove(&self.job.id));
     }
 }
 
