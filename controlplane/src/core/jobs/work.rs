@@ -16,7 +16,8 @@ use crate::{
     store::{
         ReadError, View,
         entry::{
-            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyRotationParams, SyncStatus, SynchronizationParams,
+            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyInAws, KeyRotationParams, SyncStatus,
+            SynchronizationParams,
         },
     },
 };
@@ -88,8 +89,8 @@ impl Runner {
         };
         let mut tally = Tally::of("key store");
         for store in stores {
-            let rotated = not_yet("credentials");
-            tally.add(job, store.name, rotated.map(drop));
+            let rotated = self.core.rotate_linked_credential(&Permit::system("job"), StoreId(store.id)).await;
+            tally.add(job, store.name, rotated);
         }
         tally.end()
     }
@@ -98,8 +99,8 @@ impl Runner {
         let keys: Vec<_> = self.core.view().await?.aws_keys()?.into_iter().filter(|key| wants_rotation(key, job, params, at)).collect();
         let mut tally = Tally::of("key");
         for key in keys {
-            let rotated = not_yet("keys");
-            tally.add(job, name(&key), rotated.map(drop));
+            let rotated = not_yet();
+            tally.add(job, name(&key), rotated);
         }
         tally.end()
     }
@@ -147,23 +148,28 @@ fn has_credential_since(view: &View, store: &AwsKeyStoreEntry, since_ns: u64) ->
 
 /// Whether a job rotates a key, for a time.
 fn wants_rotation(key: &AwsKeyEntry, job: &JobConfigEntry, params: &KeyRotationParams, at: OffsetDateTime) -> bool {
-    let Some(told) = key.told.as_ref().filter(|_| !key.gone) else { return false };
+    let Some(told) = key.told.as_ref().filter(|_| is_there(key)) else { return false };
     let at_ns = nanoseconds(at);
     let since_ns = key.rotated_ns.unwrap_or(0).max(told.created_ns);
     let period = |text: &Option<String>| text.as_deref().map(duration);
     let old_enough = period(&params.rotation_after).is_none_or(|after_ns| since_ns.saturating_add(after_ns) <= at_ns);
     let expires = period(&params.expire_in).is_none_or(|in_ns| told.valid_to_ns.is_some_and(|to| to <= at_ns.saturating_add(in_ns)));
     let label = key.rotation_job.as_ref().is_some_and(|label| label.job == job.id);
-    let deleted = told.deletion_ns.is_some() || told.state.starts_with("Pending") && told.state.ends_with("Deletion");
-    label && !deleted && key.rotated_to.is_none() && key.rotated_ns.is_none_or(|rotated| rotated < at_ns) && old_enough && expires
+    label && key.rotated_to.is_none() && key.rotated_ns.is_none_or(|rotated| rotated < at_ns) && old_enough && expires
+}
+
+/// Whether AWS has the key, and is not about to delete it.
+pub(super) fn is_there(key: &AwsKeyEntry) -> bool {
+    let deleted = |told: &KeyInAws| told.deletion_ns.is_some() || told.state.ends_with("Deletion");
+    !key.gone && !key.told.as_ref().is_some_and(deleted)
 }
 
 /// As people know it.
-fn name(key: &AwsKeyEntry) -> String {
+pub(super) fn name(key: &AwsKeyEntry) -> String {
     let told = key.told.as_ref();
     told.and_then(|told| told.aliases.first().or(Some(&told.arn)).cloned()).unwrap_or_else(|| key.id.to_string())
 }
 
-fn not_yet(what: &str) -> Result<(), CoreError> {
-    Err(CoreError::State(format!("{what} are not rotated by jobs yet")))
+fn not_yet() -> Result<(), CoreError> {
+    Err(CoreError::State("keys are not rotated by jobs yet".into()))
 }

@@ -11,9 +11,12 @@ use super::{
     worker::Look,
 };
 use crate::{
-    aws::{self, AwsError, AwsFault, keys},
+    aws::{
+        AwsError, AwsFault, keys,
+        stores::{self, StoreInAws},
+    },
     core::{
-        Core,
+        Core, CoreError,
         aws_keys::{Looked, Place as KeyPlace},
         draw::now_ns,
     },
@@ -44,6 +47,7 @@ impl Core {
         for container in &look.target.containers {
             let account = self.account_of(&self.view().await?, container)?;
             let place = Place { look: &look, container, kms: self.aws.kms(&account, &look.target.region) };
+            self.take_in_key_stores(&place).await?;
             self.take_in_keys(&place, &mut unread).await?;
         }
         match unread {
@@ -52,10 +56,34 @@ impl Core {
         }
     }
 
+    async fn take_in_key_stores(&self, place: &Place<'_>) -> Result<(), RegionFault> {
+        let Place { look, container, kms } = place;
+        let known = gone::known_key_stores(&self.view().await?, container.id, &look.target.region)?;
+        let told = self.patiently(look, || async move { Ok(stores::list(kms).await?) }).await?;
+        let there: BTreeSet<_> = told.iter().map(|store| &store.id).collect();
+        for store in &told {
+            self.keep_key_store(place, store).await?;
+        }
+        for (entry, id) in known.iter().filter(|(_, id)| !there.contains(id)) {
+            // It may have been made after the list was read, or the list lag behind.
+            match self.patiently(look, || async move { Ok(stores::describe(kms, id).await?) }).await? {
+                Some(store) => self.keep_key_store(place, &store).await?,
+                None => self.key_store_is_gone(&look.trail, *entry).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_key_store(&self, place: &Place<'_>, told: &StoreInAws) -> Result<(), RegionFault> {
+        let Place { look, container, .. } = place;
+        let region = &look.target.region;
+        self.patiently(look, || async move { self.sync_key_store(&look.trail, container, region, told).await }).await.map(drop)
+    }
+
     async fn take_in_keys(&self, place: &Place<'_>, unread: &mut Unread) -> Result<(), RegionFault> {
         let Place { look, container, kms } = place;
         let known = gone::known_keys(&self.view().await?, container.id, &look.target.region)?;
-        let told = self.patiently(look, || keys::list(kms)).await?;
+        let told = self.patiently(look, || async move { Ok(keys::list(kms).await?) }).await?;
         let there: BTreeSet<_> = told.iter().collect();
         let missed: Vec<_> = known.iter().filter(|(_, id)| !there.contains(id)).collect();
         for batch in told.chunks(BATCH) {
@@ -86,7 +114,7 @@ impl Core {
 
     /// How a key stands; none: AWS has it not. Nothing of it where it can't be read, or is not for customers to manage.
     async fn key_in_aws(&self, place: &Place<'_>, id: &str, unread: &mut Unread) -> Result<Option<Option<KeyInAws>>, RegionFault> {
-        match self.ask(place.look, || keys::describe(&place.kms, id)).await? {
+        match self.ask(place.look, || async move { Ok(keys::describe(&place.kms, id).await?) }).await? {
             Ok(key) => Ok(Some(Some(key).filter(|key| key.manager != AWS_MANAGED))),
             Err(error) if error.is("NotFoundException") => Ok(None),
             Err(error) => {
@@ -101,7 +129,7 @@ impl Core {
     /// [`Core::ask`], where a refusal ends the region.
     async fn patiently<T, F>(&self, look: &Look, ask: impl Fn() -> F) -> Result<T, RegionFault>
     where
-        F: Future<Output = Result<T, AwsError>>,
+        F: Future<Output = Result<T, CoreError>>,
     {
         self.ask(look, ask).await?.map_err(|error| RegionFault::Broken(error.to_string()))
     }
@@ -109,45 +137,43 @@ impl Core {
     /// Asks AWS, again after a while where it throttles or is away; what it refuses, and in the end what it did not do, is told.
     async fn ask<T, F>(&self, look: &Look, ask: impl Fn() -> F) -> Result<Result<T, AwsError>, RegionFault>
     where
-        F: Future<Output = Result<T, AwsError>>,
+        F: Future<Output = Result<T, CoreError>>,
     {
         let mut pauses = 0;
         loop {
-            go_on(look)?;
-            let answer = ask().await;
-            let pause = answer.as_ref().err().and_then(|error| pause(error, pauses));
-            match (&answer, pause) {
-                (Err(error), Some(pause)) => {
-                    tracing::info!(job = %look.job, region = look.target.name(), %error, ?pause, "a synchronization job waits");
-                    self.tell_region(look, progress::paused(error)).await?;
-                    if look.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                        return Err(RegionFault::Cancelled);
-                    }
-                    pauses += 1;
-                }
-                (Ok(_) | Err(_), _) => {
-                    if pauses > 0 {
-                        self.tell_region(look, progress::IN_PROGRESS.into()).await?;
-                    }
-                    return Ok(answer);
-                }
+            if look.cancelled.is_cancelled() {
+                return Err(RegionFault::Cancelled);
             }
+            let answer = match ask().await {
+                Ok(answer) => Ok(answer),
+                Err(CoreError::Aws(error)) => Err(error),
+                Err(other) => return Err(other.into()),
+            };
+            let pause = answer.as_ref().err().and_then(|error| pause(error, pauses));
+            let (Err(error), Some(pause)) = (&answer, pause) else {
+                if pauses > 0 {
+                    self.tell_region(look, progress::IN_PROGRESS.into()).await?;
+                }
+                return Ok(answer);
+            };
+            tracing::info!(job = %look.job, region = look.target.name(), %error, ?pause, "a synchronization job waits");
+            self.tell_region(look, progress::paused(error)).await?;
+            if look.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Err(RegionFault::Cancelled);
+            }
+            pauses += 1;
         }
     }
 }
 
 /// How long to wait after one more failure, if it may pass.
-fn pause(error: &aws::AwsError, before: u32) -> Option<Duration> {
+fn pause(error: &AwsError, before: u32) -> Option<Duration> {
     let most = match error.fault {
         AwsFault::Throttled => THROTTLED_PAUSES,
         AwsFault::Broken | AwsFault::Unreached => AWAY_PAUSES,
         AwsFault::Refused | AwsFault::Credentials => 0,
     };
     (before < most).then(|| FIRST_PAUSE.saturating_mul(1 << before.min(16)).min(LONGEST_PAUSE))
-}
-
-fn go_on(look: &Look) -> Result<(), RegionFault> {
-    if look.cancelled.is_cancelled() { Err(RegionFault::Cancelled) } else { Ok(()) }
 }
 
 /// KeyManager of keys that AWS makes by itself.
