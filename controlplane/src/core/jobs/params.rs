@@ -255,12 +255,5 @@ fn period(field: &'static str, given: Option<&String>, old: Option<String>) -> R
     }
 }
 
-/// The length of a period that was taken, nanoseconds.
-pub(super) fn duration(text: &str) -> u64 {
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let hours = if unit == "d" { 24 } else { 1 };
-    number.parse::<u64>().unwrap_or(0).saturating_mul(hours * 3_600_000_000_000)
-}
-
 /// The one scope of backups.
 const SYSTEM: &str = "system";

@@ -8,17 +8,14 @@ use std::error::Error;
 use holdfast_proto::ids::{CredentialId, StoreId};
 use time::OffsetDateTime;
 
-use super::{folder::BackupFault, nanoseconds, params::duration, run::Runner};
+use super::{folder::BackupFault, nanoseconds, run::Runner};
 use crate::{
     access::Permit,
     core::{CoreError, synchronization::GivenSync},
     files::FileError,
     store::{
         ReadError, View,
-        entry::{
-            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyInAws, KeyRotationParams, SyncStatus,
-            SynchronizationParams,
-        },
+        entry::{AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyInAws, SyncStatus, SynchronizationParams},
     },
 };
 
@@ -70,7 +67,7 @@ impl Runner {
     pub(super) async fn work(&self, job: &JobConfigEntry, at: OffsetDateTime) -> Result<(), RunFault> {
         match &job.params {
             JobParams::XksCredentialRotation => self.rotate_credentials(job, at).await,
-            JobParams::KeyRotation(params) => self.rotate_keys(job, params, at).await,
+            JobParams::KeyRotation(_) => self.rotate_keys(job, at).await,
             JobParams::Synchronization(params) => self.synchronize(params).await,
             JobParams::DatabaseBackup(params) => self.back_up(job, params, at).await,
         }
@@ -95,11 +92,12 @@ impl Runner {
         tally.end()
     }
 
-    async fn rotate_keys(&self, job: &JobConfigEntry, params: &KeyRotationParams, at: OffsetDateTime) -> Result<(), RunFault> {
-        let keys: Vec<_> = self.core.view().await?.aws_keys()?.into_iter().filter(|key| wants_rotation(key, job, params, at)).collect();
+    async fn rotate_keys(&self, job: &JobConfigEntry, at: OffsetDateTime) -> Result<(), RunFault> {
+        let keys: Vec<_> =
+            self.core.view().await?.aws_keys()?.into_iter().filter(|key| wants_rotation(key, job, nanoseconds(at))).collect();
         let mut tally = Tally::of("key");
         for key in keys {
-            let rotated = not_yet();
+            let rotated = self.core.rotate_key_by_job(&Permit::system("job"), key.id).await.map(drop);
             tally.add(job, name(&key), rotated);
         }
         tally.end()
@@ -146,16 +144,12 @@ fn has_credential_since(view: &View, store: &AwsKeyStoreEntry, since_ns: u64) ->
     Ok(credential.is_some_and(|credential| credential.stamps.created_ns >= since_ns))
 }
 
-/// Whether a job rotates a key, for a time.
-fn wants_rotation(key: &AwsKeyEntry, job: &JobConfigEntry, params: &KeyRotationParams, at: OffsetDateTime) -> bool {
-    let Some(told) = key.told.as_ref().filter(|_| is_there(key)) else { return false };
-    let at_ns = nanoseconds(at);
-    let since_ns = key.rotated_ns.unwrap_or(0).max(told.created_ns);
-    let period = |text: &Option<String>| text.as_deref().map(duration);
-    let old_enough = period(&params.rotation_after).is_none_or(|after_ns| since_ns.saturating_add(after_ns) <= at_ns);
-    let expires = period(&params.expire_in).is_none_or(|in_ns| told.valid_to_ns.is_some_and(|to| to <= at_ns.saturating_add(in_ns)));
+/// Whether a job is to rotate a key, for a time; how old or near its end it must be for that is looked at when it is its turn. One that was
+/// made or rotated since was rotated for that time already.
+fn wants_rotation(key: &AwsKeyEntry, job: &JobConfigEntry, at_ns: u64) -> bool {
     let label = key.rotation_job.as_ref().is_some_and(|label| label.job == job.id);
-    label && key.rotated_to.is_none() && key.rotated_ns.is_none_or(|rotated| rotated < at_ns) && old_enough && expires
+    let before = key.stamps.created_ns < at_ns && key.rotated_ns.is_none_or(|rotated| rotated < at_ns);
+    label && before && key.told.is_some() && key.rotated_to.is_none() && is_there(key)
 }
 
 /// Whether AWS has the key, and is not about to delete it.
@@ -168,8 +162,4 @@ pub(super) fn is_there(key: &AwsKeyEntry) -> bool {
 pub(super) fn name(key: &AwsKeyEntry) -> String {
     let told = key.told.as_ref();
     told.and_then(|told| told.aliases.first().or(Some(&told.arn)).cloned()).unwrap_or_else(|| key.id.to_string())
-}
-
-fn not_yet() -> Result<(), CoreError> {
-    Err(CoreError::State("keys are not rotated by jobs yet".into()))
 }
