@@ -16,3 +16,4 @@ mod site;
 mod store_crashes;
 mod synchronization;
 mod upload;
+mod upload_crashes;

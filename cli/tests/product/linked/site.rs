@@ -266,7 +266,12 @@ impl Linked {
 
     /// What a path of the REST API shows when it is as it should be.
     pub(crate) fn until_shown(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + PATIENCE;
+        self.until_shown_within(path, PATIENCE, good)
+    }
+
+    /// The same of what takes longer than usual.
+    pub(crate) fn until_shown_within(&self, path: &str, patience: Duration, good: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + patience;
         loop {
             let shown = self.rest().good("GET", path, b"");
             if good(&shown) {

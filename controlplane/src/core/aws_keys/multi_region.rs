@@ -86,6 +86,8 @@ impl Core {
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
                 self.refresh_aws_key(trail, other).await?;
             }
+            // AWS takes a while, and is asked again until it has moved it.
+            self.keys_at_work.nudge();
         } else {
             turn.done();
         }

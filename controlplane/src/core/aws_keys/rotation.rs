@@ -125,6 +125,10 @@ impl Core {
         if entry.spec.replica_of.is_some() || told.multi_region.as_ref().is_some_and(|set| set.replica) {
             return Err(CoreError::State("new material goes to the primary key of the set first".into()));
         }
+        if told.multi_region.as_ref().is_some_and(|set| !set.replicas.is_empty()) {
+            let text = "AWS rotates a key with replicas once each of them has the new material; import it into all by import-material first";
+            return Err(CoreError::State(text.into()));
+        }
         let source = self.successor_source(trail, entry).await?;
         let from = UploadSource { source_key: source.id.to_string(), tier_as_sent: None, valid_to_ns }.of(&source);
         let turn = self.keys_at_work.turn(entry.id).await;

@@ -7,7 +7,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{answer::Key, key_uuid, new_key::expiry, request::REQUIRED};
+use super::{
+    answer::Key,
+    key_uuid,
+    new_key::{expiry, said},
+    request::REQUIRED,
+};
 use crate::{
     access::{Manage, Permit, Use},
     api::{
@@ -38,10 +43,11 @@ struct ImportMaterial {
     /// `local`.
     source_key_tier: Option<String>,
     /// Whether the material expires, at `valid_to`.
-    #[serde(alias = "KeyExpiration")]
     key_expiration: Option<bool>,
+    /// The same, as some clients spell it.
+    #[serde(rename = "KeyExpiration")]
+    key_expiration_too: Option<bool>,
     /// RFC 3339.
-    #[serde(alias = "ValidTo")]
     valid_to: Option<String>,
     /// `NEW_KEY_MATERIAL` or `EXISTING_KEY_MATERIAL`; of symmetric keys only, as the next two.
     import_type: Option<String>,
@@ -82,7 +88,7 @@ async fn rotate(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -
 impl ImportMaterial {
     fn parse(self) -> Result<NewImport, Refusal> {
         let source_key = self.source_key_identifier.ok_or_else(|| Refusal::invalid("source_key_identifier", REQUIRED))?;
-        let valid_to_ns = expiry("valid_to", self.key_expiration, self.valid_to.as_deref())?;
+        let valid_to_ns = expiry("valid_to", said([self.key_expiration, self.key_expiration_too]), self.valid_to.as_deref())?;
         let new_material = match self.import_type.as_deref() {
             None => None,
             Some("NEW_KEY_MATERIAL") => Some(true),

@@ -11,7 +11,7 @@ use super::{
     answer::Key,
     for_aws::PolicyMembers,
     key_uuid,
-    new_key::{NewKeyForAws, expiry},
+    new_key::{NewKeyForAws, expiry, said},
     request::REQUIRED,
 };
 use crate::{
@@ -44,8 +44,10 @@ struct ReplicateKey {
     /// The alias, description, policy and tags of the replica; the rest is as its primary key's.
     aws_param: Option<NewKeyForAws>,
     /// Whether imported material expires in the replica, at `valid_to` or `aws_param.ValidTo`.
-    #[serde(alias = "KeyExpiration")]
     key_expiration: Option<bool>,
+    /// The same, as some clients spell it.
+    #[serde(rename = "KeyExpiration")]
+    key_expiration_too: Option<bool>,
     /// RFC 3339.
     valid_to: Option<String>,
     #[serde(flatten)]
@@ -102,7 +104,7 @@ impl ReplicateKey {
         let valid_to = self.valid_to.or(aws.valid_to.take());
         Ok(NewReplica {
             region: self.replica_region.ok_or_else(|| Refusal::invalid("replica_region", REQUIRED))?,
-            valid_to_ns: expiry("valid_to", self.key_expiration.or(aws.key_expiration), valid_to.as_deref())?,
+            valid_to_ns: expiry("valid_to", said([self.key_expiration, self.key_expiration_too, aws.key_expiration]), valid_to.as_deref())?,
             for_aws,
             template,
         })

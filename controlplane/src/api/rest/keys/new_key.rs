@@ -50,6 +50,12 @@ impl NewKeyForAws {
     }
 }
 
+/// What is said of one thing by several names: that it is so wins.
+pub(super) fn said<const N: usize>(names: [Option<bool>; N]) -> Option<bool> {
+    let said = || names.iter().flatten();
+    said().find(|so| **so).or_else(|| said().next()).copied()
+}
+
 /// When material expires, nanoseconds since 1970. `field` is what clients call the time.
 pub(super) fn expiry(field: &str, expires: Option<bool>, valid_to: Option<&str>) -> Result<Option<u64>, Refusal> {
     match (expires, valid_to) {

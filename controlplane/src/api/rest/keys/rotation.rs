@@ -100,7 +100,7 @@ async fn rotate(
         let done = core.rotate_any_key(&permit, key_uuid(id)?, body?.parse()?).await?;
         Ok(Json(Key::of(done, Told::Change)))
     };
-    api.rest(&asking, Call::new("key.rotate", id), act).await
+    api.rest(&asking, Call::new("aws_key.rotate", id), act).await
 }
 
 /// Lists the material that a key has and had.

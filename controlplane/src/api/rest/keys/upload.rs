@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     answer::Key,
     for_aws::PolicyMembers,
-    new_key::{NewKeyForAws, expiry},
+    new_key::{NewKeyForAws, expiry, said},
     request::REQUIRED,
 };
 use crate::{
@@ -45,8 +45,10 @@ struct UploadKey {
     source_key_tier: Option<String>,
     aws_param: Option<NewKeyForAws>,
     /// Whether the material expires, at `aws_param.ValidTo`.
-    #[serde(alias = "KeyExpiration")]
     key_expiration: Option<bool>,
+    /// The same, as some clients spell it.
+    #[serde(rename = "KeyExpiration")]
+    key_expiration_too: Option<bool>,
     #[serde(flatten)]
     people: PolicyMembers,
 }
@@ -76,7 +78,8 @@ impl UploadKey {
             return Err(Refusal::invalid("aws_param.Origin", "of an uploaded key is EXTERNAL"));
         }
         let (for_aws, template) = aws.for_aws(self.people)?;
-        let valid_to_ns = expiry("aws_param.ValidTo", self.key_expiration.or(aws.key_expiration), aws.valid_to.as_deref())?;
+        let valid_to_ns =
+            expiry("aws_param.ValidTo", said([self.key_expiration, self.key_expiration_too, aws.key_expiration]), aws.valid_to.as_deref())?;
         let source_key = self.source_key_identifier.ok_or_else(|| Refusal::invalid("source_key_identifier", REQUIRED))?;
         let new = NewAwsKey {
             for_aws,
