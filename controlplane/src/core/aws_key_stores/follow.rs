@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
@@ -20,15 +20,16 @@ impl Core {
         let mut nudge = self.store.head().watch();
         let mut followed = BTreeSet::new();
         let mut following = JoinSet::new();
+        let looks = Arc::new(Semaphore::new(LOOKS_AT_ONCE));
         let mut first = true;
         loop {
             let seen = *nudge.borrow_and_update();
             match self.to_follow(first).await {
                 Ok(ids) => {
                     for id in ids.into_iter().filter(|id| followed.insert(*id)).collect::<Vec<_>>() {
-                        let core = Arc::clone(&self);
+                        let (core, looks) = (Arc::clone(&self), Arc::clone(&looks));
                         following.spawn(async move {
-                            core.follow_key_store(id).await;
+                            core.follow_key_store(id, &looks).await;
                             id
                         });
                     }
@@ -67,16 +68,16 @@ impl Core {
     }
 
     /// Looks at a store in AWS until nothing of it is on its way: once at least.
-    async fn follow_key_store(&self, id: Uuid) {
+    async fn follow_key_store(&self, id: Uuid, looks: &Semaphore) {
         let (mut pause, mut failing) = (FIRST_PAUSE, false);
         loop {
+            let permit = looks.acquire().await;
             let turn = self.stores_at_work.turn(id).await;
             let looked = self.look(id).await;
-            drop(turn);
+            drop((turn, permit));
             match looked {
-                Ok(true) => (pause, failing) = (pause, false),
+                Ok(true) => failing = false,
                 Ok(false) => return,
-                Err(CoreError::NotFound(_) | CoreError::State(_)) => return,
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(error = &error as &dyn std::error::Error, key_store = %id, "a key store was not found out about in AWS; tried again later");
@@ -99,11 +100,9 @@ impl Core {
         let trail = Trail::system("AWS key stores");
         self.find_out(&trail, id, late).await?;
         let after = self.view().await?.aws_key_store(id)?;
-        if let Some(after) = &after {
-            if after.state != entry.state {
-                let error = after.connection_error.as_deref().unwrap_or_default();
-                tracing::info!(key_store = %id, state = after.state.as_str(), error, "AWS told how a key store is connected");
-            }
+        if let Some(after) = after.as_ref().filter(|after| after.state != entry.state) {
+            let error = after.connection_error.as_deref().unwrap_or_default();
+            tracing::info!(key_store = %id, state = after.state.as_str(), error, "AWS told how a key store is connected");
         }
         Ok(after.is_some_and(|after| on_its_way(&after)))
     }
@@ -128,6 +127,8 @@ const fn on_its_way(entry: &AwsKeyStoreEntry) -> bool {
 
 /// Longer than AWS works at one request that nobody waits for any more: we give each attempt 20 s.
 const UNDER_WAY: Duration = Duration::from_secs(20);
+/// There may be many at the start.
+const LOOKS_AT_ONCE: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Clients look every 20 s (the API's contract, §7.5), and AWS allows five looks a second for all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -85,10 +85,8 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told
         }
     }
     // After an update this is the name that AWS took.
-    if let (AwsKeyStoreKind::Linked { .. }, Verdict::Done, Some(here)) = (&after.kind, verdict, view.key_store(StoreId(before.id))?) {
-        if before.doing.is_some() {
-            after.name = here.name;
-        }
+    if let (AwsKeyStoreKind::Linked { .. }, Verdict::Done, Some(_)) = (&after.kind, verdict, &before.doing) {
+        after.name = view.key_store(StoreId(before.id))?.map_or(after.name, |here| here.name);
     }
     match told {
         Told::Nothing => {}

@@ -32,11 +32,9 @@ impl Core {
             Some(known) => Some(self.stores_at_work.turn(known.id).await),
             None => None,
         };
-        if let Some(before) = &known {
-            if outdated(before, told) && idle(before).is_ok() {
-                self.find_out(trail, before.id, false).await?;
-                return Ok(self.view().await?.aws_key_store(before.id)?);
-            }
+        if let Some(before) = known.filter(|before| outdated(before, told) && idle(before).is_ok()) {
+            self.find_out(trail, before.id, false).await?;
+            return Ok(self.view().await?.aws_key_store(before.id)?);
         }
         let id = Uuid::new_v4();
         let plan = |view: &View| {

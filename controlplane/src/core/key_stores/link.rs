@@ -58,12 +58,7 @@ impl Core {
         if !in_container {
             return Err(no_container());
         }
-        let endpoint = address.endpoint.as_deref().ok_or_else(|| CoreError::invalid(ENDPOINT, "is required of a linked key store"))?;
-        let host = endpoint.strip_prefix("https://").unwrap_or(endpoint);
-        if host.contains(':') && !self.aws.kms_is_elsewhere() {
-            return Err(CoreError::invalid(ENDPOINT, "must have no port: AWS KMS calls port 443 only"));
-        }
-        Ok(())
+        findable(address, self.aws.kms_is_elsewhere())
     }
 
     /// Has AWS make the counterpart that was begun; `revision` has the key store.
@@ -128,8 +123,36 @@ pub(super) fn as_it_was(before: &KeyStoreEntry) -> BeforeEntry {
     BeforeEntry::Linked { name: before.name.clone(), address: before.address.clone(), uri_path: before.uri_path.clone() }
 }
 
+/// Whether KMS finds anything there: AWS itself calls port 443 only.
+fn findable(address: &AddressEntry, elsewhere: bool) -> Result<(), CoreError> {
+    let endpoint = address.endpoint.as_deref().ok_or_else(|| CoreError::invalid(ENDPOINT, "is required of a linked key store"))?;
+    let host = endpoint.strip_prefix("https://").unwrap_or(endpoint);
+    if host.contains(':') && !elsewhere {
+        return Err(CoreError::invalid(ENDPOINT, "must have no port: AWS KMS calls port 443 only"));
+    }
+    Ok(())
+}
+
 fn no_container() -> CoreError {
     CoreError::invalid("kms", "is required of a linked key store: its KMS container says by which connection AWS is asked")
 }
 
 const ENDPOINT: &str = "xks_proxy_uri_endpoint";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_for_a_kms_that_is_not_at_aws_and_nothing_is_linked_without_an_endpoint() {
+        let found = |endpoint: Option<&str>, elsewhere| {
+            let address = AddressEntry { endpoint: endpoint.map(str::to_owned), ..AddressEntry::default() };
+            findable(&address, elsewhere).is_ok()
+        };
+        for (endpoint, at_aws, elsewhere) in
+            [(Some("https://xks.example.com"), true, true), (Some("https://xks.example.com:8443"), false, true), (None, false, false)]
+        {
+            assert_eq!((found(endpoint, false), found(endpoint, true)), (at_aws, elsewhere), "{endpoint:?}");
+        }
+    }
+}

@@ -106,10 +106,10 @@ impl Core {
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
 
-    /// Deletes a container.
+    /// Deletes a container, and what is known of other key stores and keys in AWS by it; in AWS they stay.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] while a key store or policy template uses it.
+    /// [`CoreError::NotFound`]; [`CoreError::State`] while a key store or policy template uses it, and while something in AWS is under way.
     pub async fn delete_kms_container(&self, permit: &Permit<Manage>, wanted: &str) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = find(view, wanted)?;
@@ -119,7 +119,15 @@ impl Core {
             if let Some(template) = view.policy_templates()?.iter().find(|template| template.kms == Some(entry.id)) {
                 return Err(CoreError::State(format!("the policy template {} is in this KMS container", template.name)));
             }
-            Ok(Plan { changes: vec![EntryChange::Delete(EntryName::KmsContainer(entry.id))], answer: () })
+            let (stores, keys) = (view.aws_key_stores()?, view.aws_keys()?);
+            let stores = stores.iter().filter(|store| store.kms == entry.id).map(|one| (one.doing.is_some(), EntryName::AwsKeyStore(one.id)));
+            let keys = keys.iter().filter(|key| key.kms == entry.id).map(|one| (one.doing.is_some(), EntryName::AwsKey(one.id)));
+            let (busy, known): (Vec<_>, Vec<_>) = stores.chain(keys).partition(|(busy, _)| *busy);
+            if !busy.is_empty() {
+                return Err(CoreError::State("something that was begun in AWS by this KMS container is under way".into()));
+            }
+            let names = known.into_iter().map(|(_, name)| name).chain([EntryName::KmsContainer(entry.id)]);
+            Ok(Plan { changes: names.map(EntryChange::Delete).collect(), answer: () })
         };
         self.writer.change(permit.trail(), plan).await?;
         Ok(())
