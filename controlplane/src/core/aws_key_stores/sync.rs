@@ -67,7 +67,7 @@ fn is_being_made(view: &View, place: (Uuid, &str), told: &StoreInAws) -> Result<
 /// AWS told something else than the entry says.
 fn outdated(before: &AwsKeyStoreEntry, told: &StoreInAws) -> bool {
     let behind = match (&before.kind, &told.behind) {
-        // With which credential AWS signs is its own affair until something is done here; it is looked up then.
+        // With which of our credentials AWS signs is found out by looking.
         (AwsKeyStoreKind::Linked { .. }, Behind::Proxy { .. }) => true,
         (AwsKeyStoreKind::Remote { address, uri_path, access_key_id }, Behind::Proxy { address: a, uri_path: p, access_key_id: k }) => {
             (address, uri_path, access_key_id) != (a, p, k)
