@@ -206,7 +206,6 @@ async fn what_a_key_store_can_t_be_is_refused_by_the_member_and_changes_nothing(
         ("/name", Value::Null, "name"),
         ("/kms", json!("no such"), "kms"),
         ("/region", json!("ap-south-1"), "region"),
-        ("/linked_state", json!(true), "linked_state"),
         ("/local_hosted_params/max_credentials", json!(21), "max_credentials"),
         ("/local_hosted_params/max_credentials", json!(1), "max_credentials"),
         ("/local_hosted_params/max_credentials", json!([]), "max_credentials"),
@@ -219,13 +218,17 @@ async fn what_a_key_store_can_t_be_is_refused_by_the_member_and_changes_nothing(
         ("/local_hosted_params/health_check_key_id", weak, "health_check_key_id"),
         ("/aws_param/xks_proxy_uri_endpoint", json!("http://xks.example.com"), "xks_proxy_uri_endpoint"),
         ("/aws_param/xks_proxy_connectivity", json!("VPC_ENDPOINT_SERVICE"), "xks_proxy_vpc_endpoint_service_name"),
-        ("/aws_param/custom_key_store_type", json!("AWS_CLOUDHSM"), "custom_key_store_type"),
+        ("/aws_param/custom_key_store_type", json!("AWS_CLOUDHSM"), "cloud_hsm_cluster_id"),
+        ("/aws_param/custom_key_store_type", json!("AWS_S3"), "custom_key_store_type"),
         ("/aws_param/xks_proxy_uri_path", json!("/nothing"), "xks_proxy_uri_path"),
         ("/aws_param/access_key_id", json!("ABCDEFGHIJKLMNOP2345"), "access_key_id"),
     ];
     for (member, value, named) in table {
         client.refused(("POST", STORES), with(good.clone(), member, value), (400, named)).await;
     }
+    // AWS itself calls no other port than 443, and is not asked.
+    let with_port = with(with(good.clone(), "/linked_state", true), "/aws_param/xks_proxy_uri_endpoint", "https://xks.example.com:8443");
+    client.refused(("POST", STORES), with_port, (400, "xks_proxy_uri_endpoint")).await;
     assert_eq!(client.read(&format!("{STORES}?kms=k1")).await["total"], 0);
 
     // Of a proxy that is taken over.
