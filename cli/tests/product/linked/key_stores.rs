@@ -141,8 +141,8 @@ fn a_cloudhsm_key_store_is_created_connected_changed_and_deleted_in_aws() {
     assert_eq!((seen.name.as_str(), text(&created, "/type")), ("on a cluster", "CloudHSM"));
     assert_eq!((seen.local_hosted_params.linked_state, seen.local_hosted_params.max_credentials), (false, 0), "as it was sent");
     assert_eq!(seen.aws_param.custom_key_store_type.as_deref(), Some("AWS_CLOUDHSM"));
-    assert_eq!(seen.aws_param.cloud_hsm_cluster_id.as_deref(), Some(cluster_id));
-    assert_eq!(seen.aws_param.trust_anchor_certificate.as_deref(), Some(anchor));
+    assert_eq!(text(&created, "/aws_param/cloud_hsm_cluster_id"), cluster_id);
+    assert_eq!(text(&created, "/aws_param/trust_anchor_certificate"), anchor);
     assert!(seen.aws_param.key_store_password.is_none());
     for spelling in ["type=CloudHSM", "custom_key_store_type=CLOUD_HSM", "custom_key_store_type=AWS_CLOUDHSM"] {
         assert_eq!(linked.rest().get(&format!("{STORES}?{spelling}"))["total"], 1, "{spelling}");

@@ -136,7 +136,7 @@ fn a_key_store_is_gone_if_aws_deleted_it_and_stays_if_not() {
 
 /// Has the control plane die while AWS holds its call, and starts it again.
 fn crash(linked: &mut Linked, (operation, when): (&str, When), (method, path, body): (&'static str, &str, &Value)) {
-    let mut held = linked.switches().hold(operation, when);
+    let held = linked.switches().hold(operation, when);
     let call = linked.begin(method, path, body);
     linked.block_on(held.reached());
     linked.kill_control_plane();
