@@ -31,7 +31,7 @@ pub enum AnyKeyStore {
         /// The key store.
         entry: KeyStoreEntry,
         /// Its counterpart in AWS, if it is linked.
-        aws: Option<AwsKeyStoreEntry>,
+        aws: Option<Box<AwsKeyStoreEntry>>,
     },
     /// On an AWS CloudHSM cluster, or served by another proxy.
     There(AwsKeyStoreEntry),
@@ -47,7 +47,7 @@ impl Core {
         let mut aws = view.aws_key_stores()?;
         let mut all = Vec::new();
         for entry in view.key_stores()? {
-            let its = aws.iter().position(|aws| aws.id == entry.id.0).map(|at| aws.swap_remove(at));
+            let its = aws.iter().position(|aws| aws.id == entry.id.0).map(|at| Box::new(aws.swap_remove(at)));
             all.push(AnyKeyStore::Here { entry, aws: its });
         }
         all.extend(aws.into_iter().map(AnyKeyStore::There));
@@ -96,9 +96,9 @@ impl AnyKeyStore {
 
     /// What AWS has of it, if we told AWS of it or AWS us.
     #[must_use]
-    pub const fn aws(&self) -> Option<&AwsKeyStoreEntry> {
+    pub fn aws(&self) -> Option<&AwsKeyStoreEntry> {
         match self {
-            Self::Here { aws, .. } => aws.as_ref(),
+            Self::Here { aws, .. } => aws.as_deref(),
             Self::There(entry) => Some(entry),
         }
     }

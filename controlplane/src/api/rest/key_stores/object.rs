@@ -137,7 +137,7 @@ impl KeyStoreObject {
         let rotation_job = key_store.aws().and_then(|aws| aws.rotation_job);
         let gone = key_store.aws().is_some_and(|aws| aws.gone);
         let head = match key_store {
-            AnyKeyStore::Here { entry, aws } => Head::here(entry, aws.as_ref(), partition),
+            AnyKeyStore::Here { entry, aws } => Head::here(entry, aws.as_deref(), partition),
             AnyKeyStore::There(entry) => Head::there(entry),
         };
         Self {
