@@ -118,7 +118,7 @@ impl AnyKeyStore {
 
 fn with_id(view: &View, id: Uuid) -> Result<Option<AnyKeyStore>, CoreError> {
     Ok(match (view.key_store(StoreId(id))?, view.aws_key_store(id)?) {
-        (Some(entry), aws) => Some(AnyKeyStore::Here { entry, aws }),
+        (Some(entry), aws) => Some(AnyKeyStore::Here { entry, aws: aws.map(Box::new) }),
         (None, Some(entry)) => Some(AnyKeyStore::There(entry)),
         (None, None) => None,
     })
