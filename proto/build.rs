@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The files of the admin API.
-const ADMIN: [&str; 13] = [
+const ADMIN: [&str; 14] = [
     "access",
     "users",
     "key_stores",
@@ -37,10 +37,11 @@ const ADMIN: [&str; 13] = [
     "aws_keys",
     "cloud",
     "jobs",
+    "synchronization",
 ];
 
 /// Messages that the command line prints as JSON; the names of their fields are part of its interface.
-const SHOWN: [&str; 59] = [
+const SHOWN: [&str; 61] = [
     "WhoAmIResponse",
     "ApiToken",
     "CreateApiTokenResponse",
@@ -100,6 +101,8 @@ const SHOWN: [&str; 59] = [
     "AwsKeyMaterial",
     "DeleteAwsKeyResponse",
     "LinkHyokKeyResponse",
+    "SynchronizationJob",
+    "SynchronizedRegion",
 ];
 
 /// Messages with a secret in them; `src/unprinted.rs` says what is shown of each.

@@ -10,7 +10,7 @@ use crate::admin::{
     access_client::AccessClient, aws_connections_client::AwsConnectionsClient, aws_keys_client::AwsKeysClient, hyok_keys_client::HyokKeysClient, jobs_client::JobsClient,
     key_stores_client::KeyStoresClient, kms_containers_client::KmsContainersClient, maintenance_client::MaintenanceClient,
     nodes_client::NodesClient, partitions_client::PartitionsClient, policy_templates_client::PolicyTemplatesClient,
-    source_keys_client::SourceKeysClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
+    source_keys_client::SourceKeysClient, synchronization_client::SynchronizationClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
 };
 
 /// All services. What it is made of brings the connection and the token.
@@ -40,6 +40,8 @@ pub struct AdminClient<T> {
     pub aws_keys: AwsKeysClient<T>,
     /// Policies of keys in AWS.
     pub policy_templates: PolicyTemplatesClient<T>,
+    /// What there is in AWS, looked at again.
+    pub synchronization: SynchronizationClient<T>,
     /// What runs when.
     pub jobs: JobsClient<T>,
     /// Backup and reseal.
@@ -69,6 +71,7 @@ where
             kms_containers: KmsContainersClient::new(service.clone()),
             aws_keys: AwsKeysClient::new(service.clone()),
             policy_templates: PolicyTemplatesClient::new(service.clone()),
+            synchronization: SynchronizationClient::new(service.clone()),
             jobs: JobsClient::new(service.clone()),
             maintenance: MaintenanceClient::new(service),
         }

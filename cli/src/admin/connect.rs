@@ -166,6 +166,7 @@ fn admin(channel: Channel, caller: Bearer) -> Admin {
         kms_containers: all.kms_containers.max_decoding_message_size(LONGEST),
         aws_keys: all.aws_keys.max_decoding_message_size(LONGEST),
         policy_templates: all.policy_templates.max_decoding_message_size(LONGEST),
+        synchronization: all.synchronization.max_decoding_message_size(LONGEST),
         jobs: all.jobs.max_decoding_message_size(LONGEST),
         ..all
     }

@@ -21,6 +21,7 @@ mod private_file;
 mod session;
 mod shown;
 mod source_key;
+mod synchronization;
 mod token;
 mod user;
 mod virtual_key;
@@ -46,6 +47,7 @@ pub(crate) use self::{
     private_file::PrivateFile,
     shown::Out,
     source_key::KeyArgs,
+    synchronization::SyncArgs,
     token::TokenArgs,
     user::UserArgs,
     virtual_key::VirtualKeyArgs,

@@ -2,6 +2,7 @@
 //! code with the product.
 
 mod aws;
+mod cli;
 mod clients;
 mod credentials;
 mod dev;

@@ -45,7 +45,7 @@ async fn a_tool_without_a_token_or_our_protocol_files_learns_all_services_and_no
     assert_eq!(ask(hidden).await.unwrap_err().code(), Code::NotFound);
 }
 
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
     "Access",
     "AwsConnections",
     "AwsKeys",
@@ -58,6 +58,7 @@ const SERVICES: [&str; 14] = [
     "Partitions",
     "PolicyTemplates",
     "SourceKeys",
+    "Synchronization",
     "Users",
     "VirtualKeys",
 ];

@@ -1,5 +1,7 @@
 //! REST and gRPC give the same outcome for what both do: one table of calls, each asked both ways by who may, who may not, and nobody.
 
+mod linked;
+
 use holdfast_proto::{
     admin::{
         BlockHyokKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest,
@@ -112,6 +114,9 @@ fn rows(rest: &mut Rest) -> Vec<Row> {
     rows.extend(credentials(&store, &credential));
     rows.extend(hyok_keys(&hyok, &store));
     rows.extend(sources(&key));
+    rows.extend(linked::linked_key_stores(&store, &hyok));
+    rows.extend(linked::keys_in_aws(&hyok));
+    rows.extend(linked::synchronizations());
     rows
 }
 

@@ -13,6 +13,7 @@ mod nodes;
 mod partitions;
 mod policy_templates;
 mod source_keys;
+mod synchronization;
 mod users;
 mod virtual_keys;
 
@@ -22,20 +23,21 @@ use axum::{Router, extract::ConnectInfo};
 use holdfast_proto::{
     ADMIN_DESCRIPTORS,
     admin::{
-        access_server::AccessServer, aws_connections_server::AwsConnectionsServer, aws_keys_server::AwsKeysServer, hyok_keys_server::HyokKeysServer,
-        jobs_server::JobsServer, key_stores_server::KeyStoresServer, kms_containers_server::KmsContainersServer,
-        maintenance_server::MaintenanceServer, nodes_server::NodesServer, partitions_server::PartitionsServer,
-        policy_templates_server::PolicyTemplatesServer, source_keys_server::SourceKeysServer, users_server::UsersServer,
-        virtual_keys_server::VirtualKeysServer,
+        access_server::AccessServer, aws_connections_server::AwsConnectionsServer, aws_keys_server::AwsKeysServer,
+        hyok_keys_server::HyokKeysServer, jobs_server::JobsServer, key_stores_server::KeyStoresServer,
+        kms_containers_server::KmsContainersServer, maintenance_server::MaintenanceServer, nodes_server::NodesServer,
+        partitions_server::PartitionsServer, policy_templates_server::PolicyTemplatesServer, source_keys_server::SourceKeysServer,
+        synchronization_server::SynchronizationServer, users_server::UsersServer, virtual_keys_server::VirtualKeysServer,
     },
 };
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 
 use self::{
-    access::AccessApi, aws_connections::AwsConnectionsApi, aws_keys::AwsKeysApi, hyok_keys::HyokKeysApi, jobs::JobsApi, key_stores::KeyStoresApi,
-    kms_containers::KmsContainersApi, maintenance::MaintenanceApi, nodes::NodesApi, partitions::PartitionsApi,
-    policy_templates::PolicyTemplatesApi, source_keys::SourceKeysApi, users::UsersApi, virtual_keys::VirtualKeysApi,
+    access::AccessApi, aws_connections::AwsConnectionsApi, aws_keys::AwsKeysApi, hyok_keys::HyokKeysApi, jobs::JobsApi,
+    key_stores::KeyStoresApi, kms_containers::KmsContainersApi, maintenance::MaintenanceApi, nodes::NodesApi, partitions::PartitionsApi,
+    policy_templates::PolicyTemplatesApi, source_keys::SourceKeysApi, synchronization::SynchronizationApi, users::UsersApi,
+    virtual_keys::VirtualKeysApi,
 };
 use super::{
     Api, LONGEST_BODY,
@@ -66,6 +68,7 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
     let containers = KmsContainersServer::new(KmsContainersApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let aws_keys = AwsKeysServer::new(AwsKeysApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let templates = PolicyTemplatesServer::new(PolicyTemplatesApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
+    let synchronization = SynchronizationServer::new(SynchronizationApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let jobs = JobsServer::new(JobsApi(Arc::clone(&api))).max_decoding_message_size(LONGEST_BODY);
     let nodes = NodesServer::new(NodesApi(api)).max_decoding_message_size(LONGEST_BODY);
     Ok(Router::new()
@@ -81,6 +84,7 @@ pub(super) fn router(api: Arc<Api>) -> Result<Router, tonic_reflection::server::
         .route_service("/holdfast.admin.v1.KmsContainers/{method}", containers)
         .route_service("/holdfast.admin.v1.AwsKeys/{method}", aws_keys)
         .route_service("/holdfast.admin.v1.PolicyTemplates/{method}", templates)
+        .route_service("/holdfast.admin.v1.Synchronization/{method}", synchronization)
         .route_service("/holdfast.admin.v1.Jobs/{method}", jobs)
         .route_service("/holdfast.admin.v1.Nodes/{method}", nodes)
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", reflection))
