@@ -10,8 +10,8 @@ use crate::{
     },
     core::aws_keys::{AnyKey, GivenForAws, Material, PlacedKey, UploadSource, shown_tags},
     store::entry::{
-        AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyPolicy, MultiRegionInAws, PolicyContent, PolicyPeople, RotationInAws, Stamps, Tag,
-        UploadedFrom,
+        AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyPolicy, MaterialEntry, MultiRegionInAws, PolicyContent, PolicyPeople, RotationInAws,
+        Stamps, Tag, UploadedFrom,
     },
 };
 
@@ -184,7 +184,7 @@ fn told(told: KeyInAws) -> wire::AwsKey {
 
 pub(super) fn material(Material { in_aws, known }: Material) -> wire::AwsKeyMaterial {
     let (source_key_id, source_key_name) = source_key(known.as_ref().and_then(|known| known.source.clone()));
-    let known = |of: fn(&crate::store::entry::MaterialEntry) -> Option<String>| known.as_ref().and_then(of);
+    let known = |of: fn(&MaterialEntry) -> Option<String>| known.as_ref().and_then(of);
     wire::AwsKeyMaterial {
         key_material_id: in_aws.key_material_id.or_else(|| known(|known| known.key_material_id.clone())).unwrap_or_default(),
         description: in_aws.description.or_else(|| known(|known| known.description.clone())).unwrap_or_default(),

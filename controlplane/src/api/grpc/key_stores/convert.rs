@@ -146,7 +146,7 @@ pub(super) fn new_key_store(q: wire::CreateKeyStoreRequest) -> Result<NewKeyStor
         uri_path: uri_path(&q.uri_path)?,
         credential: taken_over(&q.access_key_id, &q.secret_access_key)?,
         max_credentials,
-        linked: false,
+        linked: q.linked_state,
         options: KeyStoreOptions {
             blocked: q.blocked,
             mtls_enabled: q.mtls_enabled,
