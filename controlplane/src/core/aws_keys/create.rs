@@ -1,7 +1,7 @@
 //! How a key gets into AWS: CreateKey or ReplicateKey, then its alias. HYOK keys that are linked, native, empty and CloudHSM keys alike.
 //!
 //! Always holds: the entry is committed before AWS is asked, and the key carries [`OUR_TAG`] from the beginning, so that after a crash what
-//! AWS has is found and finished, and what it has not is withdrawn here; AWS is asked to make a key once, since it has no way to tell the
+//! AWS has is found and finished, and what it has not in the end is withdrawn here; AWS is asked to make a key once, since it has no way to tell the
 //! same request again.
 
 use std::{collections::HashSet, time::Duration};
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     access::Trail,
     aws::{self, AwsError, AwsFault},
-    core::{Core, CoreError, at_work::Turn, hyok_keys, write::Plan},
+    core::{Core, CoreError, at_work::Turn, draw::now_ns, hyok_keys, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent},
@@ -66,14 +66,10 @@ impl Core {
         let making = self.making(id).await?;
         let made = match making.ask().await {
             Ok(key_id) => Some(key_id),
-            // An earlier try of the network's may have come through.
-            Err(error) if error.may_be_done() || error.is("XksKeyAlreadyInUseException") => match self.search(&making).await? {
+            Err(error) if error.may_be_done() => match self.search(&making).await? {
                 Some(key_id) => Some(key_id),
-                None => {
-                    self.withdraw_key(trail, id).await?;
-                    turn.done();
-                    return Err(error.into());
-                }
+                // It may come yet: that it does not is believed later.
+                None => return Err(error.into()),
             },
             Err(error) => {
                 self.withdraw_key(trail, id).await?;
@@ -91,6 +87,9 @@ impl Core {
             Some(_) => None,
             None => match self.search(&making).await? {
                 Some(key_id) => Some(key_id),
+                None if young(&making.entry) => {
+                    return Err(CoreError::Unavailable("AWS has not been seen to make the key yet".into()));
+                }
                 None => {
                     tracing::info!(key = %id, "AWS has not made the key: it is withdrawn");
                     self.withdraw_key(trail, id).await?;
@@ -300,6 +299,11 @@ pub(super) async fn look_for(
     look(kms, key_id).await
 }
 
+/// AWS may be working on a request that nobody waits for any more.
+fn young(entry: &AwsKeyEntry) -> bool {
+    u128::from(now_ns().saturating_sub(entry.stamps.updated_ns)) < UNDER_WAY.as_nanos()
+}
+
 async fn delete_soon(kms: &Client, key_id: &str) -> Result<(), AwsError> {
     let asked = kms.schedule_key_deletion().key_id(key_id).pending_window_in_days(SHORTEST_WINDOW).send().await;
     asked.map(drop).map_err(AwsError::of("KMS ScheduleKeyDeletion"))
@@ -328,5 +332,7 @@ const fn origin(kind: &AwsKeyKind) -> OriginType {
 const CREATING: &str = "Creating";
 /// Days (ScheduleKeyDeletion API).
 const SHORTEST_WINDOW: i32 = 7;
+/// As long as a try of a request may take.
+const UNDER_WAY: Duration = Duration::from_secs(20);
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
