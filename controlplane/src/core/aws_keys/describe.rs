@@ -244,3 +244,100 @@ fn tagged(told: &KeyInAws) -> Option<Uuid> {
     let tag = told.tags.iter().find(|tag| tag.key == OUR_TAG)?;
     Uuid::try_parse(&tag.value).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        audit::Audit,
+        aws::{Aws, AwsSettings},
+        core::Writer,
+        publish::tests::estate::{Estate, store_id},
+        store::entry::{ExternalIdEntry, KeyStep, Stamps, Tag},
+    };
+
+    const PLACE: Place<'_> = Place { kms: Uuid::nil(), region: "us-east-1" };
+
+    async fn core(estate: &Estate) -> Core {
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, Arc::new(Aws::new(AwsSettings::new()).unwrap()))
+    }
+
+    fn told(n: u8, origin: &str) -> KeyInAws {
+        let arn = format!("arn:aws:kms:us-east-1:123456789012:key/{n}");
+        KeyInAws { key_id: n.to_string(), arn, origin: origin.into(), state: "Enabled".into(), ..KeyInAws::default() }
+    }
+
+    /// What becomes of one key that AWS tells of, asked now.
+    async fn synced(core: &Core, told: &KeyInAws) -> AwsKeyEntry {
+        let looked = Looked { keys: vec![told.clone()], asked_ns: now_ns() };
+        core.sync_keys(&Trail::system("test"), PLACE, looked).await.unwrap().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_key_that_aws_has_gets_one_entry_which_changes_only_when_aws_tells_something_new() {
+        let core = core(&Estate::new().await).await;
+        let first = synced(&core, &told(1, "AWS_KMS")).await;
+        assert_eq!((&first.kind, first.in_aws().is_some()), (&AwsKeyKind::Native, true));
+        assert_eq!(synced(&core, &told(1, "AWS_KMS")).await, first, "nothing moved, not even its times");
+        let disabled = KeyInAws { state: "Disabled".into(), ..told(1, "AWS_KMS") };
+        let second = synced(&core, &disabled).await;
+        assert_eq!((second.id, &second.told, second.kind == first.kind), (first.id, &Some(disabled.clone()), true));
+        assert!(second.synced_ns > first.synced_ns);
+        for (origin, kind) in [("EXTERNAL", AwsKeyKind::Imported { source: None }), ("AWS_CLOUDHSM", AwsKeyKind::CloudHsm { store: None })]
+        {
+            assert_eq!(synced(&core, &told(2, origin)).await.kind, kind);
+            let trail = Trail::system("test");
+            let gone = EntryChange::Delete(crate::store::entry::EntryName::AwsKey(synced(&core, &told(2, origin)).await.id));
+            core.writer.change(&trail, |_| Ok(Plan { changes: vec![gone.clone()], answer: () })).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_worked_on_or_was_since_aws_was_asked_stays_as_it_is() {
+        let core = core(&Estate::new().await).await;
+        let before = synced(&core, &told(1, "AWS_KMS")).await;
+        let changed = KeyInAws { description: "new".into(), ..told(1, "AWS_KMS") };
+        let turn = core.keys_at_work.turn(before.id).await;
+        assert_eq!(synced(&core, &changed).await, before);
+        turn.done();
+        let stale = Looked { keys: vec![changed.clone()], asked_ns: before.synced_ns - 1 };
+        assert_eq!(core.sync_keys(&Trail::system("test"), PLACE, stale).await.unwrap(), std::slice::from_ref(&before));
+        assert_eq!(synced(&core, &changed).await.told, Some(changed));
+    }
+
+    #[tokio::test]
+    async fn a_key_of_ours_is_known_again_by_its_tag_and_a_hyok_key_by_what_aws_calls_it() {
+        let estate = Estate::new().await;
+        let (store, hyok, lost, making) = (store_id(1), KeyId(Uuid::from_u128(7)), Uuid::from_u128(8), Uuid::from_u128(9));
+        let external_id = ExternalKeyId::try_from("theirs").unwrap();
+        let kind = AwsKeyStoreKind::Linked { credential: None };
+        let key_store = AwsKeyStoreEntry::new((store.0, Uuid::nil()), PLACE.region, ("s".into(), kind), Stamps::default());
+        let key_store = AwsKeyStoreEntry { custom_key_store_id: Some("cks-1".into()), ..key_store };
+        let begun = AwsKeyEntry::new(making, PLACE, AwsKeyKind::Native, ForAws::default());
+        let begun = AwsKeyEntry { doing: Some(KeyStep::Create), ..begun };
+        estate
+            .commit(vec![
+                EntryChange::put(Entry::AwsKeyStore(key_store)),
+                EntryChange::put(Entry::ExternalId(ExternalIdEntry { store, external_id, key: hyok })),
+                EntryChange::put(Entry::AwsKey(Box::new(begun.clone()))),
+            ])
+            .await;
+        let core = core(&estate).await;
+        let tagged = |n, id: Uuid| KeyInAws { tags: vec![Tag { key: OUR_TAG.into(), value: id.to_string() }], ..told(n, "AWS_KMS") };
+        assert_eq!(synced(&core, &tagged(1, lost)).await.id, lost, "of a backup that is older than the key");
+        assert_ne!(synced(&core, &tagged(2, lost)).await.id, lost, "someone copied the tag");
+        assert_eq!(synced(&core, &tagged(3, making)).await, begun, "whoever makes it finishes it");
+        let external = |n, id: &str| KeyInAws {
+            custom_key_store_id: Some("cks-1".into()),
+            xks_key_id: Some(id.into()),
+            ..told(n, "EXTERNAL_KEY_STORE")
+        };
+        let linked = synced(&core, &external(4, "theirs")).await;
+        assert_eq!((linked.id, linked.kind), (hyok.0, AwsKeyKind::Hyok { store: store.0 }));
+        let other = synced(&core, &external(5, "unknown")).await;
+        assert_eq!(other.kind, AwsKeyKind::External { custom_key_store_id: "cks-1".into() });
+    }
+}
