@@ -16,7 +16,7 @@ use crate::{
     store::{
         ReadError, View,
         entry::{
-            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy, KmsContainerEntry,
+            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy,
             PolicyTemplateEntry,
         },
     },
@@ -24,7 +24,7 @@ use crate::{
 
 /// Keys that AWS told of, and when it was asked, nanoseconds since 1970: what is known since is newer.
 #[derive(Clone, Debug)]
-pub struct Looked {
+pub(crate) struct Looked {
     /// The keys.
     pub keys: Vec<KeyInAws>,
     /// When it was asked, before the first of them.
@@ -81,22 +81,6 @@ impl Core {
             Ok(plan)
         };
         Ok(self.writer.change(trail, plan).await?.0)
-    }
-
-    /// As [`Core::sync_keys`], of one key that was just looked at.
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) async fn sync_key(
-        &self,
-        trail: &Trail,
-        container: &KmsContainerEntry,
-        region: &str,
-        told: KeyInAws,
-    ) -> Result<AwsKeyEntry, CoreError> {
-        let looked = Looked { keys: vec![told], asked_ns: now_ns() };
-        let entries = self.sync_keys(trail, Place { kms: container.id, region }, looked).await?;
-        entries.into_iter().next().ok_or(NOT_FOUND)
     }
 
     /// Puts what AWS told of keys into their entries, in one commit: what is not known here gets one. An external key of a key store of

@@ -216,9 +216,8 @@ impl KeyRegions {
 
 /// A time of AWS's as RFC 3339, without a fraction where there is none, so that what a client sent comes back as it was.
 pub(in crate::api::rest) fn aws_time(ns: u64) -> String {
-    let whole = ns % NS_PER_S == 0;
     let text = timestamp(ns, Told::Read);
-    if !whole {
+    if !ns.is_multiple_of(NS_PER_S) {
         return text;
     }
     let time = OffsetDateTime::from_unix_timestamp_nanos(ns.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
