@@ -17,7 +17,7 @@ use crate::error::{AwsException, ErrorName};
 /// What goes wrong between AWS and a proxy; the default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyFaults {
-    /// Added to each call, within its 250 ms.
+    /// Added to each call, within what it may take.
     pub latency: Duration,
     /// So many of the next calls are lost on the way, which AWS notices by its timeout.
     pub drop: u32,

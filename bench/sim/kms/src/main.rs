@@ -12,13 +12,14 @@ use std::{
 use clap::Parser;
 use holdfast_sim_kms::{Sim, SimError, SimSettings};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// A simulator of AWS KMS, CloudHSM v2 and STS that really calls an external key store proxy.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-kms-sim", version)]
 struct Options {
-    /// Where to listen, with plain HTTP; keep it on loopback
+    /// Where to listen, with plain HTTP, on loopback
     #[arg(long, default_value = "127.0.0.1:4599")]
     listen: SocketAddr,
     /// PEM file of certificates that a proxy's certificate must chain to
@@ -79,6 +80,8 @@ enum Failed {
 }
 
 async fn run(options: Options) -> Result<(), Failed> {
+    // Before the first line: who has read it may end this at once.
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let sim = Sim::start(options.settings()?).await?;
     let settings = sim.settings();
     let first = json!({
@@ -90,7 +93,10 @@ async fn run(options: Options) -> Result<(), Failed> {
     let mut out = io::stdout();
     writeln!(out, "{first}")?;
     out.flush()?;
-    ended().await?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
     sim.stop().await;
     Ok(())
 }
@@ -111,14 +117,6 @@ impl Options {
         settings.health_interval = Duration::from_secs(self.health_interval);
         settings.state_file = self.state_file;
         Ok(settings)
-    }
-}
-
-async fn ended() -> io::Result<()> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminated.recv() => Ok(()),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Sim {
 /// Why a simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
+    /// The address is not of this machine alone.
+    #[error("{0} is not on loopback: nothing here is protected from others")]
+    NotLoopback(SocketAddr),
     /// The address can't be listened on.
     #[error("cannot listen on {addr}")]
     Listen {
@@ -73,9 +76,12 @@ impl Sim {
     /// Starts a simulator.
     ///
     /// # Errors
-    /// The address is taken, or the state file can't be read.
+    /// The address is not on loopback or is taken, or the state file can't be read.
     pub async fn start(settings: SimSettings) -> Result<Self, SimError> {
         let wanted = settings.listen;
+        if !wanted.ip().is_loopback() {
+            return Err(SimError::NotLoopback(wanted));
+        }
         let refused = |cause| SimError::Listen { addr: wanted, cause };
         let shared = Shared::open(settings)?;
         let listener = TcpListener::bind(wanted).await.map_err(refused)?;

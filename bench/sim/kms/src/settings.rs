@@ -14,7 +14,7 @@ use crate::draw;
 /// How a simulator is set up.
 #[derive(Clone)]
 pub struct SimSettings {
-    /// Where it listens; `127.0.0.1:0` lets the system choose a port.
+    /// Where it listens, on loopback; `127.0.0.1:0` lets the system choose a port.
     pub listen: SocketAddr,
     /// The public half of the account's one long-lived access key.
     pub access_key_id: String,
@@ -28,6 +28,9 @@ pub struct SimSettings {
     pub proxy_ca: Option<Vec<u8>>,
     /// Whether a client certificate is shown to proxies.
     pub client_certificate: bool,
+    /// How long one call to a proxy may take, connecting included. The specification's 250 ms, unless a test is about something else and
+    /// must not depend on how fast its machine is.
+    pub proxy_patience: Duration,
     /// How long a key store is CONNECTING and DISCONNECTING.
     pub connect_delay: Duration,
     /// How often the health of each connected proxy is asked for.
@@ -48,6 +51,7 @@ impl SimSettings {
             region: "eu-central-1".into(),
             proxy_ca,
             client_certificate: false,
+            proxy_patience: Duration::from_millis(250),
             connect_delay: Duration::from_millis(200),
             health_interval: Duration::from_secs(60),
             state_file: None,
@@ -63,6 +67,7 @@ impl fmt::Debug for SimSettings {
             .field("account_id", &self.account_id)
             .field("region", &self.region)
             .field("client_certificate", &self.client_certificate)
+            .field("proxy_patience", &self.proxy_patience)
             .field("connect_delay", &self.connect_delay)
             .field("health_interval", &self.health_interval)
             .field("state_file", &self.state_file)

@@ -1,9 +1,9 @@
 //! What AWS KMS asks of an external key store's proxy, by the XKS proxy API specification 1.0.
 //!
-//! Always holds: a call takes 250 ms at most, connecting included; it is tried once more after a timeout, and after nothing else; requests
+//! Always holds: a call takes no longer than the settings say, connecting included; it is tried once more after a timeout, and after nothing else; requests
 //! are signed for the service `kms-xks-proxy` with the store's credential. AAD and CDIV are computed by code of this crate's own.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ pub(crate) async fn ask(shared: &Shared, target: &Target, asked: &Asked<'_>) -> 
 
 async fn once(shared: &Shared, target: &Target, asked: &Asked<'_>) -> Result<Value, ProxyError> {
     let faults = shared.faults.proxy_call();
-    let answered = time::timeout(PATIENCE, async {
+    let answered = time::timeout(shared.settings.proxy_patience, async {
         time::sleep(faults.latency).await;
         if faults.drop > 0 {
             std::future::pending::<()>().await;
@@ -101,6 +101,3 @@ fn request(target: &Target, asked: &Asked<'_>, faults: &ProxyFaults) -> Result<h
     let signed = sign::Signed { authority: target.authority(), region: &target.region, credential, skew: faults.clock_skew };
     sign::sign(&signed, &path, body.to_string().into())
 }
-
-/// What KMS waits for one call, by the specification.
-const PATIENCE: Duration = Duration::from_millis(250);

@@ -1,5 +1,5 @@
 //! Every command of `deploy/docs/laptop.md`, as it stands there: the first block in a terminal of its own, the others one after another.
-//! What a block of text after them says must be in what they print; those without one must end well.
+//! What a block of text after them says must be in what they print; of those without one, each command must end well.
 
 use std::{
     env, fs,
@@ -11,10 +11,11 @@ use std::{
 use tempfile::TempDir;
 
 use super::aws;
-use crate::process::Holdfast;
+use crate::process::{Holdfast, alone};
 
 #[test]
 fn the_laptop_tutorial_works_as_it_is_written() {
+    let _alone = alone();
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/docs/laptop.md")).unwrap();
     let steps = steps(&page);
     let folder = TempDir::new().unwrap();
@@ -36,24 +37,24 @@ fn the_laptop_tutorial_works_as_it_is_written() {
     let (first, others) = steps.split_first().unwrap();
     let mut dev = Holdfast::spawn(&mut shell("bash", &["-c", first.commands.trim_end()]));
     dev.wait_for("curl --aws-sigv4");
-    let mut script = String::from("exec 2>&1\n");
+    let mut script = String::from("exec 2>&1\ntrap 'failed=1' ERR\n");
     for step in others {
-        script += &format!("{}\nstatus=$?; echo; echo \"{ENDED} $status\"\n", step.commands);
+        script += &format!("failed=0\n{}\necho; echo \"{ENDED} $failed\"\n", step.commands);
     }
     // A page that waits for what never comes must not hang.
-    let output = shell("timeout", &["300", "bash", "-c", &script]).output().unwrap();
+    let output = shell("timeout", &["1200", "bash", "-c", &script]).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let mut rest = output.as_str();
     for Step { commands, shown } in others {
         let Some((printed, after)) = rest.split_once(ENDED) else { panic!("never ended: {commands}\n{output}") };
-        let (status, after) = after.split_once('\n').unwrap();
+        let (failed, after) = after.split_once('\n').unwrap();
         match shown {
             Some(shown) => {
                 for line in shown.lines() {
                     assert!(printed.contains(line), "{commands}\nprinted no {line:?}:\n{printed}");
                 }
             }
-            None => assert_eq!(status.trim(), "0", "{commands}\nprinted:\n{printed}"),
+            None => assert_eq!(failed.trim(), "0", "{commands}\nprinted:\n{printed}"),
         }
         rest = after;
     }

@@ -87,6 +87,8 @@ impl Linked {
         let site = Site::new();
         let mut settings = SimSettings::new(Some(fs::read(site.path("controlplane/ca.crt")).unwrap()));
         settings.connect_delay = setup.connect_delay;
+        // A debug build on a busy machine may be late; that AWS waits 250 ms is shown by the simulator's own tests.
+        settings.proxy_patience = PROXY_PATIENCE;
         let sim = runtime.block_on(Sim::start(settings)).unwrap();
         let url = sim.url();
         let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
@@ -333,5 +335,6 @@ pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
 /// Key stores in the REST API.
 pub(crate) const STORES: &str = "cckm/aws/custom-key-stores";
 /// Far longer than anything that a test waits for should take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
+const PROXY_PATIENCE: Duration = Duration::from_secs(5);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

@@ -10,7 +10,7 @@ import time
 import boto3
 
 CONTEXT = {"purpose": "walk", "größe": "maß"}
-PATIENCE = 60
+PATIENCE = 180
 
 
 def wait_until_connected(kms, key_store):

@@ -1,6 +1,8 @@
 //! Who may call, and how it is told who may not.
 
-use holdfast_sim_kms::{Sim, SimSettings};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use holdfast_sim_kms::{Sim, SimError, SimSettings};
 use http::Request;
 use serde_json::json;
 
@@ -10,6 +12,13 @@ async fn started() -> (Sim, Client) {
     let sim = Sim::start(SimSettings::new(None)).await.unwrap();
     let client = rig::client(&sim);
     (sim, client)
+}
+
+#[tokio::test]
+async fn only_loopback_is_listened_on() {
+    let mut settings = SimSettings::new(None);
+    settings.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    assert!(matches!(Sim::start(settings).await, Err(SimError::NotLoopback(_))));
 }
 
 #[tokio::test]

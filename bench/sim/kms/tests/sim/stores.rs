@@ -14,7 +14,7 @@ fn with(mut store: Value, member: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn a_store_is_made_after_its_proxy_was_asked_with_its_credential() {
-    let rig = Rig::start().await;
+    let rig = Rig::patient().await;
     let id = rig.client.done("CreateCustomKeyStore", &rig.store("one")).await["CustomKeyStoreId"].clone();
     let seen = rig.proxy.seen();
     assert_eq!(seen.len(), 1);

@@ -54,7 +54,7 @@ async fn each_trouble_has_its_error_at_create_its_code_at_connect_and_one_error_
 
 #[tokio::test]
 async fn a_timeout_is_tried_once_more_and_an_error_is_not() {
-    let rig = Rig::start().await;
+    let rig = Rig::patient().await;
     let encrypt = json!({"KeyId": rig.key().await, "Plaintext": PLAIN});
     rig.proxy.seen();
     rig.proxy.feel(Mood::Silent);
@@ -66,10 +66,22 @@ async fn a_timeout_is_tried_once_more_and_an_error_is_not() {
     rig.proxy.feel(Mood::Well);
     rig.sim.control().proxy(ProxyFaults { drop: 1, ..ProxyFaults::default() });
     rig.client.done("Encrypt", &encrypt).await;
-    rig.sim.control().proxy(ProxyFaults { drop: 2, ..ProxyFaults::default() });
-    assert_eq!(rig.client.refused("Encrypt", &encrypt).await, "KMSInvalidStateException");
-    rig.sim.control().proxy(ProxyFaults { latency: Duration::from_millis(300), ..ProxyFaults::default() });
-    assert_eq!(rig.client.refused("Encrypt", &encrypt).await, "KMSInvalidStateException");
+    assert_eq!(rig.proxy.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_has_250_milliseconds_for_each_of_two_tries() {
+    let rig = Rig::start().await;
+    assert_eq!(rig.sim.settings().proxy_patience, Duration::from_millis(250));
+    let encrypt = json!({"KeyId": rig.key().await, "Plaintext": PLAIN});
+    for faults in
+        [ProxyFaults { drop: 2, ..ProxyFaults::default() }, ProxyFaults { latency: Duration::from_millis(260), ..ProxyFaults::default() }]
+    {
+        rig.sim.control().proxy(faults);
+        let refused = rig.client.kms("Encrypt", &encrypt).await;
+        assert_eq!(refused.error(), "KMSInvalidStateException");
+        assert!(refused.text.contains("did not respond in time"), "{}", refused.text);
+    }
 }
 
 #[tokio::test]
@@ -141,7 +153,7 @@ async fn an_external_key_backs_one_key_and_has_to_be_there_and_enabled() {
 
 #[tokio::test]
 async fn a_proxy_gets_the_members_of_the_specification_and_never_the_plaintext() {
-    let rig = Rig::start().await;
+    let rig = Rig::patient().await;
     let key = rig.key().await;
     rig.proxy.seen();
     let context = json!({"b": "2", "a": "1"});
@@ -173,7 +185,7 @@ async fn a_proxy_gets_the_members_of_the_specification_and_never_the_plaintext()
 
 #[tokio::test]
 async fn connections_are_kept_and_one_that_was_closed_costs_nothing() {
-    let rig = Rig::start().await;
+    let rig = Rig::patient().await;
     let encrypt = json!({"KeyId": rig.key().await, "Plaintext": PLAIN});
     rig.client.done("Encrypt", &encrypt).await;
     rig.client.done("Encrypt", &encrypt).await;
@@ -189,7 +201,7 @@ async fn connections_are_kept_and_one_that_was_closed_costs_nothing() {
 
 #[tokio::test]
 async fn a_stale_credential_is_used_only_while_it_is_asked_for() {
-    let rig = Rig::start().await;
+    let rig = Rig::patient().await;
     let key = rig.key().await;
     let id = rig.client.done("DescribeKey", &json!({"KeyId": key})).await["KeyMetadata"]["CustomKeyStoreId"].clone();
     let new = json!({"AccessKeyId": "ZYXWVUTSRQPONMLK2345", "RawSecretAccessKey": "b".repeat(43)});
