@@ -90,17 +90,18 @@ impl AwsError {
 
 fn fault(code: &str) -> AwsFault {
     match code {
-        "ThrottlingException" | "Throttling" | "RequestLimitExceeded" | "TooManyRequestsException" | "LimitExceededException" => {
-            AwsFault::Throttled
-        }
+        "ThrottlingException" | "Throttling" | "RequestLimitExceeded" | "TooManyRequestsException" => AwsFault::Throttled,
         "KMSInternalException"
         | "DependencyTimeoutException"
         | "InternalFailure"
+        | "InternalServerError"
         | "ServiceUnavailable"
+        | "ServiceUnavailableException"
         | "UnknownError"
         | "CloudHsmInternalFailureException"
         | "CloudHsmServiceException"
         | "KeyUnavailableException" => AwsFault::Broken,
+        // So is a quota that is full (LimitExceededException): it does not empty by itself.
         _ => AwsFault::Refused,
     }
 }
@@ -120,3 +121,17 @@ impl fmt::Display for AwsError {
 }
 
 impl std::error::Error for AwsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_aws_refuses() {
+        assert_eq!(fault("ThrottlingException"), AwsFault::Throttled);
+        assert_eq!(fault("KMSInternalException"), AwsFault::Broken);
+        for refused in ["LimitExceededException", "AccessDeniedException", "CustomKeyStoreInvalidStateException"] {
+            assert_eq!(fault(refused), AwsFault::Refused, "{refused}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     NOT_FOUND, OUR_TAG, TEMPLATE_TAG,
+    deletion::is_pending,
     describe::{look, put_told},
     in_aws, policy_of,
     upload::first_import,
@@ -53,6 +54,7 @@ impl Core {
         let turn = self.keys_at_work.turn(entry.id).await;
         let entry = AwsKeyEntry { doing: Some(entry.doing.clone().unwrap_or(KeyStep::Create)), ..entry };
         self.alias_is_free(&entry).await?;
+        let entry = AwsKeyEntry { stamps: entry.stamps.touched(now_ns()), ..entry };
         let plan = |view: &View| {
             view.kms_container(entry.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
             Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry.clone())))], answer: () })
@@ -63,7 +65,15 @@ impl Core {
 
     /// Asks AWS for the key of an entry that is committed; the first to do so.
     pub(in crate::core) async fn make_in_aws(&self, trail: &Trail, id: Uuid, turn: Turn) -> Result<AwsKeyEntry, CoreError> {
-        let making = self.making(id).await?;
+        let making = match self.making(id).await {
+            Ok(making) => making,
+            // AWS was not asked.
+            Err(error) => {
+                self.withdraw_key(trail, id).await?;
+                turn.done();
+                return Err(error);
+            }
+        };
         let made = match making.ask().await {
             Ok(key_id) => Some(key_id),
             Err(error) if error.may_be_done() => match self.search(&making).await? {
@@ -106,12 +116,15 @@ impl Core {
     /// # Errors
     /// [`CoreError::Aws`], where nothing changed; those of writing.
     pub(super) async fn withdraw_from_aws(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        let (kms, told) = {
+        let there = {
             let view = self.view().await?;
-            let (entry, told) = in_aws(&view, id)?;
-            (self.kms_of(&view, &entry)?, told)
+            let entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+            entry.in_aws().map(|told| Ok::<_, CoreError>((self.kms_of(&view, &entry)?, told.key_id.clone()))).transpose()?
         };
-        delete_soon(&kms, &told.key_id).await?;
+        // Someone may have had AWS delete it already.
+        if let Some((kms, key_id)) = there {
+            delete_soon(&kms, &key_id).await?;
+        }
         self.withdraw_key(trail, id).await
     }
 
@@ -304,9 +317,17 @@ fn young(entry: &AwsKeyEntry) -> bool {
     u128::from(now_ns().saturating_sub(entry.stamps.updated_ns)) < UNDER_WAY.as_nanos()
 }
 
+/// Has AWS delete a key as soon as it may; one that is deleted, or waits for it, is no error.
 async fn delete_soon(kms: &Client, key_id: &str) -> Result<(), AwsError> {
     let asked = kms.schedule_key_deletion().key_id(key_id).pending_window_in_days(SHORTEST_WINDOW).send().await;
-    asked.map(drop).map_err(AwsError::of("KMS ScheduleKeyDeletion"))
+    match asked.map_err(AwsError::of("KMS ScheduleKeyDeletion")) {
+        Ok(_) => Ok(()),
+        Err(error) if error.is("NotFoundException") || error.is("KMSInvalidStateException") => match look(kms, key_id).await? {
+            Some(told) if !is_pending(&told) => Err(error),
+            Some(_) | None => Ok(()),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// Ours, the template's, and those that were given.

@@ -62,11 +62,18 @@ impl Core {
     async fn follow_aws_keys(&self, pace: &mut Pace) -> Result<Duration, CoreError> {
         let due = {
             let keys = self.view().await?.aws_keys()?;
-            pace.due(&keys, Instant::now())
+            let mut due = pace.due(&keys, Instant::now());
+            // What became of the new key comes before the old one that waits for it.
+            let rotated = |id: &Uuid| keys.iter().any(|key| key.id == *id && matches!(key.doing, Some(KeyStep::Rotate { .. })));
+            due.sort_by_key(rotated);
+            due
         };
         for id in due {
             // Whoever works on it finishes it, or tells that it is left.
-            let Some(turn) = self.keys_at_work.try_turn(id) else { continue };
+            let Some(turn) = self.keys_at_work.try_turn(id) else {
+                pace.put_off(id, Instant::now());
+                continue;
+            };
             if let Err(error) = self.take_up(id, turn).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, key = %id, "a key is not in step with AWS; tried again later");
             }
@@ -88,7 +95,8 @@ impl Core {
                 return self.finish_creation(&trail, id, turn).await;
             }
             (Some(KeyStep::SetPolicy { policy, bypass_lockout_check }), _) => {
-                self.put_policy(&trail, id, (policy, *bypass_lockout_check)).await.map(drop)
+                let put = self.put_policy(&trail, id, (policy, *bypass_lockout_check)).await;
+                self.taken_up(&trail, id, put).await
             }
             (Some(KeyStep::Change), _) if entry.gone => self.keep_told(&trail, id, &|entry| entry.doing = None).await.map(drop),
             (Some(KeyStep::Change), _) => self.look_once_more(&trail, id).await,
@@ -118,6 +126,13 @@ impl Pace {
     fn tried(&mut self, id: Uuid, now: Instant) {
         if let Some(next) = self.0.get_mut(&id) {
             next.tries = next.tries.saturating_add(1);
+            next.at = now + pause(next.why, next.tries);
+        }
+    }
+
+    /// Someone else works on a key, and tells when it is left: until then there is nothing to look at.
+    fn put_off(&mut self, id: Uuid, now: Instant) {
+        if let Some(next) = self.0.get_mut(&id) {
             next.at = now + pause(next.why, next.tries);
         }
     }
@@ -205,6 +220,8 @@ mod tests {
             waits.push(wait);
         }
         assert_eq!((waits[0], waits[1], waits[9]), (SHORTEST_PAUSE, SHORTEST_PAUSE * 2, LONGEST_PAUSE));
+        pace.put_off(left[0].id, at);
+        assert!(pace.due(&left, at).is_empty() && pace.next(&left, at) == LONGEST_PAUSE, "one that someone works on is no reason to hurry");
         assert_eq!(pace.next(&[key(1, None, "Enabled")], at), LONGEST_PAUSE);
         assert!(pace.0.is_empty());
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     AnyKey, in_aws,
     material::{importing, materials, rotate_on_demand, settle_source},
+    steps::idle,
     upload::{UploadSource, source_of},
 };
 use crate::{
@@ -126,9 +127,12 @@ impl Core {
             return Err(CoreError::State("new material goes to the primary key of the set first".into()));
         }
         if told.multi_region.as_ref().is_some_and(|set| !set.replicas.is_empty()) {
-            let text = "AWS rotates a key with replicas once each of them has the new material; import it into all by import-material first";
+            let text =
+                "AWS rotates a key with replicas once each of them has the new material; import it into all by import-material first";
             return Err(CoreError::State(text.into()));
         }
+        // Before a source key is made in vain.
+        idle(entry)?;
         let source = self.successor_source(trail, entry).await?;
         let from = UploadSource { source_key: source.id.to_string(), tier_as_sent: None, valid_to_ns }.of(&source);
         let turn = self.keys_at_work.turn(entry.id).await;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::Trail,
-    aws::AwsError,
+    aws::{AwsError, AwsFault},
     core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
     store::{
         View,
@@ -51,11 +51,7 @@ impl Core {
     pub(super) async fn begin(&self, trail: &Trail, id: Uuid, step: &KeyStep) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let mut entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
-            if entry.doing.is_some() {
-                return Err(CoreError::State(
-                    "something else was begun with the key in AWS and is not known to be done yet; try again".into(),
-                ));
-            }
+            idle(&entry)?;
             entry.doing = Some(step.clone());
             entry.stamps = entry.stamps.touched(now_ns());
             Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry)))], answer: () })
@@ -98,6 +94,21 @@ impl Core {
         self.keep_told(trail, id, &undo).await.map(drop)
     }
 
+    /// Ends a step that was left, once it is done or can't be any more.
+    ///
+    /// # Errors
+    /// Where it is to be tried again.
+    pub(super) async fn taken_up(&self, trail: &Trail, id: Uuid, done: Result<(), CoreError>) -> Result<(), CoreError> {
+        match done {
+            Err(error) if may_come(&error) => Err(error),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, key = %id, "what was begun with a key in AWS can't be finished");
+                self.give_up(trail, id, &error).await
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let (kms, told) = {
             let view = self.view().await?;
@@ -107,6 +118,20 @@ impl Core {
         let told = look(&kms, &told.key_id).await?;
         self.keep_told(trail, id, &|entry| undone(entry, told.as_ref())).await.map(drop)
     }
+}
+
+/// Refuses to begin something while something else is under way.
+pub(super) fn idle(entry: &AwsKeyEntry) -> Result<(), CoreError> {
+    if entry.doing.is_some() {
+        let text = "something else was begun with the key in AWS and is not known to be done yet; try again";
+        return Err(CoreError::State(text.into()));
+    }
+    Ok(())
+}
+
+/// What failed is worth another try: it may pass or be done, or someone may give the connection credentials that it lacks.
+pub(super) const fn may_come(error: &CoreError) -> bool {
+    matches!(error, CoreError::Aws(AwsError { fault: AwsFault::Credentials, .. })) || error.may_pass() || may_be_done(error)
 }
 
 /// Nothing is under way any more, and this is what AWS tells.
@@ -137,5 +162,21 @@ pub(super) const fn may_be_done(error: &CoreError) -> bool {
         | CoreError::Random
         | CoreError::Files(_)
         | CoreError::Unsealed(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_aws_refuses_ends_a_step_that_was_left() {
+        let failed =
+            |fault| CoreError::Aws(AwsError { call: "KMS PutKeyPolicy", fault, code: None, message: String::new(), request_id: None });
+        for fault in [AwsFault::Throttled, AwsFault::Broken, AwsFault::Unreached, AwsFault::Credentials] {
+            assert!(may_come(&failed(fault)), "{fault:?}");
+        }
+        assert!(!may_come(&failed(AwsFault::Refused)));
+        assert!(!may_come(&CoreError::State("the key is not in AWS".into())));
     }
 }

@@ -12,7 +12,7 @@ use super::{
     in_aws,
     kinds::{self, SpecAndUsage, kind_of},
     shown_tags,
-    steps::{may_be_done, undone},
+    steps::{idle, undone},
     upload::{UploadSource, uploadable},
 };
 use crate::{
@@ -49,6 +49,8 @@ impl Core {
         let trail = permit.trail();
         let turn = self.keys_at_work.turn(id).await;
         let old = self.refresh_aws_key(trail, id).await?;
+        // Before a source key is made in vain.
+        idle(&old)?;
         let successor = self.successor(trail, (&old, &how)).await?;
         let new_id = successor.id;
         self.begin(trail, id, &KeyStep::Rotate { successor: new_id, disable: how.disable, retain_alias: how.retain_alias }).await?;
@@ -95,11 +97,8 @@ impl Core {
     /// # Errors
     /// Where it is to be tried again.
     pub(super) async fn take_up_rotation(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        match self.finish_rotation(trail, id).await {
-            Err(error) if error.may_pass() || may_be_done(&error) => Err(error),
-            Err(error) => self.give_up(trail, id, &error).await,
-            Ok(()) => Ok(()),
-        }
+        let done = self.finish_rotation(trail, id).await;
+        self.taken_up(trail, id, done).await
     }
 
     /// What the new key is to be.

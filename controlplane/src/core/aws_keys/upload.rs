@@ -8,7 +8,10 @@ use std::error::Error;
 use holdfast_proto::{kinds::KeyKind, records::SourceKey};
 use uuid::Uuid;
 
-use super::{AnyKey, NewAwsKey, kinds, steps::may_be_done};
+use super::{
+    AnyKey, NewAwsKey, kinds,
+    steps::{may_be_done, may_come},
+};
 use crate::{
     access::{Manage, Permit, Trail},
     core::{Core, CoreError, draw::now_ns, source_keys, state::tier_fits},
@@ -82,7 +85,7 @@ impl Core {
     pub(super) async fn take_up_import(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let first = self.view().await?.aws_key(id)?.is_some_and(|entry| entry.rotations.is_empty() && source_of(&entry).is_some());
         match self.finish_import(trail, id).await {
-            Err(error) if error.may_pass() || may_be_done(&error) => Err(error),
+            Err(error) if may_come(&error) => Err(error),
             Err(error) if first => {
                 tracing::warn!(error = &error as &dyn Error, key = %id, "the key gets no material: it is withdrawn");
                 self.withdraw_from_aws(trail, id).await

@@ -1,7 +1,7 @@
 //! Credentials that nobody uses any more, where their key store says when such go (`retire_unused_after`).
 //!
-//! Always holds: the newest credential of a key store stays, and so at least one, and so does the one with which AWS signs; nothing goes while a registered data plane is not
-//! connected and ready, since that one may have seen what is not told here yet.
+//! Always holds: the newest credential of a key store stays, and so at least one, and so does the one with which AWS signs; nothing goes
+//! while a registered data plane is not connected and ready, since that one may have seen what is not told here yet.
 
 use std::{sync::Arc, time::Duration};
 

@@ -27,13 +27,16 @@ use crate::{
     store::entry::{SyncJobEntry, SyncStatus},
 };
 
+/// Of a region of an account.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// What this process works on.
 pub(in crate::core) struct Syncing {
     nudge: Notify,
     /// Jobs that are worked on, with what breaks them off.
     running: Mutex<HashMap<Uuid, CancellationToken>>,
     /// By account and region: held by who looks there.
-    turns: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    turns: Mutex<HashMap<(String, String), Turn>>,
     /// Regions that are looked at.
     pub(super) regions: Semaphore,
 }
@@ -68,7 +71,7 @@ impl Syncing {
     }
 
     /// What is held while a region is looked at.
-    pub(super) fn turn(&self, target: &Target) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn turn(&self, target: &Target) -> Turn {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry((target.account.clone(), target.region.clone())).or_default())
@@ -195,7 +198,7 @@ impl Drop for Running {
 /// Takes what ended off the set, for ever.
 async fn reap(jobs: &mut JoinSet<()>) {
     while jobs.join_next().await.is_some() {}
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 const REASON: &str = "synchronization";
