@@ -32,11 +32,11 @@ pub(super) fn key_store(KeyStoreDetails { key_store, .. }: KeyStoreDetails) -> w
 
 /// What AWS has of it.
 fn in_aws(entry: &AwsKeyStoreEntry) -> wire::KeyStore {
-    let has = entry.custom_key_store_id.is_some();
+    let state = if entry.custom_key_store_id.is_some() { entry.state.as_str() } else { "" };
     wire::KeyStore {
         linked_state: true,
         custom_key_store_id: entry.custom_key_store_id.clone().unwrap_or_default(),
-        connection_state: has.then(|| entry.state.as_str().to_owned()).unwrap_or_default(),
+        connection_state: state.into(),
         connection_error_code: entry.connection_error.clone().unwrap_or_default(),
         gone: entry.gone,
         failure: entry.failure.clone().unwrap_or_default(),
