@@ -19,6 +19,7 @@ use std::{
 
 use aws_config::{
     BehaviorVersion, SdkConfig,
+    identity::IdentityCache,
     retry::RetryConfig,
     timeout::{TimeoutConfig, TimeoutConfigBuilder},
 };
@@ -139,13 +140,17 @@ impl Aws {
     }
 
     fn base(&self, region: &str) -> SdkConfig {
-        SdkConfig::builder()
+        let mut base = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
+            // A role's credentials are for all clients, not for one call.
+            .identity_cache(IdentityCache::lazy().build())
             .region(aws_config::Region::new(region.to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts())
-            .build()
+            .timeout_config(timeouts());
+        // Who takes a role on asks for the time; the default is the system's.
+        base.set_time_source(Some(Default::default()));
+        base.build()
     }
 }
 

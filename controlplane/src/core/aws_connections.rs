@@ -1,4 +1,4 @@
-//! AWS connections: how AWS accounts are reached. Kept here; nothing asks AWS yet.
+//! AWS connections: how AWS accounts are reached. Kept here; nothing asks AWS whether they work.
 //!
 //! Always holds: a connection has an access key, or IAM Roles Anywhere, or neither (then it is the host that knows), never both; its
 //! secrets are sealed before they are kept, and leave only in calls to AWS.
