@@ -7,10 +7,11 @@ use tonic::{
 };
 
 use crate::admin::{
-    access_client::AccessClient, aws_connections_client::AwsConnectionsClient, aws_keys_client::AwsKeysClient, hyok_keys_client::HyokKeysClient, jobs_client::JobsClient,
-    key_stores_client::KeyStoresClient, kms_containers_client::KmsContainersClient, maintenance_client::MaintenanceClient,
-    nodes_client::NodesClient, partitions_client::PartitionsClient, policy_templates_client::PolicyTemplatesClient,
-    source_keys_client::SourceKeysClient, synchronization_client::SynchronizationClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
+    access_client::AccessClient, aws_connections_client::AwsConnectionsClient, aws_keys_client::AwsKeysClient,
+    hyok_keys_client::HyokKeysClient, jobs_client::JobsClient, key_stores_client::KeyStoresClient,
+    kms_containers_client::KmsContainersClient, maintenance_client::MaintenanceClient, nodes_client::NodesClient,
+    partitions_client::PartitionsClient, policy_templates_client::PolicyTemplatesClient, source_keys_client::SourceKeysClient,
+    synchronization_client::SynchronizationClient, users_client::UsersClient, virtual_keys_client::VirtualKeysClient,
 };
 
 /// All services. What it is made of brings the connection and the token.

@@ -89,8 +89,8 @@ fn a_linked_key_store_and_a_key_live_their_whole_lives_by_commands() {
     assert_eq!((&key["aws"]["aliases"], &key["aws"]["state"]), (&json!(["invoices"]), &json!("Enabled")));
     assert_eq!(key["aws"]["tags"], json!([{ "key": "team", "value": "a=b" }]), "and none of ours");
     assert!(text(&key, "/aws/policy").contains(":user/alice"), "{key}");
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": "alias/invoices", "Plaintext": "aGVsbG8=" }));
-    let opened = linked.kms("Decrypt", json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": "alias/invoices", "Plaintext": "aGVsbG8=" }));
+    let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
     assert_eq!(opened["Plaintext"], "aGVsbG8=");
 
     shell.good(&["aws-key", "alias", "add", &id, "bills"]);
@@ -105,7 +105,7 @@ fn a_linked_key_store_and_a_key_live_their_whole_lives_by_commands() {
     );
     assert!(!text(&shown, "/policy").contains("alice"), "{shown}");
     assert_eq!(
-        linked.try_kms("Encrypt", json!({ "KeyId": "alias/bills", "Plaintext": "aGVsbG8=" })).unwrap_err().name,
+        linked.try_kms("Encrypt", &json!({ "KeyId": "alias/bills", "Plaintext": "aGVsbG8=" })).unwrap_err().name,
         "DisabledException"
     );
     shell.good(&["aws-key", "enable", &id]);
@@ -115,7 +115,7 @@ fn a_linked_key_store_and_a_key_live_their_whole_lives_by_commands() {
 
     // The new credential is AWS's at once.
     shell.good(&["keystore", "rotate-credential", "payments"]);
-    linked.kms("Encrypt", json!({ "KeyId": "alias/invoices", "Plaintext": "aGVsbG8=" }));
+    linked.kms("Encrypt", &json!({ "KeyId": "alias/invoices", "Plaintext": "aGVsbG8=" }));
     let job = shell.json(&["job", "create", "monthly", "--operation", "credential-rotation", "--run-at", "0 3 1 * *"]);
     shell.good(&["keystore", "enable-rotation", "payments", "--job", "monthly"]);
     assert_eq!(shell.json(&["keystore", "show", "payments"])["credential_rotation_job_id"], job["id"]);
@@ -136,7 +136,7 @@ fn a_linked_key_store_and_a_key_live_their_whole_lives_by_commands() {
     assert_eq!(shell.json(&["keystore", "disconnect", "payments", "--wait"])["connection_state"], "DISCONNECTED");
     shell.good(&["keystore", "delete", "payments"]);
     shell.refused(&["keystore", "show", "payments"], 3);
-    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_was_made_unlinked_is_linked_later_and_a_failed_connection_ends_the_wait(
     shell.good(&["keystore", "connect", "vault", "--wait"]);
     let linked_key = shell.json(&["hyok", "link", id, "--alias", "ledger"]);
     assert_eq!((&linked_key["aws"]["description"], &linked_key["aws"]["aliases"]), (&json!("said before"), &json!(["ledger"])));
-    linked.kms("Encrypt", json!({ "KeyId": "alias/ledger", "Plaintext": "aGVsbG8=" }));
+    linked.kms("Encrypt", &json!({ "KeyId": "alias/ledger", "Plaintext": "aGVsbG8=" }));
 }
 
 #[test]

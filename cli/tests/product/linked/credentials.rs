@@ -21,7 +21,7 @@ fn no_call_of_aws_fails_while_the_credential_is_rotated_and_old_ones_are_deleted
     let external = text(&made, "/aws_param/XksKeyConfiguration/Id");
     linked.wait_for_nodes();
     let new = json!({ "CustomKeyStoreId": store.in_aws, "Origin": "EXTERNAL_KEY_STORE", "XksKeyId": external });
-    let key = text(&linked.kms("CreateKey", new), "/KeyMetadata/KeyId").to_owned();
+    let key = text(&linked.kms("CreateKey", &new), "/KeyMetadata/KeyId").to_owned();
 
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let callers: Vec<_> = (0..3)
@@ -132,7 +132,7 @@ fn only_a_linked_key_store_is_given_a_job_of_the_right_kind_and_a_job_in_use_sta
 
 /// The access key id with which AWS signs.
 fn signs_with(linked: &Linked, store: &Store) -> Value {
-    let told = linked.kms("DescribeCustomKeyStores", json!({ "CustomKeyStoreId": store.in_aws }));
+    let told = linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
     told["CustomKeyStores"][0]["XksProxyConfiguration"]["AccessKeyId"].clone()
 }
 

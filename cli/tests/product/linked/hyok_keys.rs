@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::site::{KMS, Linked, STORES, Store};
+use super::site::{KMS, Linked, STORES};
 use crate::{
     http::Answer,
     rest::{hyok_key, text},
@@ -40,10 +40,10 @@ fn a_linked_key_is_used_blocked_and_changed_and_aws_has_it_all() {
     let shown = linked.rest().post(&format!("{path}/remove-tags"), &json!({ "tags": ["team"] }));
     assert_eq!(shown["aws_param"]["Tags"], json!([{ "TagKey": "cost", "TagValue": "7" }]), "the one by which it is found is nobody's");
     linked.rest().post(&format!("{path}/update-description"), &json!({ "description": "as it is" }));
-    let described = linked.kms("DescribeKey", json!({ "KeyId": "alias/two" }));
+    let described = linked.kms("DescribeKey", &json!({ "KeyId": "alias/two" }));
     assert_eq!(text(&described, "/KeyMetadata/KeyId"), in_aws);
     assert_eq!(text(&described, "/KeyMetadata/Description"), "as it is");
-    let tags = linked.kms("ListResourceTags", json!({ "KeyId": in_aws }));
+    let tags = linked.kms("ListResourceTags", &json!({ "KeyId": in_aws }));
     assert_eq!(tags["Tags"], json!([{ "TagKey": "cost", "TagValue": "7" }, { "TagKey": "holdfast-key", "TagValue": made["id"] }]));
 
     // Read twice, and found by what AWS calls it.
@@ -138,7 +138,7 @@ fn what_is_not_linked_or_not_connected_is_refused_and_nothing_is_left_behind() {
     refused(&linked, &format!("{linked_now}/remove-tags"), &json!({ "tags": ["holdfast-key"] }), (400, "reserved"));
     refused(&linked, &format!("{linked_now}/delete-alias"), &json!({ "alias": "taken" }), (400, "no alias"));
     refused(&linked, &format!("{STORES}/{}/create-aws-key", store.id), &json!({}), (409, "CloudHSM"));
-    assert_eq!(text(&linked.kms("DescribeKey", json!({ "KeyId": "alias/taken" })), "/KeyMetadata/KeyState"), "Enabled");
+    assert_eq!(text(&linked.kms("DescribeKey", &json!({ "KeyId": "alias/taken" })), "/KeyMetadata/KeyState"), "Enabled");
 }
 
 #[test]
@@ -229,12 +229,12 @@ fn refused(linked: &Linked, path: &str, body: &Value, (status, part): (u16, &str
 }
 
 fn refused_by_kms(linked: &Linked, key: &str) -> String {
-    linked.try_kms("Encrypt", json!({ "KeyId": key, "Plaintext": PLAIN })).unwrap_err().name
+    linked.try_kms("Encrypt", &json!({ "KeyId": key, "Plaintext": PLAIN })).unwrap_err().name
 }
 
 fn round_trip(linked: &Linked, key: &str) -> String {
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": PLAIN }));
-    text(&linked.kms("Decrypt", json!({ "CiphertextBlob": sealed["CiphertextBlob"] })), "/Plaintext").to_owned()
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": PLAIN }));
+    text(&linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] })), "/Plaintext").to_owned()
 }
 
 const KEYS_MADE: &str = "cckm/aws/create-hyok-key";

@@ -100,7 +100,7 @@ fn a_policy_that_was_begun_is_put_to_its_end() {
 
 /// Has the control plane die while AWS holds its call, and starts it again.
 fn crash(linked: &mut Linked, (operation, when): (&str, When), (path, body): (&str, &Value)) {
-    let mut held = linked.switches().hold(operation, when);
+    let held = linked.switches().hold(operation, when);
     let call = linked.begin("POST", path, body);
     linked.block_on(held.reached());
     linked.kill_control_plane();
@@ -138,14 +138,14 @@ fn unlinked(linked: &Linked, store: &Store) -> String {
 fn made(linked: &Linked, alias: &str) {
     let page = linked.until_shown(&format!("cckm/aws/keys?alias={alias}"), |page| page["total"] == 1);
     assert_eq!((&page["resources"][0]["linked_state"], &page["resources"][0]["failure"]), (&json!(true), &Value::Null));
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": format!("alias/{alias}"), "Plaintext": "aGVsbG8=" }));
-    let opened = linked.kms("Decrypt", json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": format!("alias/{alias}"), "Plaintext": "aGVsbG8=" }));
+    let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
     assert_eq!(opened["Plaintext"], "aGVsbG8=");
 }
 
 /// How many keys AWS has that customers manage.
 fn keys_in_aws(linked: &Linked) -> usize {
-    linked.kms("ListKeys", json!({}))["Keys"].as_array().unwrap().len()
+    linked.kms("ListKeys", &json!({}))["Keys"].as_array().unwrap().len()
 }
 
 const MAKE: &str = "cckm/aws/create-hyok-key";

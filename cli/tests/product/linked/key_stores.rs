@@ -66,7 +66,7 @@ fn a_linked_key_store_is_connected_changed_disconnected_and_deleted_as_aws_has_i
     }
 
     linked.rest().delete(&store.path);
-    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
     let answer = linked.rest().send("DELETE", &store.path, b"");
     assert!(answer.status == 404 && answer.text().contains("Resource not found"), "{}", answer.text());
 }
@@ -169,11 +169,11 @@ fn a_cloudhsm_key_store_is_created_connected_changed_and_deleted_in_aws() {
     refused(&linked, "DELETE", &path, (409, "disconnect it first"));
     disconnect(&linked, &path);
     assert_eq!(linked.rest().patch(&path, &rename)["name"], "renamed");
-    let told = linked.kms("DescribeCustomKeyStores", json!({}));
+    let told = linked.kms("DescribeCustomKeyStores", &json!({}));
     assert_eq!(told["CustomKeyStores"][0]["CustomKeyStoreName"], "renamed");
 
     linked.rest().delete(&path);
-    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
     assert_eq!(linked.rest().post(&format!("{STORES}/get-unused-cloudhsm-clusters"), &place)["total"], unused);
 }
 
@@ -187,7 +187,7 @@ fn a_key_store_that_aws_got_from_someone_else_is_shown_connected_and_otherwise_l
         "XksProxyUriPath": ours["aws_param"]["xks_proxy_uri_path"], "XksProxyConnectivity": "PUBLIC_ENDPOINT",
         "XksProxyAuthenticationCredential": { "AccessKeyId": ours["access_key_id"], "RawSecretAccessKey": ours["secret_access_key"] },
     });
-    let id = text(&linked.kms("CreateCustomKeyStore", made), "/CustomKeyStoreId").to_owned();
+    let id = text(&linked.kms("CreateCustomKeyStore", &made), "/CustomKeyStoreId").to_owned();
     synchronize(&linked);
     let found = linked.rest().get(&format!("{STORES}?type=REMOTE"));
     assert_eq!(found["total"], 1, "{found}");
@@ -205,7 +205,7 @@ fn a_key_store_that_aws_got_from_someone_else_is_shown_connected_and_otherwise_l
     refused(&linked, "PATCH", &path, (409, "another proxy"));
 
     // What is gone there is shown as gone, and can be put away.
-    linked.kms("DeleteCustomKeyStore", json!({ "CustomKeyStoreId": id }));
+    linked.kms("DeleteCustomKeyStore", &json!({ "CustomKeyStoreId": id }));
     synchronize(&linked);
     assert_eq!(linked.rest().get(&path)["gone"], true);
     linked.rest().delete(&path);
@@ -247,7 +247,7 @@ fn until_state(linked: &Linked, path: &str, state: &str) -> Value {
 }
 
 fn in_aws(linked: &Linked, id: &str) -> Value {
-    linked.kms("DescribeCustomKeyStores", json!({ "CustomKeyStoreId": id }))["CustomKeyStores"][0].clone()
+    linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": id }))["CustomKeyStores"][0].clone()
 }
 
 fn refused(linked: &Linked, method: &str, path: &str, (status, words): (u16, &str)) {

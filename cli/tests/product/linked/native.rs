@@ -39,7 +39,7 @@ fn a_native_key_of_any_spec_is_made_with_its_policy_tags_and_alias_and_works() {
         // As the known client finds it again (contract §8.1).
         let found = linked.rest().get(&format!("cckm/aws/keys?keyid={}&region=us-east-1", text(aws, "/KeyID")));
         assert_eq!((&found["total"], &found["resources"][0]["id"]), (&json!(1), &made["id"]));
-        let told = linked.kms("DescribeKey", json!({ "KeyId": format!("alias/native-{number}") }));
+        let told = linked.kms("DescribeKey", &json!({ "KeyId": format!("alias/native-{number}") }));
         assert_eq!(told["KeyMetadata"]["KeyId"], aws["KeyID"]);
     }
     // An alias is one key's, and what AWS refuses leaves nothing behind.
@@ -62,7 +62,7 @@ fn a_native_key_is_rotated_by_aws_in_time_on_demand_and_by_a_new_key() {
     body["aws_param"]["Alias"] = "rotated".into();
     let made = linked.rest().post("cckm/aws/keys", &body);
     let (path, key) = (format!("cckm/aws/keys/{}", text(&made, "/id")), text(&made, "/aws_param/KeyID").to_owned());
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
 
     let shown = linked.rest().post(&format!("{path}/enable-auto-rotation"), &json!({ "rotation_period_in_days": 90 }));
     assert_eq!((&shown["aws_param"]["KeyRotationEnabled"], &shown["aws_param"]["RotationPeriodInDays"]), (&json!(true), &json!(90)));
@@ -86,8 +86,8 @@ fn a_native_key_is_rotated_by_aws_in_time_on_demand_and_by_a_new_key() {
     assert_eq!((&new["aws_param"]["Alias"], text(&new, "/aws_param/Origin")), (&json!(["alias/rotated"]), "AWS_KMS"));
     let old = linked.rest().get(&path);
     assert_eq!((text(&old, "/rotated_to"), &old["aws_param"]["Enabled"]), (text(&new, "/id"), &json!(true)));
-    assert_eq!(linked.kms("Decrypt", json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
-    let encrypted = linked.kms("Encrypt", json!({ "KeyId": "alias/rotated", "Plaintext": "aGVsbG8=" }));
+    assert_eq!(linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
+    let encrypted = linked.kms("Encrypt", &json!({ "KeyId": "alias/rotated", "Plaintext": "aGVsbG8=" }));
     assert!(text(&encrypted, "/KeyId").ends_with(text(&new, "/aws_param/KeyID")));
     // What AWS does not do it says itself.
     let mac = linked.rest().post("cckm/aws/keys", &native("HMAC_256", ""));
@@ -114,7 +114,7 @@ fn a_multi_region_key_is_replicated_with_its_material_and_its_primary_region_mov
         });
         assert_eq!(text(&whole, "/aws_param/MultiRegionConfiguration/MultiRegionKeyType"), "REPLICA");
         let key = text(&primary, "/aws_param/KeyID");
-        let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
+        let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
         let opened = linked.kms_in("eu-west-1").call("Decrypt", &json!({ "CiphertextBlob": sealed, "KeyId": key })).unwrap();
         assert_eq!(opened["Plaintext"], "aGVsbG8=");
 

@@ -61,7 +61,7 @@ fn a_terraform_like_client_makes_a_linked_key_store_and_key_changes_them_and_tak
     let shown = linked.rest().act(&format!("{}/disable-credential-rotation-job", store.path));
     assert!(shown.get("labels").is_none(), "{shown}");
     linked.rest().delete(&store.path);
-    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
     let answer = linked.rest().send("DELETE", &store.path, b"");
     assert!(answer.status == 404 && answer.text().contains("Resource not found"), "{} {}", answer.status, answer.text());
     linked.rest().delete(&format!("scheduler/job-configs/{job}"));
@@ -118,7 +118,7 @@ fn what_was_made_unlinked_is_linked_later_and_keeps_its_names() {
     let in_aws = text(&read, "/aws_param/KeyID");
     assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
     linked.rest().act(&format!("{key}/block"));
-    let refused = linked.try_kms("Encrypt", json!({ "KeyId": in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
+    let refused = linked.try_kms("Encrypt", &json!({ "KeyId": in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
     assert_eq!(refused.name, "KMSInvalidStateException");
     linked.rest().act(&format!("{key}/unblock"));
     assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
@@ -209,7 +209,7 @@ impl Key {
         assert_eq!((&read["key_admins"], &read["key_users"]), (&arn("alice"), &arn("bob")));
 
         // AWS has it all, and nothing of it was the data plane's.
-        let described = linked.kms("DescribeKey", json!({ "KeyId": "alias/third" }));
+        let described = linked.kms("DescribeKey", &json!({ "KeyId": "alias/third" }));
         assert_eq!(
             (text(&described, "/KeyMetadata/KeyId"), text(&described, "/KeyMetadata/Description")),
             (self.in_aws.as_str(), "another")
@@ -221,11 +221,11 @@ impl Key {
 
     /// A new version; what the old one sealed still opens.
     fn rotate(&self, linked: &Linked) {
-        let before = linked.kms("Encrypt", json!({ "KeyId": self.in_aws, "Plaintext": "aGVsbG8=" }));
+        let before = linked.kms("Encrypt", &json!({ "KeyId": self.in_aws, "Plaintext": "aGVsbG8=" }));
         let next = linked.source_key("tf-key-2");
         linked.rest().post(&format!("{}/rotate", self.path), &json!({ "source_key_tier": "local", "source_key_id": next }));
         linked.until_shown(&format!("{}/versions?version=1", self.path), |page| page["resources"][0]["state"] == "active");
-        let opened = linked.kms("Decrypt", json!({ "CiphertextBlob": before["CiphertextBlob"] }));
+        let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": before["CiphertextBlob"] }));
         assert_eq!((&opened["Plaintext"], round_trip(linked, &self.in_aws).as_str()), (&json!("aGVsbG8="), "aGVsbG8="));
     }
 
@@ -237,7 +237,7 @@ impl Key {
         assert!(read["deletion_date"].is_string(), "{read}");
         let again = linked.rest().send("POST", &format!("{}/schedule-deletion", self.path), br#"{"days":7}"#);
         assert!(again.status >= 400 && again.text().contains("is pending deletion"), "{} {}", again.status, again.text());
-        let refused = linked.try_kms("Encrypt", json!({ "KeyId": self.in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
+        let refused = linked.try_kms("Encrypt", &json!({ "KeyId": self.in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
         assert_eq!(refused.name, "KMSInvalidStateException");
         linked.rest().delete(&format!("scheduler/job-configs/{}", self.job));
     }
@@ -300,13 +300,13 @@ fn sorted(list: &Value) -> Vec<&str> {
 }
 
 fn round_trip(linked: &Linked, key: &str) -> String {
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }));
-    let opened = linked.kms("Decrypt", json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }));
+    let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
     text(&opened, "/Plaintext").to_owned()
 }
 
 fn state_in_aws(linked: &Linked, store: &Store) -> String {
-    let described = linked.kms("DescribeCustomKeyStores", json!({ "CustomKeyStoreId": store.in_aws }));
+    let described = linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
     text(&described, "/CustomKeyStores/0/ConnectionState").to_owned()
 }
 

@@ -158,12 +158,12 @@ impl Linked {
     }
 
     /// What KMS in `us-east-1` answers to an operation that it does.
-    pub(crate) fn kms(&self, operation: &str, body: Value) -> Value {
+    pub(crate) fn kms(&self, operation: &str, body: &Value) -> Value {
         self.try_kms(operation, body).unwrap_or_else(|refused| panic!("{operation}: {}: {}", refused.name, refused.message))
     }
 
-    pub(crate) fn try_kms(&self, operation: &str, body: Value) -> Result<Value, Refused> {
-        self.kms_in("us-east-1").call(operation, &body)
+    pub(crate) fn try_kms(&self, operation: &str, body: &Value) -> Result<Value, Refused> {
+        self.kms_in("us-east-1").call(operation, body)
     }
 
     pub(crate) fn kms_in(&self, region: &str) -> Kms {
@@ -319,7 +319,7 @@ impl Node {
 #[test]
 fn the_rig_has_a_container_in_an_aws_that_answers() {
     let linked = Linked::start();
-    assert_eq!(linked.kms("DescribeCustomKeyStores", json!({}))["CustomKeyStores"], json!([]));
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
     assert_eq!(linked.rest().get(&format!("cckm/aws/kms?name={KMS}"))["resources"][0]["regions"], json!(REGIONS));
 }
 

@@ -147,13 +147,13 @@ fn crash(linked: &mut Linked, (operation, when): (&str, When), (method, path, bo
 }
 
 fn signs_with(linked: &Linked, store: &Store) -> Value {
-    let told = linked.kms("DescribeCustomKeyStores", json!({ "CustomKeyStoreId": store.in_aws }));
+    let told = linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
     told["CustomKeyStores"][0]["XksProxyConfiguration"]["AccessKeyId"].clone()
 }
 
 /// The names of AWS's custom key stores, in order.
 fn stores_in_aws(linked: &Linked) -> Vec<String> {
-    let told = linked.kms("DescribeCustomKeyStores", json!({}));
+    let told = linked.kms("DescribeCustomKeyStores", &json!({}));
     let mut names: Vec<_> =
         told["CustomKeyStores"].as_array().unwrap().iter().map(|store| text(store, "/CustomKeyStoreName").to_owned()).collect();
     names.sort();

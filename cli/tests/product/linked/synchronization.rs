@@ -36,7 +36,7 @@ fn a_connection_leads_to_an_account_and_to_a_role_whose_names_a_client_swaps() {
 fn what_is_in_aws_appears_follows_its_changes_and_is_told_when_it_is_gone() {
     let linked = Linked::start();
     let key = made_key(&linked);
-    linked.kms("CreateAlias", json!({ "AliasName": "alias/found", "TargetKeyId": key }));
+    linked.kms("CreateAlias", &json!({ "AliasName": "alias/found", "TargetKeyId": key }));
     let remote = remote_store(&linked, "theirs");
     let cluster = cluster_store(&linked, "on-cluster");
 
@@ -51,15 +51,15 @@ fn what_is_in_aws_appears_follows_its_changes_and_is_told_when_it_is_gone() {
     assert_eq!((&on_cluster["type"], &on_cluster["name"]), (&"CloudHSM".into(), &"on-cluster".into()));
 
     // What has not changed is not touched; what has is.
-    linked.kms("DisableKey", json!({ "KeyId": key }));
-    linked.kms("UpdateCustomKeyStore", json!({ "CustomKeyStoreId": remote, "NewCustomKeyStoreName": "renamed" }));
+    linked.kms("DisableKey", &json!({ "KeyId": key }));
+    linked.kms("UpdateCustomKeyStore", &json!({ "CustomKeyStoreId": remote, "NewCustomKeyStoreName": "renamed" }));
     synchronize(&linked, &json!({}));
     assert_eq!(found_key(&linked, &key)["aws_param"]["KeyState"], "Disabled");
     assert_eq!(found_store(&linked, &remote)["name"], "renamed");
     assert_eq!(found_store(&linked, &cluster)["updatedAt"], on_cluster["updatedAt"]);
 
-    linked.kms("ScheduleKeyDeletion", json!({ "KeyId": key, "PendingWindowInDays": 7 }));
-    linked.kms("DeleteCustomKeyStore", json!({ "CustomKeyStoreId": remote }));
+    linked.kms("ScheduleKeyDeletion", &json!({ "KeyId": key, "PendingWindowInDays": 7 }));
+    linked.kms("DeleteCustomKeyStore", &json!({ "CustomKeyStoreId": remote }));
     linked.switches().advance(Duration::from_secs(8 * 86_400));
     synchronize(&linked, &json!({ "synchronize_all": true }));
     assert_eq!(found_key(&linked, &key)["gone"], true);
@@ -194,7 +194,7 @@ fn synchronize(linked: &Linked, body: &Value) -> Value {
 
 /// A key that AWS has and nobody told us of; its id in AWS.
 fn made_key(linked: &Linked) -> String {
-    text(&linked.kms("CreateKey", json!({ "Description": "made elsewhere" })), "/KeyMetadata/KeyId").to_owned()
+    text(&linked.kms("CreateKey", &json!({ "Description": "made elsewhere" })), "/KeyMetadata/KeyId").to_owned()
 }
 
 /// An external key store that AWS has, of a proxy that is not linked to it here; its id in AWS.
@@ -208,7 +208,7 @@ fn remote_store(linked: &Linked, name: &str) -> String {
         "XksProxyUriEndpoint": linked.endpoint(), "XksProxyUriPath": proxy["aws_param"]["xks_proxy_uri_path"],
         "XksProxyAuthenticationCredential": credential,
     });
-    text(&linked.kms("CreateCustomKeyStore", body), "/CustomKeyStoreId").to_owned()
+    text(&linked.kms("CreateCustomKeyStore", &body), "/CustomKeyStoreId").to_owned()
 }
 
 /// A key store on a cluster that AWS has; its id in AWS.
@@ -219,7 +219,7 @@ fn cluster_store(linked: &Linked, name: &str) -> String {
         "KeyStorePassword": "kmsuser-password",
         "TrustAnchorCertificate": unused["resources"][0]["Certificates"]["ClusterCertificate"],
     });
-    text(&linked.kms("CreateCustomKeyStore", body), "/CustomKeyStoreId").to_owned()
+    text(&linked.kms("CreateCustomKeyStore", &body), "/CustomKeyStoreId").to_owned()
 }
 
 fn found_key(linked: &Linked, key_id: &str) -> Value {

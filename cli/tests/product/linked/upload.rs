@@ -88,7 +88,7 @@ fn what_does_not_fit_the_source_key_is_refused_and_nothing_is_made_in_aws() {
         let answer = linked.rest().send("POST", "cckm/aws/upload-key", body.to_string().as_bytes());
         assert!(answer.status == status && answer.text().contains(words), "{body}: {} {}", answer.status, answer.text());
     }
-    assert_eq!(linked.kms("ListKeys", json!({}))["Keys"], json!([]));
+    assert_eq!(linked.kms("ListKeys", &json!({}))["Keys"], json!([]));
     assert_eq!(linked.rest().get("cckm/aws/keys?region=us-east-1&key_material_origin=cckm&origin=EXTERNAL")["total"], 0);
 }
 
@@ -115,9 +115,9 @@ fn an_uploaded_key_has_its_policy_tags_and_alias_and_its_material_expires_and_is
         json!(["arn:aws:iam::000000000000:user/alice".replace("000000000000", &linked.sim().settings().account_id)])
     );
 
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
     linked.switches().advance(Duration::from_hours(31 * 24));
-    assert_eq!(linked.try_kms("Decrypt", json!({ "CiphertextBlob": sealed })).unwrap_err().name, "KMSInvalidStateException");
+    assert_eq!(linked.try_kms("Decrypt", &json!({ "CiphertextBlob": sealed })).unwrap_err().name, "KMSInvalidStateException");
 
     // Other material is AWS's to refuse; the same opens what was encrypted before. It never expires now.
     let import = |source: &str| import(source, json!({})).to_string();
@@ -130,7 +130,7 @@ fn an_uploaded_key_has_its_policy_tags_and_alias_and_its_material_expires_and_is
         (text(&shown, "/aws_param/KeyState"), text(&shown, "/aws_param/ExpirationModel")),
         ("Enabled", "KEY_MATERIAL_DOES_NOT_EXPIRE")
     );
-    assert_eq!(linked.kms("Decrypt", json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
+    assert_eq!(linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_empty_key_gets_its_material_later_and_then_new_material_that_takes_over_by
     let (path, key) = (format!("cckm/aws/keys/{}", text(&made, "/id")), text(&made, "/aws_param/KeyID").to_owned());
     let shown = linked.rest().post(&format!("{path}/import-material"), &import(&first, json!({ "import_type": "NEW_KEY_MATERIAL" })));
     assert_eq!((text(&shown, "/aws_param/KeyState"), text(&shown, "/local_key_id")), ("Enabled", first.as_str()));
-    let sealed = linked.kms("Encrypt", json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
 
     let more = json!({ "import_type": "NEW_KEY_MATERIAL", "key_material_description": "the second", "key_material_id": null });
     let shown = linked.rest().post(&format!("{path}/import-material"), &import(&second, more));
@@ -159,7 +159,7 @@ fn an_empty_key_gets_its_material_later_and_then_new_material_that_takes_over_by
     let all = materials(&linked, &path);
     assert_eq!(all.values().filter(|state| *state == "CURRENT").count(), 1);
     assert_eq!((all.len(), all["second"].as_str()), (3, "NON_CURRENT"));
-    assert_eq!(linked.kms("Decrypt", json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
+    assert_eq!(linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
     let rotations = linked.rest().get(&format!("{path}/rotations?"));
     for item in rotations["resources"].as_array().unwrap() {
         let members = item.as_object().unwrap();
@@ -186,7 +186,7 @@ fn an_uploaded_key_is_replaced_by_one_of_new_material_that_takes_its_alias() {
     let retained = text(&shown, "/aws_param/Alias/0");
     assert!(retained.starts_with("alias/mac-rotated-"), "{retained}");
     let mac = json!({ "KeyId": "alias/mac", "Message": "aGVsbG8=", "MacAlgorithm": "HMAC_SHA_256" });
-    let made = linked.kms("GenerateMac", mac);
+    let made = linked.kms("GenerateMac", &mac);
     assert!(text(&made, "/KeyId").ends_with(text(&new, "/aws_param/KeyID")), "{made}");
     let again = linked.rest().send("POST", &format!("{path}/rotate"), b"");
     assert_eq!(again.status, 409, "{}", again.text());
@@ -243,36 +243,36 @@ fn works_as_the_same(linked: &Linked, (one, other): (&str, &str), usage: &str) {
     let message = "aGVsbG8=";
     match usage {
         "GENERATE_VERIFY_MAC" => {
-            let algorithm = linked.kms("DescribeKey", json!({ "KeyId": one }))["KeyMetadata"]["MacAlgorithms"][0].clone();
-            let mac = linked.kms("GenerateMac", json!({ "KeyId": one, "Message": message, "MacAlgorithm": algorithm }))["Mac"].clone();
+            let algorithm = linked.kms("DescribeKey", &json!({ "KeyId": one }))["KeyMetadata"]["MacAlgorithms"][0].clone();
+            let mac = linked.kms("GenerateMac", &json!({ "KeyId": one, "Message": message, "MacAlgorithm": algorithm }))["Mac"].clone();
             let verify = json!({ "KeyId": other, "Message": message, "MacAlgorithm": algorithm, "Mac": mac });
-            assert_eq!(linked.kms("VerifyMac", verify)["MacValid"], true);
+            assert_eq!(linked.kms("VerifyMac", &verify)["MacValid"], true);
         }
         "SIGN_VERIFY" => {
             let (a, b) = (public_key(linked, one), public_key(linked, other));
             assert_eq!(a["PublicKey"], b["PublicKey"]);
             let algorithm = a["SigningAlgorithms"][0].clone();
             let sign = json!({ "KeyId": one, "Message": message, "MessageType": "RAW", "SigningAlgorithm": algorithm });
-            let signature = linked.kms("Sign", sign)["Signature"].clone();
+            let signature = linked.kms("Sign", &sign)["Signature"].clone();
             let verify =
                 json!({ "KeyId": other, "Message": message, "MessageType": "RAW", "SigningAlgorithm": algorithm, "Signature": signature });
-            assert_eq!(linked.kms("Verify", verify)["SignatureValid"], true);
+            assert_eq!(linked.kms("Verify", &verify)["SignatureValid"], true);
         }
         "ENCRYPT_DECRYPT" => {
-            let spec = linked.kms("DescribeKey", json!({ "KeyId": one }))["KeyMetadata"]["KeySpec"].clone();
+            let spec = linked.kms("DescribeKey", &json!({ "KeyId": one }))["KeyMetadata"]["KeySpec"].clone();
             // A symmetric ciphertext names its key, so that no other opens it.
             let (other, algorithm) = if spec == "SYMMETRIC_DEFAULT" { (one, "SYMMETRIC_DEFAULT") } else { (other, "RSAES_OAEP_SHA_256") };
             let encrypt = json!({ "KeyId": one, "Plaintext": message, "EncryptionAlgorithm": algorithm });
-            let sealed = linked.kms("Encrypt", encrypt)["CiphertextBlob"].clone();
+            let sealed = linked.kms("Encrypt", &encrypt)["CiphertextBlob"].clone();
             let decrypt = json!({ "KeyId": other, "CiphertextBlob": sealed, "EncryptionAlgorithm": algorithm });
-            assert_eq!(linked.kms("Decrypt", decrypt)["Plaintext"], message);
+            assert_eq!(linked.kms("Decrypt", &decrypt)["Plaintext"], message);
         }
         usage => panic!("{usage}"),
     }
 }
 
 fn public_key(linked: &Linked, key: &str) -> Value {
-    linked.kms("GetPublicKey", json!({ "KeyId": key }))
+    linked.kms("GetPublicKey", &json!({ "KeyId": key }))
 }
 
 /// RFC 3339, whole seconds.

@@ -33,10 +33,10 @@ fn an_upload_that_was_cut_off_is_finished_or_withdrawn() {
             let key = shown.iter().find(|key| key["aws_param"]["Alias"] == json!([format!("alias/{alias}")])).unwrap();
             assert_eq!((text(key, "/key_material_origin"), text(key, "/local_key_name")), ("cckm", "aes"));
             let encrypt = json!({ "KeyId": format!("alias/{alias}"), "Plaintext": "aGVsbG8=" });
-            assert!(text(&linked.kms("Encrypt", encrypt), "/KeyId").ends_with(text(key, "/aws_param/KeyID")), "{operation} {when:?}");
+            assert!(text(&linked.kms("Encrypt", &encrypt), "/KeyId").ends_with(text(key, "/aws_param/KeyID")), "{operation} {when:?}");
         }
         // Nothing is left in AWS that is not known here.
-        assert_eq!(linked.kms("ListKeys", json!({}))["Keys"].as_array().unwrap().len(), shown.len(), "{operation} {when:?}");
+        assert_eq!(linked.kms("ListKeys", &json!({}))["Keys"].as_array().unwrap().len(), shown.len(), "{operation} {when:?}");
     }
 }
 
@@ -65,10 +65,10 @@ fn a_rotation_that_was_cut_off_is_finished_or_withdrawn() {
             assert_eq!(text(&old, "/aws_param/KeyState"), "Disabled");
             let new = linked.rest().get(&format!("cckm/aws/keys/{}", text(&old, "/rotated_to")));
             assert_eq!(new["aws_param"]["Alias"], json!([format!("alias/{alias}")]));
-            assert!(text(&linked.kms("GenerateMac", mac), "/KeyId").ends_with(text(&new, "/aws_param/KeyID")));
+            assert!(text(&linked.kms("GenerateMac", &mac), "/KeyId").ends_with(text(&new, "/aws_param/KeyID")));
         } else {
             linked.until_shown(&path, |shown| shown["failure"].is_string());
-            assert!(text(&linked.kms("GenerateMac", mac), "/KeyId").ends_with(text(&old, "/aws_param/KeyID")));
+            assert!(text(&linked.kms("GenerateMac", &mac), "/KeyId").ends_with(text(&old, "/aws_param/KeyID")));
         }
     }
 }
@@ -80,8 +80,8 @@ fn an_import_that_is_refused_by_aws_leaves_no_key_that_works_and_frees_nothing_t
     linked.switches().refuse("ImportKeyMaterial", "InvalidCiphertextException", 1);
     let refused = linked.rest().send("POST", "cckm/aws/upload-key", upload("aes", "", "").to_string().as_bytes());
     assert!(refused.status == 422 && refused.text().contains("InvalidCiphertextException"), "{} {}", refused.status, refused.text());
-    let keys = linked.kms("ListKeys", json!({}))["Keys"].clone();
-    let left = linked.kms("DescribeKey", json!({ "KeyId": keys[0]["KeyId"] }));
+    let keys = linked.kms("ListKeys", &json!({}))["Keys"].clone();
+    let left = linked.kms("DescribeKey", &json!({ "KeyId": keys[0]["KeyId"] }));
     assert_eq!((keys.as_array().unwrap().len(), text(&left, "/KeyMetadata/KeyState")), (1, "PendingDeletion"));
     assert_eq!(linked.rest().get("cckm/aws/keys?origin=EXTERNAL")["total"], 0);
 }

@@ -120,7 +120,8 @@ impl Core {
                 return Err(CoreError::State(format!("the policy template {} is in this KMS container", template.name)));
             }
             let (stores, keys) = (view.aws_key_stores()?, view.aws_keys()?);
-            let stores = stores.iter().filter(|store| store.kms == entry.id).map(|one| (one.doing.is_some(), EntryName::AwsKeyStore(one.id)));
+            let stores =
+                stores.iter().filter(|store| store.kms == entry.id).map(|one| (one.doing.is_some(), EntryName::AwsKeyStore(one.id)));
             let keys = keys.iter().filter(|key| key.kms == entry.id).map(|one| (one.doing.is_some(), EntryName::AwsKey(one.id)));
             let (busy, known): (Vec<_>, Vec<_>) = stores.chain(keys).partition(|(busy, _)| *busy);
             if !busy.is_empty() {

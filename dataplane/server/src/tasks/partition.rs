@@ -63,7 +63,9 @@ impl OnPartitions {
                 let keys = self.group.list().await.map_err(|error| refused(&error))?;
                 Ok(Outcome::Keys(wire::KeyList { keys: keys.iter().map(|key| self.listed(key)).collect() }))
             }
-            Some(Task::Wrap(_)) => Err(failure(KeyTaskFailure::Unsupported, "keys on partitions are not wrapped for upload; upload a local key")),
+            Some(Task::Wrap(_)) => {
+                Err(failure(KeyTaskFailure::Unsupported, "keys on partitions are not wrapped for upload; upload a local key"))
+            }
             Some(Task::Reseal(_)) => Err(failure(KeyTaskFailure::Unsupported, "keys on partitions lie under no seal of ours")),
             None => Err(failure(KeyTaskFailure::Unsupported, "a task that this version does not know")),
         }
