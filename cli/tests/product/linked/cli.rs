@@ -152,6 +152,7 @@ fn what_was_made_unlinked_is_linked_later_and_a_failed_connection_ends_the_wait(
     assert_eq!(key["aws"], Value::Null);
     shell.refused(&["hyok", "link", id], 5);
     shell.refused(&["aws-key", "enable", id], 5);
+    assert!(shell.refused(&["aws-key", "forget", id], 5).contains("delete it as a HYOK key"));
     assert_eq!(shell.json(&["aws-key", "list"]), json!([]), "AWS has none");
 
     shell.good(&["keystore", "link", "vault"]);

@@ -41,6 +41,18 @@ impl Core {
         turn.done();
         deleted
     }
+
+    /// Drops what is known here of a key that AWS has deleted. A HYOK key is more than that: to delete it ends all that it encrypted, and must
+    /// be asked for as such.
+    ///
+    /// # Errors
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and for a HYOK key.
+    pub async fn forget_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
+        if is_hyok(&self.view().await?, id)? {
+            return Err(CoreError::State("this is a HYOK key, and what it encrypted can't be opened without it; delete it as a HYOK key".into()));
+        }
+        self.delete_key(permit, id).await
+    }
 }
 
 /// Whether AWS is to delete the key.

@@ -215,7 +215,7 @@ impl wire::aws_keys_server::AwsKeys for AwsKeysApi {
     async fn delete_aws_key(&self, request: Request<wire::DeleteAwsKeyRequest>) -> Result<Response<wire::DeleteAwsKeyResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("aws_key.delete", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::DeleteAwsKeyRequest| async move {
-            let applied = core.delete_key(&permit, key_id(&q.id)?).await?;
+            let applied = core.forget_key(&permit, key_id(&q.id)?).await?;
             Ok(wire::DeleteAwsKeyResponse { pending_nodes: texts(applied.pending) })
         };
         self.0.rpc(request, call, act).await
