@@ -1,10 +1,8 @@
 //! Keys in AWS KMS of every kind: HYOK keys that are linked, native, uploaded and CloudHSM keys, and keys of other proxies.
 //!
-//! Always holds: what is begun in AWS is committed as `doing` before AWS is asked, and one works on a key at a time ([`AtWork`]), so that
-//! [`Core::keep_following_aws_keys`] can finish what a crash left; each key that is made here carries [`OUR_TAG`], by which it is found
+//! Always holds: what is begun in AWS is committed as `doing` before AWS is asked, and one works on a key at a time (`AtWork`), so that
+//! `Core::keep_following_aws_keys` can finish what a crash left; each key that is made here carries `holdfast-key`, by which it is found
 //! again and which nobody is told of; no view is held while AWS is asked.
-//!
-//! [`AtWork`]: super::at_work::AtWork
 
 mod actions;
 mod cloud_hsm;
@@ -145,7 +143,7 @@ impl PlacedKey {
     }
 }
 
-/// The tags that are shown: all but [`OUR_TAG`].
+/// The tags that are shown: all but our own.
 pub fn shown_tags(told: &KeyInAws) -> impl Iterator<Item = &Tag> {
     told.tags.iter().filter(|tag| tag.key != OUR_TAG)
 }
