@@ -27,6 +27,7 @@ use crate::{
 
 /// A key.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AwsKey)]
 pub(in crate::api::rest) struct Key {
     #[serde(flatten)]
     envelope: Envelope,

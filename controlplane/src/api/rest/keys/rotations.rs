@@ -21,6 +21,7 @@ use crate::{
 
 /// Material of a key.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MaterialRotation)]
 pub(super) struct KeyRotation {
     #[serde(flatten)]
     envelope: Envelope,
