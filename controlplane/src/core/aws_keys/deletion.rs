@@ -49,7 +49,9 @@ impl Core {
     /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and for a HYOK key.
     pub async fn forget_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
         if is_hyok(&self.view().await?, id)? {
-            return Err(CoreError::State("this is a HYOK key, and what it encrypted can't be opened without it; delete it as a HYOK key".into()));
+            return Err(CoreError::State(
+                "this is a HYOK key, and what it encrypted can't be opened without it; delete it as a HYOK key".into(),
+            ));
         }
         self.delete_key(permit, id).await
     }
