@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::site::{Linked, STORES, Setup, Store};
+use super::site::{Linked, STORES, Setup};
 use crate::rest::{hyok_key, text};
 
 #[test]
@@ -44,7 +44,7 @@ fn no_call_of_aws_fails_while_the_credential_is_rotated_and_old_ones_are_deleted
         let before = done.load(Ordering::Relaxed);
         linked.wait_until("AWS called in between", |_| done.load(Ordering::Relaxed) > before + 20);
         let rotated = linked.rest().act(&format!("{}/rotate-credential", store.path));
-        assert_eq!(signs_with(&linked, &store), rotated["access_key_id"]);
+        assert_eq!(linked.signs_with(&store), rotated["access_key_id"]);
         versions.push(rotated["credential_version"].as_u64().unwrap());
         let oldest = text(&rotated, "/oldest_credentials_id");
         linked.rest().delete(&format!("{}/credentials/{oldest}", store.path));
@@ -59,20 +59,20 @@ fn no_call_of_aws_fails_while_the_credential_is_rotated_and_old_ones_are_deleted
 fn a_node_that_does_not_take_a_credential_keeps_aws_from_being_told_of_it() {
     let mut linked = Linked::start_with(Setup { nodes: 2, ..Setup::default() });
     let store = linked.connected_store("careful");
-    let before = signs_with(&linked, &store);
+    let before = linked.signs_with(&store);
     linked.kill_node(1);
     let answer = linked.rest().send("POST", &format!("{}/rotate-credential", store.path), b"");
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(answer.text().contains("node-2") && !answer.text().contains("node-1"), "{}", answer.text());
     assert_eq!(linked.rest().get(&format!("{}/credentials", store.path))["total"], 1, "it is withdrawn");
-    assert_eq!(signs_with(&linked, &store), before);
+    assert_eq!(linked.signs_with(&store), before);
     assert!(linked.switches().calls().iter().all(|call| call != "UpdateCustomKeyStore"));
 
     linked.start_node(1);
     linked.wait_for_nodes();
     let rotated = linked.rest().act(&format!("{}/rotate-credential", store.path));
     assert_eq!((&rotated["credential_count"], &rotated["credential_version"]), (&json!(2), &json!(2)));
-    assert_eq!(signs_with(&linked, &store), rotated["access_key_id"]);
+    assert_eq!(linked.signs_with(&store), rotated["access_key_id"]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn what_aws_refuses_is_withdrawn_what_it_signs_with_stays_and_one_that_is_given_
     let given = json!({ "name": "given and renamed", "aws_param": { "access_key_id": "ABCDEFGHIJKLMNOPQRST", "secret_access_key": "s".repeat(43) } });
     let shown = linked.rest().patch(&store.path, &given);
     assert!(!shown.to_string().contains(&"s".repeat(43)), "{shown}");
-    assert_eq!((signs_with(&linked, &store), text(&shown, "/name")), (json!("ABCDEFGHIJKLMNOPQRST"), "given and renamed"));
+    assert_eq!((linked.signs_with(&store), text(&shown, "/name")), (json!("ABCDEFGHIJKLMNOPQRST"), "given and renamed"));
     linked.rest().delete(&format!("{}/credentials/{first}", store.path));
     linked.connect(&store.path);
 }
@@ -131,11 +131,6 @@ fn only_a_linked_key_store_is_given_a_job_of_the_right_kind_and_a_job_in_use_sta
 }
 
 /// The access key id with which AWS signs.
-fn signs_with(linked: &Linked, store: &Store) -> Value {
-    let told = linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
-    told["CustomKeyStores"][0]["XksProxyConfiguration"]["AccessKeyId"].clone()
-}
-
 fn job(name: &str, operation: &str) -> Value {
     json!({
         "name": name, "operation": operation, "run_at": "0 9 * * fri",

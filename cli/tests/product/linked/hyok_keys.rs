@@ -22,7 +22,7 @@ fn a_linked_key_is_used_blocked_and_changed_and_aws_has_it_all() {
     let (path, in_aws) = (path(&made), text(&made, "/aws_param/KeyID").to_owned());
     assert_eq!((&made["linked_state"], &made["blocked"], &made["gone"]), (&json!(true), &json!(false), &json!(false)));
     assert_eq!(made["aws_param"]["XksKeyConfiguration"]["Id"], made["id"]);
-    assert_eq!(round_trip(&linked, &in_aws), PLAIN);
+    assert_eq!(linked.round_trip(&in_aws), PLAIN);
 
     // Whoever wants it refused has two ways, and each comes back as it was.
     linked.rest().act(&format!("{path}/block"));
@@ -32,7 +32,7 @@ fn a_linked_key_is_used_blocked_and_changed_and_aws_has_it_all() {
     assert_eq!((&shown["aws_param"]["Enabled"], text(&shown, "/aws_param/KeyState")), (&json!(false), "Disabled"));
     assert_eq!(refused_by_kms(&linked, &in_aws), "DisabledException");
     linked.rest().act(&format!("{path}/enable"));
-    assert_eq!(round_trip(&linked, &in_aws), PLAIN);
+    assert_eq!(linked.round_trip(&in_aws), PLAIN);
 
     linked.rest().post(&format!("{path}/add-alias"), &json!({ "alias": "two" }));
     linked.rest().post(&format!("{path}/delete-alias"), &json!({ "alias": "alias/one" }));
@@ -73,7 +73,7 @@ fn a_key_is_deleted_by_aws_when_its_days_are_over_and_serves_until_then() {
     let shown = linked.rest().act(&format!("{path}/cancel-deletion"));
     assert_eq!((text(&shown, "/aws_param/KeyState"), &shown["deletion_date"]), ("Disabled", &Value::Null));
     linked.rest().act(&format!("{path}/enable"));
-    assert_eq!(round_trip(&linked, &in_aws), PLAIN);
+    assert_eq!(linked.round_trip(&in_aws), PLAIN);
 
     linked.rest().post(&format!("{path}/schedule-deletion"), &json!({ "days": 7 }));
     let answer = linked.rest().send("DELETE", &path, b"");
@@ -89,7 +89,7 @@ fn a_key_is_deleted_by_aws_when_its_days_are_over_and_serves_until_then() {
     let again = linked.rest().post(&format!("{path}/link"), &json!({ "aws_param": { "Alias": "risen" } }));
     assert_eq!((&again["gone"], &again["linked_state"], &again["id"]), (&json!(false), &json!(true), &made["id"]));
     assert_ne!(again["aws_param"]["KeyID"], in_aws);
-    assert_eq!(round_trip(&linked, "alias/risen"), PLAIN);
+    assert_eq!(linked.round_trip("alias/risen"), PLAIN);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_key_on_a_cloudhsm_cluster_is_made_and_changed_like_others() {
     }
     assert_eq!((text(&made, "/aws_param/Origin"), &made["aws_param"]["Alias"]), ("AWS_CLOUDHSM", &json!(["alias/h1"])));
     assert!(made["aws_param"]["Policy"].as_object().is_some_and(|policy| !policy.is_empty()));
-    assert_eq!(round_trip(&linked, "alias/h1"), PLAIN);
+    assert_eq!(linked.round_trip("alias/h1"), PLAIN);
     let key = path(&made);
     linked.rest().act(&format!("{key}/disable"));
     refused(&linked, &format!("{key}/block"), &Value::Null, (404, "key"));
@@ -230,11 +230,6 @@ fn refused(linked: &Linked, path: &str, body: &Value, (status, part): (u16, &str
 
 fn refused_by_kms(linked: &Linked, key: &str) -> String {
     linked.try_kms("Encrypt", &json!({ "KeyId": key, "Plaintext": PLAIN })).unwrap_err().name
-}
-
-fn round_trip(linked: &Linked, key: &str) -> String {
-    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": PLAIN }));
-    text(&linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] })), "/Plaintext").to_owned()
 }
 
 const KEYS_MADE: &str = "cckm/aws/create-hyok-key";

@@ -14,15 +14,15 @@ fn a_new_key_that_aws_made_is_finished_and_one_that_it_did_not_is_withdrawn() {
     let mut linked = Linked::start();
     let store = linked.connected_store("a store");
     for (operation, alias) in [("CreateKey", "one"), ("CreateAlias", "two")] {
-        crash(&mut linked, (operation, When::After), (MAKE, &new_key(&store, alias)));
+        linked.crash((operation, When::After), ("POST", MAKE, &new_key(&store, alias)));
         made(&linked, alias);
     }
     // The key is there, and gets its alias.
-    crash(&mut linked, ("CreateAlias", When::Before), (MAKE, &new_key(&store, "three")));
+    linked.crash(("CreateAlias", When::Before), ("POST", MAKE, &new_key(&store, "three")));
     made(&linked, "three");
 
     let keys = keys_in_aws(&linked);
-    crash(&mut linked, ("CreateKey", When::Before), (MAKE, &new_key(&store, "four")));
+    linked.crash(("CreateKey", When::Before), ("POST", MAKE, &new_key(&store, "four")));
     linked.until_shown("cckm/aws/keys?linked_state=false&custom_key_store_name=a%20store", |page| page["total"] == 0);
     assert_eq!(keys_in_aws(&linked), keys);
     linked.wait_for_nodes();
@@ -37,7 +37,7 @@ fn a_key_that_was_being_linked_is_linked_or_unlinked_as_aws_has_it() {
     let store = linked.connected_store("a store");
     let key = unlinked(&linked, &store);
     let link = json!({ "aws_param": { "Alias": "late" } });
-    crash(&mut linked, ("CreateKey", When::Before), (&format!("{key}/link"), &link));
+    linked.crash(("CreateKey", When::Before), ("POST", &format!("{key}/link"), &link));
     let answer = linked.rest().send("POST", &format!("{key}/link"), link.to_string().as_bytes());
     assert_eq!(answer.status, 409, "nobody knows yet: {}", answer.text());
     linked.wait_for_nodes();
@@ -48,7 +48,7 @@ fn a_key_that_was_being_linked_is_linked_or_unlinked_as_aws_has_it() {
     assert_eq!(keys_in_aws(&linked), 1);
 
     let key = unlinked(&linked, &store);
-    crash(&mut linked, ("CreateKey", When::After), (&format!("{key}/link"), &json!({ "aws_param": { "Alias": "later" } })));
+    linked.crash(("CreateKey", When::After), ("POST", &format!("{key}/link"), &json!({ "aws_param": { "Alias": "later" } })));
     let shown = linked.until_shown(&key, |shown| shown["linked_state"] == true);
     assert_eq!((&shown["aws_param"]["Alias"], keys_in_aws(&linked)), (&json!(["alias/later"]), 2));
 }
@@ -72,7 +72,7 @@ fn after_a_crash_a_key_shows_what_aws_made_of_each_change_and_may_be_changed_aga
     for (operation, action, body, member, value) in changes {
         let path = format!("{key}/{action}");
         let before = linked.rest().get(&key).pointer(member).cloned();
-        crash(&mut linked, (operation, When::Before), (&path, &body));
+        linked.crash((operation, When::Before), ("POST", &path, &body));
         assert_eq!(linked.rest().good("GET", &key, b"").pointer(member), before.as_ref(), "{operation}");
         crash_again(&mut linked, (operation, When::After), (&path, &body));
         linked.until_shown(&key, |shown| shown.pointer(member) == Some(&value));
@@ -91,7 +91,7 @@ fn a_policy_that_was_begun_is_put_to_its_end() {
     for (operation, when) in
         [("PutKeyPolicy", When::Before), ("PutKeyPolicy", When::After), ("TagResource", When::Before), ("TagResource", When::After)]
     {
-        crash(&mut linked, (operation, when), (&path, &json!({ "policytemplate": "rules" })));
+        linked.crash((operation, when), ("POST", &path, &json!({ "policytemplate": "rules" })));
         linked.until_shown(&key, carries);
         linked.rest().post(&path, &json!({}));
         linked.until_shown(&key, plain);
@@ -99,17 +99,6 @@ fn a_policy_that_was_begun_is_put_to_its_end() {
 }
 
 /// Has the control plane die while AWS holds its call, and starts it again.
-fn crash(linked: &mut Linked, (operation, when): (&str, When), (path, body): (&str, &Value)) {
-    let held = linked.switches().hold(operation, when);
-    let call = linked.begin("POST", path, body);
-    linked.block_on(held.reached());
-    linked.kill_control_plane();
-    // One that is held before it is done never is then.
-    held.abandon();
-    assert!(call.join().unwrap().is_none(), "{operation} {when:?}: answered");
-    linked.restart_control_plane();
-}
-
 /// As soon as what was begun before is settled.
 fn crash_again(linked: &mut Linked, (operation, when): (&str, When), (path, body): (&str, &Value)) {
     let key = path.rsplit_once('/').unwrap().0.to_owned();
@@ -119,7 +108,7 @@ fn crash_again(linked: &mut Linked, (operation, when): (&str, When), (path, body
         let same = json!({ "description": description }).to_string();
         linked.rest().send("POST", &format!("{key}/update-description"), same.as_bytes()).status != 409
     });
-    crash(linked, (operation, when), (path, body));
+    linked.crash((operation, when), ("POST", path, body));
 }
 
 fn new_key(store: &Store, alias: &str) -> Value {

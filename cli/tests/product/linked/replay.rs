@@ -116,12 +116,12 @@ fn what_was_made_unlinked_is_linked_later_and_keeps_its_names() {
     assert!(read["aws_param"]["Policy"].as_object().is_some_and(|policy| !policy.is_empty()), "{read}");
 
     let in_aws = text(&read, "/aws_param/KeyID");
-    assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
+    assert_eq!(linked.round_trip(in_aws), "aGVsbG8=");
     linked.rest().act(&format!("{key}/block"));
     let refused = linked.try_kms("Encrypt", &json!({ "KeyId": in_aws, "Plaintext": "aGVsbG8=" })).unwrap_err();
     assert_eq!(refused.name, "KMSInvalidStateException");
     linked.rest().act(&format!("{key}/unblock"));
-    assert_eq!(round_trip(&linked, in_aws), "aGVsbG8=");
+    assert_eq!(linked.round_trip(in_aws), "aGVsbG8=");
     assert_refused(&linked, "DELETE", &key, "", 400..=409);
 }
 
@@ -214,7 +214,7 @@ impl Key {
             (text(&described, "/KeyMetadata/KeyId"), text(&described, "/KeyMetadata/Description")),
             (self.in_aws.as_str(), "another")
         );
-        assert_eq!(round_trip(linked, &self.in_aws), "aGVsbG8=");
+        assert_eq!(linked.round_trip(&self.in_aws), "aGVsbG8=");
         linked.rest().act(&format!("{}/disable-rotation-job", self.path));
         assert!(linked.rest().get(&self.path)["labels"].as_object().is_none_or(serde_json::Map::is_empty));
     }
@@ -226,7 +226,7 @@ impl Key {
         linked.rest().post(&format!("{}/rotate", self.path), &json!({ "source_key_tier": "local", "source_key_id": next }));
         linked.until_shown(&format!("{}/versions?version=1", self.path), |page| page["resources"][0]["state"] == "active");
         let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": before["CiphertextBlob"] }));
-        assert_eq!((&opened["Plaintext"], round_trip(linked, &self.in_aws).as_str()), (&json!("aGVsbG8="), "aGVsbG8="));
+        assert_eq!((&opened["Plaintext"], linked.round_trip(&self.in_aws).as_str()), (&json!("aGVsbG8="), "aGVsbG8="));
     }
 
     fn destroy(&self, linked: &Linked) {
@@ -297,12 +297,6 @@ fn sorted(list: &Value) -> Vec<&str> {
     let mut all: Vec<_> = list.as_array().unwrap().iter().map(|item| item.as_str().unwrap()).collect();
     all.sort_unstable();
     all
-}
-
-fn round_trip(linked: &Linked, key: &str) -> String {
-    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }));
-    let opened = linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] }));
-    text(&opened, "/Plaintext").to_owned()
 }
 
 fn state_in_aws(linked: &Linked, store: &Store) -> String {

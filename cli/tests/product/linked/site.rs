@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_sim_kms::{Control, Sim, SimSettings};
+use holdfast_sim_kms::{Control, Sim, SimSettings, When};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -248,6 +248,30 @@ impl Linked {
     /// Starts a killed data plane again, on the same ports and data.
     pub(crate) fn start_node(&mut self, node: usize) {
         self.nodes[node].run(&self.environment);
+    }
+
+    /// Kills the control plane while AWS's `operation`, asked for by this request, is held before or after it was done; starts it again.
+    pub(crate) fn crash(&mut self, (operation, when): (&str, When), (method, path, body): (&'static str, &str, &Value)) {
+        let held = self.switches().hold(operation, when);
+        let call = self.begin(method, path, body);
+        self.block_on(held.reached());
+        self.kill_control_plane();
+        // One that is held before it is done never is then.
+        held.abandon();
+        assert!(call.join().unwrap().is_none(), "{operation} {when:?}: answered");
+        self.restart_control_plane();
+    }
+
+    /// The access key id that AWS has for a key store.
+    pub(crate) fn signs_with(&self, store: &Store) -> Value {
+        let told = self.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
+        told["CustomKeyStores"][0]["XksProxyConfiguration"]["AccessKeyId"].clone()
+    }
+
+    /// What KMS opens of what it encrypted: `aGVsbG8=` where all is well.
+    pub(crate) fn round_trip(&self, key: &str) -> String {
+        let sealed = self.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }));
+        text(&self.kms("Decrypt", &json!({ "CiphertextBlob": sealed["CiphertextBlob"] })), "/Plaintext").to_owned()
     }
 
     /// Waits until all running nodes have the newest configuration.

@@ -6,7 +6,7 @@
 use holdfast_sim_kms::When;
 use serde_json::{Value, json};
 
-use super::site::{Linked, STORES, Store};
+use super::site::{Linked, STORES};
 use crate::rest::text;
 
 #[test]
@@ -15,7 +15,7 @@ fn a_new_key_store_that_aws_made_is_there_and_one_that_it_did_not_is_not() {
     let key = linked.source_key("a key");
     let new = |linked: &Linked, name| linked.new_store(name, &key, true);
     let body = new(&linked, "made");
-    crash(&mut linked, ("CreateCustomKeyStore", When::After), ("POST", STORES, &body));
+    linked.crash(("CreateCustomKeyStore", When::After), ("POST", STORES, &body));
     let shown =
         linked.until_shown(&format!("{STORES}?name=made"), |page| page["resources"][0]["aws_param"]["custom_key_store_id"].is_string());
     let shown = &shown["resources"][0];
@@ -25,7 +25,7 @@ fn a_new_key_store_that_aws_made_is_there_and_one_that_it_did_not_is_not() {
     linked.connect(&format!("{STORES}/{}", text(shown, "/id")));
 
     let body = new(&linked, "not made");
-    crash(&mut linked, ("CreateCustomKeyStore", When::Before), ("POST", STORES, &body));
+    linked.crash(("CreateCustomKeyStore", When::Before), ("POST", STORES, &body));
     linked.until_shown(&format!("{STORES}?name=not%20made"), |page| page["total"] == 0);
     assert_eq!(stores_in_aws(&linked), ["made"]);
     linked.wait_for_nodes();
@@ -43,12 +43,12 @@ fn a_key_store_that_was_being_linked_is_linked_or_unlinked_as_aws_has_it() {
         paths.push(format!("{STORES}/{}", text(&made, "/id")));
     }
     let link = json!({ "aws_param": { "xks_proxy_uri_endpoint": linked.endpoint() } });
-    crash(&mut linked, ("CreateCustomKeyStore", When::After), ("POST", &format!("{}/link", paths[0]), &link));
+    linked.crash(("CreateCustomKeyStore", When::After), ("POST", &format!("{}/link", paths[0]), &link));
     linked.until_shown(&paths[0], |shown| shown["aws_param"]["custom_key_store_id"].is_string());
     linked.wait_for_nodes();
     linked.connect(&paths[0]);
 
-    crash(&mut linked, ("CreateCustomKeyStore", When::Before), ("POST", &format!("{}/link", paths[1]), &link));
+    linked.crash(("CreateCustomKeyStore", When::Before), ("POST", &format!("{}/link", paths[1]), &link));
     linked.until_shown(&paths[1], |shown| shown["local_hosted_params"]["linked_state"] == false);
     assert_eq!(stores_in_aws(&linked), ["first"]);
     linked.wait_for_nodes();
@@ -60,13 +60,13 @@ fn a_key_store_that_was_being_linked_is_linked_or_unlinked_as_aws_has_it() {
 fn a_change_is_kept_if_aws_took_it_and_taken_back_if_not() {
     let mut linked = Linked::start();
     let store = linked.linked_store("old");
-    crash(&mut linked, ("UpdateCustomKeyStore", When::After), ("PATCH", &store.path, &json!({ "name": "new" })));
+    linked.crash(("UpdateCustomKeyStore", When::After), ("PATCH", &store.path, &json!({ "name": "new" })));
     let settled = |name: &'static str| move |shown: &Value| shown["name"] == name && shown["aws_param"]["custom_key_store_name"] == name;
     linked.until_shown(&store.path, settled("new"));
 
     let moved = json!({ "name": "newest", "aws_param": { "xks_proxy_uri_path": "/moved/kms/xks/v1" } });
     linked.wait_for_nodes();
-    crash(&mut linked, ("UpdateCustomKeyStore", When::Before), ("PATCH", &store.path, &moved));
+    linked.crash(("UpdateCustomKeyStore", When::Before), ("PATCH", &store.path, &moved));
     let shown = linked.until_shown(&store.path, settled("new"));
     assert_eq!(shown["aws_param"]["xks_proxy_uri_path"], store.created["aws_param"]["xks_proxy_uri_path"]);
     linked.wait_for_nodes();
@@ -82,16 +82,16 @@ fn connecting_and_disconnecting_are_seen_to_their_end_whether_aws_began_or_not()
     let (connect, disconnect) = (format!("{}/connect", store.path), format!("{}/disconnect", store.path));
     let state = |state: &'static str| move |shown: &Value| shown["aws_param"]["connection_state"] == state;
     let nothing = json!({});
-    crash(&mut linked, ("ConnectCustomKeyStore", When::After), ("POST", &connect, &nothing));
+    linked.crash(("ConnectCustomKeyStore", When::After), ("POST", &connect, &nothing));
     linked.until_shown(&store.path, state("CONNECTED"));
-    crash(&mut linked, ("DisconnectCustomKeyStore", When::After), ("POST", &disconnect, &nothing));
+    linked.crash(("DisconnectCustomKeyStore", When::After), ("POST", &disconnect, &nothing));
     linked.until_shown(&store.path, state("DISCONNECTED"));
 
-    crash(&mut linked, ("ConnectCustomKeyStore", When::Before), ("POST", &connect, &nothing));
+    linked.crash(("ConnectCustomKeyStore", When::Before), ("POST", &connect, &nothing));
     // As long as it is not known nothing else is begun; then it can be.
     linked.wait_until("it may be connected", |linked| linked.rest().send("POST", &connect, b"{}").status == 200);
     linked.until_shown(&store.path, state("CONNECTED"));
-    crash(&mut linked, ("DisconnectCustomKeyStore", When::Before), ("POST", &disconnect, &nothing));
+    linked.crash(("DisconnectCustomKeyStore", When::Before), ("POST", &disconnect, &nothing));
     linked.wait_until("it may be disconnected", |linked| linked.rest().send("POST", &disconnect, b"").status == 200);
     linked.until_shown(&store.path, state("DISCONNECTED"));
 }
@@ -101,31 +101,31 @@ fn a_credential_is_kept_if_aws_took_it_and_withdrawn_if_not() {
     let mut linked = Linked::start();
     let store = linked.connected_store("rotated");
     let (rotate, credentials) = (format!("{}/rotate-credential", store.path), format!("{}/credentials", store.path));
-    crash(&mut linked, ("UpdateCustomKeyStore", When::After), ("POST", &rotate, &Value::Null));
+    linked.crash(("UpdateCustomKeyStore", When::After), ("POST", &rotate, &Value::Null));
     linked.until_shown(&store.path, |shown| shown["credential_version"] == 2);
     let both = linked.rest().get(&credentials);
-    assert_eq!((&both["total"], &both["resources"][1]["access_key_id"]), (&json!(2), &signs_with(&linked, &store)));
+    assert_eq!((&both["total"], &both["resources"][1]["access_key_id"]), (&json!(2), &linked.signs_with(&store)));
     linked.wait_for_nodes();
 
-    crash(&mut linked, ("UpdateCustomKeyStore", When::Before), ("POST", &rotate, &Value::Null));
+    linked.crash(("UpdateCustomKeyStore", When::Before), ("POST", &rotate, &Value::Null));
     let left = linked.until_shown(&credentials, |page| page["total"] == 2);
-    assert_eq!(left["resources"][1]["access_key_id"], signs_with(&linked, &store));
+    assert_eq!(left["resources"][1]["access_key_id"], linked.signs_with(&store));
     assert_eq!(linked.rest().get(&store.path)["credential_version"], 2);
     linked.wait_for_nodes();
     let rotated = linked.rest().act(&rotate);
-    assert_eq!((&rotated["credential_version"], &rotated["access_key_id"]), (&json!(3), &signs_with(&linked, &store)));
+    assert_eq!((&rotated["credential_version"], &rotated["access_key_id"]), (&json!(3), &linked.signs_with(&store)));
 }
 
 #[test]
 fn a_key_store_is_gone_if_aws_deleted_it_and_stays_if_not() {
     let mut linked = Linked::start();
     let store = linked.linked_store("deleted");
-    crash(&mut linked, ("DeleteCustomKeyStore", When::After), ("DELETE", &store.path, &Value::Null));
+    linked.crash(("DeleteCustomKeyStore", When::After), ("DELETE", &store.path, &Value::Null));
     linked.until_shown(&format!("{STORES}?name=deleted"), |page| page["total"] == 0);
 
     linked.wait_for_nodes();
     let store = linked.linked_store("not deleted");
-    crash(&mut linked, ("DeleteCustomKeyStore", When::Before), ("DELETE", &store.path, &Value::Null));
+    linked.crash(("DeleteCustomKeyStore", When::Before), ("DELETE", &store.path, &Value::Null));
     linked.wait_until("it can be used again", |linked| linked.rest().send("POST", &format!("{}/connect", store.path), b"{}").status == 200);
     linked.until_shown(&store.path, |shown| shown["aws_param"]["connection_state"] == "CONNECTED");
     linked.rest().act(&format!("{}/disconnect", store.path));
@@ -135,22 +135,6 @@ fn a_key_store_is_gone_if_aws_deleted_it_and_stays_if_not() {
 }
 
 /// Has the control plane die while AWS holds its call, and starts it again.
-fn crash(linked: &mut Linked, (operation, when): (&str, When), (method, path, body): (&'static str, &str, &Value)) {
-    let held = linked.switches().hold(operation, when);
-    let call = linked.begin(method, path, body);
-    linked.block_on(held.reached());
-    linked.kill_control_plane();
-    // One that is held before it is done never is then.
-    held.abandon();
-    assert!(call.join().unwrap().is_none(), "{operation} {when:?}: answered");
-    linked.restart_control_plane();
-}
-
-fn signs_with(linked: &Linked, store: &Store) -> Value {
-    let told = linked.kms("DescribeCustomKeyStores", &json!({ "CustomKeyStoreId": store.in_aws }));
-    told["CustomKeyStores"][0]["XksProxyConfiguration"]["AccessKeyId"].clone()
-}
-
 /// The names of AWS's custom key stores, in order.
 fn stores_in_aws(linked: &Linked) -> Vec<String> {
     let told = linked.kms("DescribeCustomKeyStores", &json!({}));
