@@ -133,6 +133,10 @@ impl Core {
         let id = entry.id;
         let key_id = made.or_else(|| entry.told.as_ref().map(|told| told.key_id.clone())).ok_or(NOT_FOUND)?;
         let mut told = look_at_new(&kms, &key_id).await?;
+        // Before the replica's entry says that all is done.
+        if let Some(primary) = entry.spec.replica_of {
+            self.look_at_primary(trail, primary).await?;
+        }
         let alias = Some(&entry.for_aws.alias).filter(|alias| !alias.is_empty()).map(|alias| format!("alias/{alias}"));
         if let Some(alias) = alias.filter(|alias| !told.aliases.contains(alias)) {
             // A replica takes no alias before AWS has made all of it.

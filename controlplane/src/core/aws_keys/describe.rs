@@ -8,7 +8,7 @@ use aws_sdk_kms::Client;
 use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
 use uuid::Uuid;
 
-use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws};
+use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws, material::settle_source};
 use crate::{
     access::Trail,
     aws::{self, AwsError},
@@ -139,7 +139,15 @@ pub(in crate::core) fn put_told(entry: &mut AwsKeyEntry, told: Option<&KeyInAws>
 }
 
 fn with_told(entry: &AwsKeyEntry, told: &KeyInAws) -> AwsKeyEntry {
-    AwsKeyEntry { told: Some(told.clone()), gone: false, ..entry.clone() }
+    let current = |told: &KeyInAws| told.key_material_id.clone();
+    let before = entry.told.as_ref().and_then(current);
+    let mut after = AwsKeyEntry { told: Some(told.clone()), gone: false, ..entry.clone() };
+    // Whoever had it rotated may not have lived to write it down.
+    if before.is_some() && current(told).is_some_and(|now| Some(now) != before) {
+        after.rotated_ns = Some(now_ns());
+    }
+    settle_source(&mut after, None);
+    after
 }
 
 fn kept(before: &AwsKeyEntry, mut entry: AwsKeyEntry) -> Plan<AwsKeyEntry> {

@@ -3,16 +3,26 @@
 //! Always holds: a replica is made by KMS in its primary key's region; one whose material is imported gets the same material as its primary
 //! key as soon as AWS takes it.
 
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use uuid::Uuid;
 
-use super::{AnyKey, Place, in_aws, native::in_region, settled};
+use super::{
+    AnyKey, Place,
+    describe::{look, put_told},
+    in_aws,
+    native::in_region,
+    settled,
+    steps::may_come,
+};
 use crate::{
-    access::{Manage, Permit},
+    access::{Manage, Permit, Trail},
     aws::AwsError,
     core::{Core, CoreError},
-    store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyStep, MultiRegionInAws, NewKeySpec, UploadedFrom},
+    store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyStep, MultiRegionInAws, NewKeySpec, RotationInAws, UploadedFrom},
 };
 
 /// A replica that is to be made.
@@ -57,7 +67,6 @@ impl Core {
         self.create_in_aws(trail, entry).await?;
         // What is left to do is done when AWS is ready for it.
         self.keys_at_work.nudge();
-        self.refresh_aws_key(trail, id).await?;
         self.any_key(replica).await
     }
 
@@ -94,11 +103,60 @@ impl Core {
         self.any_key(id).await
     }
 
+    /// Looks at a key, and changes its entry by what AWS tells. Where AWS tells another set than was known, the others of it are looked at
+    /// first, so that none is left behind.
+    ///
+    /// # Errors
+    /// As [`Core::refresh_aws_key`].
+    pub(super) async fn look_with_set(
+        &self,
+        trail: &Trail,
+        id: Uuid,
+        change: &(dyn Fn(&mut AwsKeyEntry, Option<&KeyInAws>) + Send + Sync),
+    ) -> Result<AwsKeyEntry, CoreError> {
+        let (kms, known) = {
+            let view = self.view().await?;
+            let (entry, told) = in_aws(&view, id)?;
+            (self.kms_of(&view, &entry)?, told)
+        };
+        let told = look(&kms, &known.key_id).await?;
+        if let Some(told) = told.as_ref().filter(|told| of_set(told) != of_set(&known)) {
+            let sets = [&known, told].into_iter().filter_map(|told| told.multi_region.as_ref());
+            let arns: Vec<_> = sets.flat_map(|set| iter::once(&set.primary).chain(&set.replicas)).map(|key| key.arn.clone()).collect();
+            for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
+                after_all(other, self.refresh_aws_key(trail, other).await)?;
+            }
+        }
+        self.keep_told(trail, id, &|entry| change(entry, told.as_ref())).await
+    }
+
+    /// Looks at the primary key of a replica that was made, and at the rest of the set.
+    pub(super) async fn look_at_primary(&self, trail: &Trail, primary: Uuid) -> Result<(), CoreError> {
+        after_all(primary, self.look_with_set(trail, primary, &put_told).await)
+    }
+
     /// The keys here with these ARNs.
     async fn members(&self, arns: &[String]) -> Result<Vec<Uuid>, CoreError> {
         let by_arn: BTreeMap<_, _> =
             self.view().await?.aws_keys()?.into_iter().filter_map(|key| Some((key.in_aws()?.arn.clone(), key.id))).collect();
-        Ok(arns.iter().filter_map(|arn| by_arn.get(arn).copied()).collect())
+        Ok(arns.iter().filter_map(|arn| by_arn.get(arn).copied()).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+}
+
+/// What the keys of a set have in common, and where they are (KMS Developer Guide, shared properties of multi-Region keys).
+fn of_set(told: &KeyInAws) -> Option<(&MultiRegionInAws, Option<&str>, &RotationInAws)> {
+    told.multi_region.as_ref().map(|set| (set, told.key_material_id.as_deref(), &told.rotation))
+}
+
+/// A key that AWS does not let be looked at is not waited for by another of its set.
+fn after_all(other: Uuid, looked: Result<AwsKeyEntry, CoreError>) -> Result<(), CoreError> {
+    match looked {
+        Err(error) if may_come(&error) => Err(error),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, key = %other, "another key of a set can't be looked at in AWS");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{deletion::is_pending, steps::undone};
+use super::{deletion::is_pending, describe::put_told};
 use crate::{
     access::Trail,
     core::{Core, CoreError, at_work::Turn, draw::now_ns},
@@ -99,19 +99,14 @@ impl Core {
                 self.taken_up(&trail, id, put).await
             }
             (Some(KeyStep::Change), _) if entry.gone => self.keep_told(&trail, id, &|entry| entry.doing = None).await.map(drop),
-            (Some(KeyStep::Change), _) => self.look_once_more(&trail, id).await,
+            (Some(KeyStep::Change), _) => self.look_again(&trail, id).await,
             (Some(KeyStep::Import(_)), Some(_)) => self.take_up_import(&trail, id).await,
             (Some(KeyStep::Rotate { .. }), _) => self.take_up_rotation(&trail, id).await,
-            (None, _) => self.refresh_aws_key(&trail, id).await.map(drop),
+            (None, _) => self.look_with_set(&trail, id, &put_told).await.map(drop),
         };
         // What is left is looked at when its time has come again.
         turn.done();
         taken
-    }
-
-    async fn look_once_more(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        let entry = self.refresh_aws_key(trail, id).await?;
-        self.keep_told(trail, id, &|now| undone(now, entry.in_aws())).await.map(drop)
     }
 }
 

@@ -6,11 +6,7 @@
 use aws_sdk_kms::Client;
 use uuid::Uuid;
 
-use super::{
-    NOT_FOUND,
-    describe::{look, put_told},
-    in_aws,
-};
+use super::{NOT_FOUND, describe::put_told, in_aws};
 use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
@@ -109,14 +105,9 @@ impl Core {
         }
     }
 
-    async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        let (kms, told) = {
-            let view = self.view().await?;
-            let (entry, told) = in_aws(&view, id)?;
-            (self.kms_of(&view, &entry)?, told)
-        };
-        let told = look(&kms, &told.key_id).await?;
-        self.keep_told(trail, id, &|entry| undone(entry, told.as_ref())).await.map(drop)
+    /// Ends [`KeyStep::Change`] as AWS has it.
+    pub(super) async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        self.look_with_set(trail, id, &undone).await.map(drop)
     }
 }
 
