@@ -1,10 +1,11 @@
 //! A running control plane: opens what `init` made, starts publishing and the API, and ends them in order.
 
+mod fault;
+mod parts;
+
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     num::NonZeroU32,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,28 +16,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
+pub use self::fault::{StartErrors, StartFault};
+use self::parts::{Parts, tokio_listener};
 use crate::{
-    access::{Access, AccessSettings, Permit, login::AccessError},
-    api::{self, Api, ApiError, Door},
-    audit::Audit,
-    aws::{Aws, AwsSettingsFault},
+    access::{Access, AccessSettings, Permit},
+    api::{self, Api, Door},
     core::{
         BackedUpFiles, Core, CoreError, Writer,
         demo::{DemoCredential, DemoKms, DemoOptions, PartitionDemo},
         import::ImportKeyStore,
         jobs::{BackupPlace, Runner},
     },
-    files::{self, FileError},
-    init::{ADMIN, initialised},
+    init::ADMIN,
     names::UserName,
     ops_port,
-    publish::{self, PublishSettings, Publisher, Running, StartError},
+    publish::{self, PublishSettings, Publisher, Running},
     settings::Settings,
-    store::{
-        Store,
-        seal::ControlSeal,
-        sled::{OpenError, SledStore},
-    },
 };
 
 /// A running control plane.
@@ -49,54 +44,6 @@ pub struct ControlPlane {
     draining: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// Why a control plane did not start: everything that was found wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", list(.0))]
-pub struct StartErrors(pub Vec<StartFault>);
-
-/// One thing that keeps a control plane from starting.
-#[derive(Debug, thiserror::Error)]
-pub enum StartFault {
-    /// The store.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A file.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// An address is taken, or not ours.
-    #[error("can't listen on {addr} ({what})")]
-    Listen {
-        /// For what.
-        what: &'static str,
-        /// Where.
-        addr: SocketAddr,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The audit folder.
-    #[error("can't write the audit file in {}", dir.display())]
-    Audit {
-        /// The folder.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The API.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Where AWS is.
-    #[error(transparent)]
-    Aws(#[from] AwsSettingsFault),
-    /// Access.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// Publishing.
-    #[error(transparent)]
-    Publish(#[from] StartError),
 }
 
 impl ControlPlane {
@@ -292,92 +239,6 @@ impl ControlPlane {
     }
 }
 
-/// What must be there before anything starts.
-struct Parts {
-    store: Arc<dyn Store>,
-    seal: ControlSeal,
-    server: Server,
-    api_tls: axum_server::tls_rustls::RustlsConfig,
-    audit: Audit,
-    aws: Arc<Aws>,
-    sockets: Sockets,
-}
-
-struct Server {
-    ca: String,
-    certificate: String,
-    key: zeroize::Zeroizing<String>,
-}
-
-struct Sockets {
-    api: TcpListener,
-    sync: TcpListener,
-    ops: Option<TcpListener>,
-}
-
-impl Parts {
-    fn gather(settings: &Settings) -> Result<Self, StartErrors> {
-        let dir = &settings.data_dir;
-        // Nothing else can be right in a directory that isn't ours.
-        initialised(dir).map_err(|fault| StartErrors(vec![fault.into()]))?;
-        let mut faults = Vec::new();
-        let store = keep(&mut faults, SledStore::open(dir));
-        let seal = keep(&mut faults, control_seal(settings));
-        let server = keep(&mut faults, Server::read(settings));
-        let api_tls = server.as_ref().and_then(|server| keep(&mut faults, api_tls(settings, server)));
-        let audit_dir = settings.audit_dir.clone().unwrap_or_else(|| dir.join("audit"));
-        let audit = keep(&mut faults, Audit::open(&audit_dir).map_err(|cause| StartFault::Audit { dir: audit_dir, cause }));
-        let aws = keep(&mut faults, Aws::new(settings.aws.clone()));
-        if let Some(place) = BackupPlace::of(settings) {
-            keep(&mut faults, place.prepare());
-        }
-        let api = keep(&mut faults, bind("API", settings.api_listen));
-        let sync = keep(&mut faults, bind("sync", settings.sync_listen));
-        let ops = settings.ops_listen.and_then(|addr| keep(&mut faults, bind("ops", addr)));
-        match (store, seal, server, api_tls, audit, aws, api, sync) {
-            (Some(store), Some(seal), Some(server), Some(api_tls), Some(audit), Some(aws), Some(api), Some(sync)) if faults.is_empty() => {
-                Ok(Self { store: Arc::new(store), seal, server, api_tls, audit, aws: Arc::new(aws), sockets: Sockets { api, sync, ops } })
-            }
-            _ => Err(StartErrors(faults)),
-        }
-    }
-}
-
-impl Server {
-    fn read(settings: &Settings) -> Result<Self, StartFault> {
-        let read = |name| files::read(&settings.data_dir.join(name));
-        Ok(Self { ca: read(files::CA)?.to_string(), certificate: read(files::SERVER)?.to_string(), key: read(files::SERVER_KEY)? })
-    }
-}
-
-fn api_tls(settings: &Settings, server: &Server) -> Result<axum_server::tls_rustls::RustlsConfig, StartFault> {
-    Ok(match &settings.api_certificate {
-        Some(given) => api::tls(&files::read(&given.chain)?, &files::read(&given.key)?)?,
-        None => api::tls(&server.certificate, &server.key)?,
-    })
-}
-
-fn control_seal(settings: &Settings) -> Result<ControlSeal, StartFault> {
-    let ring = match settings.control_seals.split_first() {
-        Some((first, others)) => files::read_seals(first, others)?,
-        None => files::read_seals(&settings.data_dir.join(files::CONTROL_SEAL), &[])?,
-    };
-    Ok(ControlSeal::new(Arc::new(ring)))
-}
-
-fn bind(what: &'static str, addr: SocketAddr) -> Result<TcpListener, StartFault> {
-    let bound = TcpListener::bind(addr).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
-    bound.map_err(|cause| StartFault::Listen { what, addr, cause })
-}
-
-fn tokio_listener(socket: TcpListener) -> io::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::from_std(socket)
-}
-
-fn keep<T, E: Into<StartFault>>(faults: &mut Vec<StartFault>, result: Result<T, E>) -> Option<T> {
-    result.map_err(|fault| faults.push(fault.into())).ok()
-}
-
 /// SIGHUP, which would end the process otherwise, has refused pushes offered again (design §7.4).
 async fn reload_at_hangups(publisher: Publisher) {
     match signal(SignalKind::hangup()) {
@@ -398,22 +259,6 @@ async fn rotate(core: &Core, virtual_key: Uuid) {
             tracing::warn!(error = &error as &dyn std::error::Error, %virtual_key, "a worn key was not rotated; tried again later");
         }
     }
-}
-
-fn list(faults: &[StartFault]) -> String {
-    let texts: Vec<_> = faults.iter().map(with_causes).collect();
-    texts.join("; ")
-}
-
-/// An error in a list has no source that a caller could print, so that its causes are in its text.
-fn with_causes(fault: &StartFault) -> String {
-    let mut text = fault.to_string();
-    let mut cause = std::error::Error::source(fault);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// Design §4.

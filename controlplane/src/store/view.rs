@@ -1,4 +1,8 @@
-//! Typed reads of one revision of a store.
+//! Typed reads of one revision of a store: here what is published and what nodes told of it.
+
+mod in_aws;
+mod people;
+mod records;
 
 use std::sync::Arc;
 
@@ -9,13 +13,11 @@ use uuid::Uuid;
 use super::{
     RawEntry, ReadError, Store, Within,
     entry::{
-        ApiTokenEntry, AwsConnectionEntry, AwsKeyEntry, AwsKeyStoreEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry,
-        Entry, EntryName, ExternalIdEntry, HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, JobRanEntry, KeyPlaceEntry,
-        KeyStoreEntry, KmsContainerEntry, NodeEntry, NodeSeenEntry, PartitionEntry, Pick, PolicyTemplateEntry, SignInsEntry,
-        SigningKeyEntry, SourceKeyEntry, SyncJobEntry, TokenUsedEntry, UserEntry, VirtualKeyEntry,
+        CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry, EntryName, ExternalIdEntry, HyokKeyEntry, KeyPlaceEntry,
+        KeyStoreEntry, NodeEntry, NodeSeenEntry, Pick, SourceKeyEntry, VirtualKeyEntry,
     },
 };
-use crate::names::{NodeName, UserName};
+use crate::names::NodeName;
 
 /// A store at one revision: nothing is committed while this lives, so keep it short. Reads may wait for the disk; read much of it off the
 /// request path.
@@ -197,22 +199,6 @@ impl View {
         self.all(Within::CountsOf(key))
     }
 
-    /// A user.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn user(&self, name: &UserName) -> Result<Option<UserEntry>, ReadError> {
-        self.one(&EntryName::User(name.clone()))
-    }
-
-    /// All users.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn users(&self) -> Result<Vec<UserEntry>, ReadError> {
-        self.all(Within::Users)
-    }
-
     /// What `init --demo` promised, if it was given.
     ///
     /// # Errors
@@ -221,228 +207,12 @@ impl View {
         self.one(&EntryName::Demo)
     }
 
-    /// All AWS connections.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_connections(&self) -> Result<Vec<AwsConnectionEntry>, ReadError> {
-        self.all(Within::AwsConnections)
-    }
-
-    /// One AWS connection.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_connection(&self, id: Uuid) -> Result<Option<AwsConnectionEntry>, ReadError> {
-        self.one(&EntryName::AwsConnection(id))
-    }
-
-    /// All KMS containers.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn kms_containers(&self) -> Result<Vec<KmsContainerEntry>, ReadError> {
-        self.all(Within::KmsContainers)
-    }
-
-    /// One KMS container.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn kms_container(&self, id: Uuid) -> Result<Option<KmsContainerEntry>, ReadError> {
-        self.one(&EntryName::KmsContainer(id))
-    }
-
-    /// All policy templates.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn policy_templates(&self) -> Result<Vec<PolicyTemplateEntry>, ReadError> {
-        self.all(Within::PolicyTemplates)
-    }
-
-    /// One policy template.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn policy_template(&self, id: Uuid) -> Result<Option<PolicyTemplateEntry>, ReadError> {
-        self.one(&EntryName::PolicyTemplate(id))
-    }
-
-    /// All job configurations.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn job_configs(&self) -> Result<Vec<JobConfigEntry>, ReadError> {
-        self.all(Within::JobConfigs)
-    }
-
-    /// One job configuration.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn job_config(&self, id: Uuid) -> Result<Option<JobConfigEntry>, ReadError> {
-        self.one(&EntryName::JobConfig(id))
-    }
-
-    /// All HSM servers.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn hsm_servers(&self) -> Result<Vec<HsmServerEntry>, ReadError> {
-        self.all(Within::HsmServers)
-    }
-
-    /// One HSM server.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn hsm_server(&self, id: Uuid) -> Result<Option<HsmServerEntry>, ReadError> {
-        self.one(&EntryName::HsmServer(id))
-    }
-
-    /// All HSM connections.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn hsm_connections(&self) -> Result<Vec<HsmConnectionEntry>, ReadError> {
-        self.all(Within::HsmConnections)
-    }
-
-    /// One HSM connection.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn hsm_connection(&self, id: Uuid) -> Result<Option<HsmConnectionEntry>, ReadError> {
-        self.one(&EntryName::HsmConnection(id))
-    }
-
-    /// All added partitions.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn partitions(&self) -> Result<Vec<PartitionEntry>, ReadError> {
-        self.all(Within::Partitions)
-    }
-
-    /// One added partition.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn partition(&self, id: Uuid) -> Result<Option<PartitionEntry>, ReadError> {
-        self.one(&EntryName::Partition(id))
-    }
-
-    /// All tool's tokens.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn api_tokens(&self) -> Result<Vec<ApiTokenEntry>, ReadError> {
-        self.all(Within::ApiTokens)
-    }
-
-    /// One tool's token.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn api_token(&self, id: Uuid) -> Result<Option<ApiTokenEntry>, ReadError> {
-        self.one(&EntryName::ApiToken(id))
-    }
-
-    /// A user's sign-ins that can be renewed.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn sign_ins(&self, user: Uuid) -> Result<Option<SignInsEntry>, ReadError> {
-        self.one(&EntryName::SignIns(user))
-    }
-
-    /// All signing keys.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn signing_keys(&self) -> Result<Vec<SigningKeyEntry>, ReadError> {
-        self.all(Within::SigningKeys)
-    }
-
-    /// One signing key.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn signing_key(&self, id: Uuid) -> Result<Option<SigningKeyEntry>, ReadError> {
-        self.one(&EntryName::SigningKey(id))
-    }
-
     /// When the credentials of a key store were last used.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn credentials_used(&self, store: StoreId) -> Result<Vec<CredentialUsedEntry>, ReadError> {
         self.all(Within::CredentialsUsed(store))
-    }
-
-    /// When a tool's token was last used.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn token_used(&self, token: Uuid) -> Result<Option<TokenUsedEntry>, ReadError> {
-        self.one(&EntryName::TokenUsed(token))
-    }
-
-    /// All custom key stores in AWS.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_key_stores(&self) -> Result<Vec<AwsKeyStoreEntry>, ReadError> {
-        self.all(Within::AwsKeyStores)
-    }
-
-    /// One of the custom key stores in AWS.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_key_store(&self, id: Uuid) -> Result<Option<AwsKeyStoreEntry>, ReadError> {
-        self.one(&EntryName::AwsKeyStore(id))
-    }
-
-    /// All keys in AWS.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_keys(&self) -> Result<Vec<AwsKeyEntry>, ReadError> {
-        self.all(Within::AwsKeys)
-    }
-
-    /// One of the keys in AWS.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn aws_key(&self, id: Uuid) -> Result<Option<AwsKeyEntry>, ReadError> {
-        self.one(&EntryName::AwsKey(id))
-    }
-
-    /// All synchronisation jobs.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn sync_jobs(&self) -> Result<Vec<SyncJobEntry>, ReadError> {
-        self.all(Within::SyncJobs)
-    }
-
-    /// One of the synchronisation jobs.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn sync_job(&self, id: Uuid) -> Result<Option<SyncJobEntry>, ReadError> {
-        self.one(&EntryName::SyncJob(id))
-    }
-
-    /// How all job configurations last ended.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn jobs_ran(&self) -> Result<Vec<JobRanEntry>, ReadError> {
-        self.all(Within::JobsRan)
     }
 
     fn one<T: Pick>(&self, name: &EntryName) -> Result<Option<T>, ReadError> {

@@ -1,0 +1,56 @@
+//! Synchronisation jobs, and how job configurations ended.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::store::entry::Stamps;
+
+/// A synchronisation job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncJobEntry {
+    /// The job.
+    pub id: Uuid,
+    /// The KMS containers, as the client named them.
+    pub kms_as_sent: Vec<String>,
+    /// The KMS containers.
+    pub kms: Vec<Uuid>,
+    /// Only these regions; empty: all of the containers'.
+    pub regions: Vec<String>,
+    /// Every container and region.
+    pub synchronize_all: bool,
+    /// How it stands.
+    pub status: SyncStatus,
+    /// By account and region: how it stands there.
+    pub detail: BTreeMap<String, String>,
+    /// Someone broke it off.
+    pub abort: bool,
+    /// When made and changed.
+    pub stamps: Stamps,
+}
+
+/// How a synchronisation job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncStatus {
+    /// It runs, or will.
+    InProgress,
+    /// All regions were looked at.
+    Completed,
+    /// Not all were.
+    Failed,
+}
+
+/// How the last run of a job configuration ended. A note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRanEntry {
+    /// The job configuration.
+    pub job: Uuid,
+    /// The time for which it ran, nanoseconds since 1970.
+    pub due_ns: u64,
+    /// When it ended, nanoseconds since 1970.
+    pub ended_ns: u64,
+    /// Why it failed; none: it did what it should.
+    pub failure: Option<String>,
+}
