@@ -73,6 +73,10 @@ struct Overrides {
     region: Option<String>,
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
+    #[arg(long, value_name = "PEM")]
+    client_cert: Option<PathBuf>,
+    #[arg(long, value_name = "PEM")]
+    client_key: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
@@ -124,6 +128,8 @@ impl Overrides {
             ("key_id", self.key_id),
             ("region", self.region),
             ("ca", self.ca.map(|path| path.display().to_string())),
+            ("client_cert", self.client_cert.map(|path| path.display().to_string())),
+            ("client_key", self.client_key.map(|path| path.display().to_string())),
         ];
         let mut members: Map<String, Value> =
             texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?)))).collect();

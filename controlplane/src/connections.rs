@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    future::{Ready, ready},
     io,
     net::IpAddr,
     pin::Pin,
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum_server::accept::Accept;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -48,6 +50,10 @@ struct Open {
     /// When a refusal was last logged.
     told: Option<Instant>,
 }
+
+/// Takes a web server's connections in, before TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission(pub(crate) Connections);
 
 /// One connection's place; it is free again when this is dropped.
 #[derive(Debug)]
@@ -121,6 +127,16 @@ impl Connections {
     }
 }
 
+impl<S> Accept<TcpStream, S> for Admission {
+    type Stream = Placed<TcpStream>;
+    type Service = S;
+    type Future = Ready<io::Result<(Self::Stream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        ready(self.0.place(stream).map(|stream| (stream, service)))
+    }
+}
+
 impl Full {
     const fn label(self) -> &'static str {
         match self {
@@ -181,9 +197,11 @@ impl Connected for Placed<TcpStream> {
 }
 
 /// Of the API: admins and their tools, who may all come from one load balancer.
-pub(crate) const API_CAPS: ConnectionCaps = ConnectionCaps { all: 2_048, peer: 512 };
+pub const API_CAPS: ConnectionCaps = ConnectionCaps { all: 2_048, peer: 512 };
 /// Of the sync port: a node has one connection, two while it replaces it; all nodes may come from one address.
-pub(crate) const SYNC_CAPS: ConnectionCaps = ConnectionCaps { all: 1_024, peer: 512 };
+pub const SYNC_CAPS: ConnectionCaps = ConnectionCaps { all: 1_024, peer: 512 };
+/// Of the ops port: probes and the collectors of metrics.
+pub const OPS_CAPS: ConnectionCaps = ConnectionCaps { all: 256, peer: 128 };
 /// Refusals are logged no more often.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 

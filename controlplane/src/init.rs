@@ -9,7 +9,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use holdfast_proto::{
@@ -20,6 +19,7 @@ use tokio::runtime;
 
 use crate::{
     access::password::{HashFailed, generate},
+    clock::now_ms,
     core::{
         CoreError,
         demo::{DemoCredential, DemoOptions, promise},
@@ -236,8 +236,7 @@ pub(crate) fn complete(dir: &Path) -> Result<(), FileError> {
 }
 
 fn first_entries(dir: &Path, changes: Vec<EntryChange>) -> Result<(), InitError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let store = SledStore::create(dir, u64::try_from(now.as_millis()).unwrap_or(u64::MAX))?;
+    let store = SledStore::create(dir, now_ms())?;
     // A thread of its own, so that this can be called from within a runtime, too.
     std::thread::scope(|scope| {
         let write = scope.spawn(|| {

@@ -8,6 +8,7 @@ mod api;
 pub mod audit;
 pub mod aws;
 pub mod backup;
+mod clock;
 pub mod connections;
 pub mod core;
 mod files;

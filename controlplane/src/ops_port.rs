@@ -1,12 +1,14 @@
 //! Plain HTTP for operators: `/livez`, `/readyz`, `/metrics`. Nothing here changes anything.
 
-use std::{io, sync::Arc};
+use std::{io, net::TcpListener, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    connections::{Admission, ConnectionCaps, Connections},
     settings::Render,
     store::{Store, View},
 };
@@ -22,7 +24,7 @@ pub(crate) struct Ops {
 }
 
 /// Answers until `stop`.
-pub(crate) async fn serve(listener: TcpListener, ops: Ops, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve((listener, caps): (TcpListener, ConnectionCaps), ops: Ops, stop: CancellationToken) -> io::Result<()> {
     let Ops { store, metrics, draining } = ops;
     let ready = async move || {
         if draining.is_cancelled() {
@@ -35,5 +37,18 @@ pub(crate) async fn serve(listener: TcpListener, ops: Ops, stop: CancellationTok
     };
     let render = async move || metrics.map(|render| (render.0)()).unwrap_or_default();
     let app = Router::new().route("/livez", get(async || "live\n")).route("/readyz", get(ready)).route("/metrics", get(render));
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    let handle = Handle::new();
+    let mut server = axum_server::from_tcp(listener)?.acceptor(Admission(Connections::new("ops", caps))).handle(handle.clone());
+    // A connection that says nothing must not keep its place.
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let mut served = pin!(server.serve(app.into_make_service()));
+    tokio::select! {
+        ended = &mut served => return ended,
+        () = stop.cancelled() => handle.graceful_shutdown(Some(LONGEST_DRAIN)),
+    }
+    served.await
 }
+
+/// From a connection's start, or its last answer, until the next request's head.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);

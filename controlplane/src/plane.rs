@@ -209,12 +209,11 @@ impl ControlPlane {
         });
         let mut ops_addr = None;
         if let Some((socket, addr)) = sockets.ops.zip(settings.ops_listen) {
-            let socket = tokio_listener(socket).map_err(listen("ops", addr))?;
             let bound = socket.local_addr().map_err(listen("ops", addr))?;
             tracing::info!(listener = "ops", addr = %bound, "listening");
             ops_addr = Some(bound);
             let ops = ops_port::Ops { store: Arc::clone(&store), metrics: settings.metrics, draining: draining.clone() };
-            let served = ops_port::serve(socket, ops, stop.clone());
+            let served = ops_port::serve((socket, settings.ops_connections), ops, stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the ops port ended");

@@ -7,7 +7,6 @@ use std::{
     collections::BTreeMap,
     io::Read,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use holdfast_proto::{ids::Revision, seal::Seal, secret::Secret};
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     backup::{BackupFault, Header, Opening, Record},
+    clock::now_ms,
     files::{self, FileError},
     init::{self, InitError},
     pki::Authority,
@@ -165,11 +165,6 @@ fn needed_key_seal(path: &Path, header: &Header) -> Result<Zeroizing<String>, Re
         return Err(RestoreError::KeySeal { given, needed: header.key_seals.clone() });
     }
     Ok(files::read(path).map_err(InitError::from)?)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn list(seals: &[Uuid]) -> String {

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     aws::AwsSettings,
-    connections::{API_CAPS, ConnectionCaps, SYNC_CAPS},
+    connections::{API_CAPS, ConnectionCaps, OPS_CAPS, SYNC_CAPS},
     publish::ROTATE_AT,
 };
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub api_connections: ConnectionCaps,
     /// Connections that the sync listener holds.
     pub sync_connections: ConnectionCaps,
+    /// Connections that the ops port holds.
+    pub ops_connections: ConnectionCaps,
     /// Where AWS is, for what is linked to it.
     pub aws: AwsSettings,
     /// Renders `/metrics`; none: it is empty. The recorder is the caller's, since there is one in a process.
@@ -74,6 +76,7 @@ impl Settings {
             renew_for: RENEW_FOR,
             api_connections: API_CAPS,
             sync_connections: SYNC_CAPS,
+            ops_connections: OPS_CAPS,
             aws: AwsSettings::new(),
             metrics: None,
         }

@@ -2,7 +2,12 @@
 
 use std::{path::Path, time::Duration};
 
-use holdfast_controlplane::{Settings, aws::AwsSettings, settings::ApiCertificate};
+use holdfast_controlplane::{
+    Settings,
+    aws::AwsSettings,
+    connections::{API_CAPS, ConnectionCaps, OPS_CAPS, SYNC_CAPS},
+    settings::ApiCertificate,
+};
 
 use super::{ConfigError, Section, Source};
 use crate::logging::LogSettings;
@@ -45,14 +50,18 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
         }
     };
     let renew_hours = api.number("renew_hours", 1..=MOST_RENEW_HOURS);
+    let api_connections = connections(&api, (1, API_CAPS));
     api.finish();
 
     let sync = root.section("sync");
     let sync_listen = sync.required("listen", Section::address);
+    // A node that comes back may hold its old connection for a while.
+    let sync_connections = connections(&sync, (2, SYNC_CAPS));
     sync.finish();
 
     let ops = root.section("ops");
     let ops_listen = if ops.is_there() { ops.required("listen", Section::address) } else { None };
+    let ops_connections = connections(&ops, (1, OPS_CAPS));
     ops.finish();
 
     let keys = root.section("keys");
@@ -77,8 +86,15 @@ fn config(root: &Section<'_>) -> Option<ControlPlaneConfig> {
     settings.control_seals = control_seals.unwrap_or_default();
     settings.rotate_at = rotate_at.unwrap_or(settings.rotate_at);
     settings.aws = aws;
+    (settings.api_connections, settings.sync_connections, settings.ops_connections) = (api_connections, sync_connections, ops_connections);
     settings.renew_for = renew_hours.map_or(settings.renew_for, Duration::from_hours);
     Some(ControlPlaneConfig { settings, log })
+}
+
+/// How many connections a listener holds, if not as many as it does by itself.
+fn connections(section: &Section<'_>, (fewest, caps): (u64, ConnectionCaps)) -> ConnectionCaps {
+    let read = |key, cap| section.number(key, fewest..=MOST_CONNECTIONS).and_then(|n| usize::try_from(n).ok()).unwrap_or(cap);
+    ConnectionCaps { all: read("connections", caps.all), peer: read("connections_per_peer", caps.peer) }
 }
 
 /// Where AWS is, if not where it usually is.
@@ -93,6 +109,8 @@ fn aws(section: &Section<'_>) -> AwsSettings {
     aws
 }
 
+/// As on a data plane.
+const MOST_CONNECTIONS: u64 = 1_000_000;
 /// A year.
 const MOST_RENEW_HOURS: u64 = 365 * 24;
 /// One block that a node reserves (design §6).
@@ -111,6 +129,44 @@ mod tests {
     fn the_shipped_example_has_no_fault() {
         let config = read(Path::new(SHIPPED)).unwrap();
         assert!(config.settings.data_dir.ends_with("deploy/controlplane"));
+    }
+
+    fn written(text: &str) -> Result<ControlPlaneConfig, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        read(file.path())
+    }
+
+    const LISTENERS: [&str; 3] = ["api", "sync", "ops"];
+
+    fn with_connections(listeners: impl IntoIterator<Item = (&'static str, String)>) -> Result<ControlPlaneConfig, ConfigError> {
+        let sections: String =
+            listeners.into_iter().map(|(name, settings)| format!("[{name}]\nlisten = \"127.0.0.1:0\"\n{settings}\n")).collect();
+        written(&format!("data_dir = \"d\"\n{sections}"))
+    }
+
+    #[test]
+    fn each_listener_holds_as_many_connections_as_it_is_told_to() {
+        let caps = |config: ControlPlaneConfig| {
+            let settings = config.settings;
+            [settings.api_connections, settings.sync_connections, settings.ops_connections].map(|caps| (caps.all, caps.peer))
+        };
+        let untold = with_connections(LISTENERS.map(|name| (name, String::new()))).unwrap();
+        assert_eq!(caps(untold), [API_CAPS, SYNC_CAPS, OPS_CAPS].map(|caps| (caps.all, caps.peer)));
+        let told = LISTENERS.into_iter().zip(2..).map(|(name, n)| (name, format!("connections = {n}0\nconnections_per_peer = {n}")));
+        assert_eq!(caps(with_connections(told).unwrap()), [(20, 2), (30, 3), (40, 4)]);
+    }
+
+    #[test]
+    fn connections_out_of_bounds_are_all_named() {
+        let odd = [("api", "connections = 0"), ("sync", "connections_per_peer = 1"), ("ops", "connections = 1000001")];
+        let error = with_connections(odd.map(|(name, odd)| (name, odd.to_owned()))).unwrap_err().to_string();
+        let faults = [
+            "api.connections must be a whole number from 1 to 1000000",
+            "sync.connections_per_peer must be a whole number from 2 to 1000000",
+            "ops.connections must be a whole number from 1 to 1000000",
+        ];
+        assert!(faults.iter().all(|fault| error.contains(fault)) && error.lines().count() == 3, "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The verbs against a running `holdfast dev`, as a person and as a script use them.
 
+mod client_certificate;
 mod keystore;
 mod session;
 mod upkeep;

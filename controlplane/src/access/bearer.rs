@@ -17,9 +17,12 @@ use super::{
     opaque::{Kind, Opaque},
     token::{BadToken, verify},
 };
-use crate::store::{
-    ReadError, View,
-    entry::{ApiTokenEntry, Entry, TokenUsedEntry},
+use crate::{
+    clock::milliseconds,
+    store::{
+        ReadError, View,
+        entry::{ApiTokenEntry, Entry, TokenUsedEntry},
+    },
 };
 
 /// Why nobody knows whose a token is.
@@ -83,11 +86,6 @@ impl Access {
             warn!(error = &error as &dyn std::error::Error, "the use of a tool's token was not noted");
         }
     }
-}
-
-pub(super) fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 const NOTE_AGAIN_MS: u64 = 60_000;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Trail, token::LIFE};
 use crate::{
+    clock::nanoseconds,
     core::{CoreError, Writer, write::Plan},
     store::{
         ReadError, View,
@@ -158,11 +159,6 @@ impl Key {
     fn is_old(&self, now: SystemTime) -> bool {
         nanoseconds(now).saturating_sub(self.made_ns) >= u64::try_from(ROTATE_AFTER.as_nanos()).unwrap_or(u64::MAX)
     }
-}
-
-fn nanoseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When a key is replaced, at the next token.

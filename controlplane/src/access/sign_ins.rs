@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::{
     Access, LoginError,
-    bearer::milliseconds,
     opaque::Kind,
     token::{BadToken, Token, issue},
 };
 use crate::{
+    clock::milliseconds,
     names::UserName,
     store::{
         View,

@@ -9,7 +9,6 @@ mod rest;
 mod sign_in;
 
 use std::{
-    future::{Ready, ready},
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -19,18 +18,16 @@ use std::{
 use axum::{Router, middleware::map_request};
 use axum_server::{
     Handle,
-    accept::Accept,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use hyper_util::rt::TokioTimer;
 use rustls::{ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use tokio::net::TcpStream;
 
 use crate::{
     access::Access,
     audit::Audit,
-    connections::{ConnectionCaps, Connections, Placed},
+    connections::{Admission, ConnectionCaps, Connections},
     core::Core,
 };
 
@@ -47,10 +44,6 @@ pub(crate) struct Door {
     pub(crate) tls: RustlsConfig,
     pub(crate) connections: ConnectionCaps,
 }
-
-/// Takes connections in, before TLS.
-#[derive(Clone)]
-struct Admission(Connections);
 
 /// The API can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -91,16 +84,6 @@ pub(crate) async fn serve(door: Door, handle: Handle<SocketAddr>, api: Arc<Api>)
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(Some(KEEP_ALIVE));
     server.serve(app.into_make_service_with_connect_info::<SocketAddr>()).await.map_err(ApiError::Socket)
-}
-
-impl<S> Accept<TcpStream, S> for Admission {
-    type Stream = Placed<TcpStream>;
-    type Service = S;
-    type Future = Ready<io::Result<(Self::Stream, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(self.0.place(stream).map(|stream| (stream, service)))
-    }
 }
 
 /// Longest body of a request.

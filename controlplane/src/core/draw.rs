@@ -1,6 +1,4 @@
-//! What is drawn from the operating system's generator, and the time.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! What is drawn from the operating system's generator.
 
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -8,6 +6,7 @@ use holdfast_proto::{ids::AccessKeyId, secret::Secret};
 use zeroize::Zeroizing;
 
 use super::CoreError;
+pub(super) use crate::clock::now_ns;
 
 /// The tag of a version.
 pub(super) fn tag() -> Result<[u8; 4], CoreError> {
@@ -30,12 +29,6 @@ pub(super) fn secret_access_key() -> Result<Secret, CoreError> {
 pub(super) fn suffix() -> Result<String, CoreError> {
     // Without look-alikes: 32 of them, so that each is as likely.
     text::<8>(b"abcdefghjkmnpqrstuvwxyz023456789")
-}
-
-/// Now, in nanoseconds since 1970.
-pub(super) fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn text<const N: usize>(alphabet: &[u8; 32]) -> Result<String, CoreError> {

@@ -6,14 +6,14 @@
 //! reserves anew from what it really used. Counts are noted beside the configuration and move no revision.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use holdfast_proto::{
     ids::KeyId,
     records::{SourceKey, Version},
-    snapshot::RecordSet,
+    snapshot::{Digest, RecordSet},
     state::VersionState,
     sync::EncryptionCount,
 };
@@ -31,6 +31,10 @@ pub(super) struct Counts {
     versions: BTreeMap<VersionName, BTreeMap<NodeName, Count>>,
     /// Of which source key each is, as far as it was ever seen published.
     sources: HashMap<VersionName, SourceName>,
+    /// Counted, and not seen published yet.
+    unseen: HashSet<VersionName>,
+    /// The set that was last looked through for those, by its digest, where some were not in it.
+    missed_in: Option<Digest>,
     /// What keys that are gone had encrypted.
     before: HashMap<SourceName, u64>,
     /// When each was last called due.
@@ -63,9 +67,17 @@ impl Counts {
     /// Starts from what was noted; `before` is what keys that are gone had encrypted under source keys.
     pub(super) fn new<'a>(noted: Vec<CountEntry>, before: impl IntoIterator<Item = (&'a SourceKey, u64)>, rotate_at: u64) -> Self {
         let before = before.into_iter().filter(|(_, sum)| *sum > 0).map(|(source, sum)| (SourceName::of(source), sum)).collect();
-        let mut counts = Self { versions: BTreeMap::new(), sources: HashMap::new(), before, called: HashMap::new(), rotate_at };
+        let mut counts = Self {
+            versions: BTreeMap::new(),
+            sources: HashMap::new(),
+            unseen: HashSet::new(),
+            missed_in: None,
+            before,
+            called: HashMap::new(),
+            rotate_at,
+        };
         for note in noted {
-            let nodes = counts.versions.entry((note.key, note.version, note.tag)).or_default();
+            let nodes = counts.counted((note.key, note.version, note.tag));
             nodes.insert(note.node, Count { before: note.lost, told: note.reserved.saturating_sub(note.lost) });
         }
         counts
@@ -77,7 +89,7 @@ impl Counts {
         for report in told {
             let (Ok(key), Ok(tag)) = (Uuid::from_slice(&report.key_id), <[u8; 4]>::try_from(report.tag.as_slice())) else { continue };
             let (key, version) = (KeyId(key), report.version);
-            let count = self.versions.entry((key, version, tag)).or_default().entry(node.clone()).or_default();
+            let count = self.counted((key, version, tag)).entry(node.clone()).or_default();
             if count.told.saturating_sub(report.reserved) >= BLOCK {
                 *count = Count { before: count.sum(), told: report.reserved };
             }
@@ -123,17 +135,32 @@ impl Counts {
         due
     }
 
+    /// What nodes told of a version; a new one's source key is to be learned.
+    fn counted(&mut self, name: VersionName) -> &mut BTreeMap<NodeName, Count> {
+        self.versions.entry(name).or_insert_with(|| {
+            self.unseen.insert(name);
+            self.missed_in = None;
+            BTreeMap::new()
+        })
+    }
+
     /// Which source key each version is on that was counted.
     fn learn(&mut self, set: &RecordSet) {
-        if self.versions.keys().all(|name| self.sources.contains_key(name)) {
+        if !self.may_learn_from(set) {
             return;
         }
         for version in versions(set) {
             let name = name(version);
-            if self.versions.contains_key(&name) {
-                self.sources.entry(name).or_insert_with(|| SourceName::of(&version.source));
+            if self.unseen.remove(&name) {
+                self.sources.insert(name, SourceName::of(&version.source));
             }
         }
+        self.missed_in = (!self.unseen.is_empty()).then(|| set.digest());
+    }
+
+    /// A version that is never published, as one that a restore has undone, must not have every set looked through again and again.
+    fn may_learn_from(&self, set: &RecordSet) -> bool {
+        !self.unseen.is_empty() && self.missed_in.is_none_or(|missed| missed != set.digest())
     }
 
     /// Keys that were counted and are not published.
@@ -158,6 +185,7 @@ impl Counts {
             notes.extend(nodes.keys().map(|node| EntryName::Count(key, name.1, node.clone())));
             false
         });
+        self.unseen.retain(|(unseen, ..)| *unseen != key);
         self.called.retain(|(called, ..), _| *called != key);
         notes
     }
@@ -279,6 +307,29 @@ mod tests {
         let notes = ["a", "b"].map(|name| EntryName::Count(key_id(1), 0, node(name)));
         assert_eq!(counts.forget(key_id(1)), notes);
         assert_eq!((counts.sum(NAME), counts.strangers(&RecordSet::default())), (0, BTreeSet::new()));
+    }
+
+    #[test]
+    fn a_set_is_looked_through_once_for_versions_that_are_not_in_it_and_again_for_new_ones() {
+        let of = |n: u8| [EncryptionCount { key_id: key_id(n).0.as_bytes().to_vec(), ..told(60)[0].clone() }];
+        let (without, _) = RecordSet::default().apply([store(1, false), key(1, 1, false), active(1, 1, 0)]).unwrap();
+        let (with, _) = without.apply([key(1, 2, false), active(1, 2, 0)]).unwrap();
+        let mut counts = Counts::new(Vec::new(), [], 100);
+        assert!(!counts.may_learn_from(&without), "nothing was counted");
+        counts.report(&node("a"), &of(2));
+        assert!(counts.may_learn_from(&without));
+        counts.learn(&without);
+        counts.report(&node("b"), &of(2));
+        assert!(!counts.may_learn_from(&without) && counts.may_learn_from(&with));
+        counts.report(&node("a"), &of(1));
+        assert!(counts.may_learn_from(&without), "another version was counted, which may be there");
+        counts.learn(&without);
+        counts.learn(&with);
+        assert!(counts.unseen.is_empty() && !counts.may_learn_from(&without));
+        assert_eq!(counts.sources.len(), 2);
+        counts.report(&node("a"), &of(3));
+        counts.forget(key_id(3));
+        assert!(counts.unseen.is_empty(), "one that was forgotten is not looked for");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use holdfast_proto::{
@@ -24,6 +24,7 @@ use super::{
     view::{Configuration, NodeReport, NodeView, UnusableKey, unusable},
 };
 use crate::{
+    clock::now_ms,
     names::NodeName,
     store::entry::{Fingerprint, NodeEntry, NodeSeenEntry},
 };
@@ -374,11 +375,6 @@ impl Node {
             report: self.report.clone(),
         }
     }
-}
-
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A node that was not heard of for so long is away (design §7.5).

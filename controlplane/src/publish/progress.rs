@@ -9,11 +9,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    nodes::{Nodes, now_ms},
-    reconcile::Published,
-};
-use crate::names::NodeName;
+use super::{nodes::Nodes, reconcile::Published};
+use crate::{clock::now_ms, names::NodeName};
 
 /// What is published, and who has it.
 #[derive(Clone)]

@@ -9,11 +9,7 @@
 //! While no node is registered, or all are away, nothing is promoted: nobody could be harmed by waiting, since nobody can encrypt, and a
 //! node cut off from here but not from KMS stays as little behind as can be. A node that was enrolled but never came counts for nothing.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_proto::{
     ids::{KeyId, Revision},
@@ -27,6 +23,7 @@ use uuid::Uuid;
 use super::{built::Built, nodes::Nodes, reconcile::Published};
 use crate::{
     audit::{Audit, Changes},
+    clock::now_ns,
     store::{
         CommitError, ReadError, Store, View,
         entry::{Entry, EntryChange, VersionEntry},
@@ -163,11 +160,6 @@ fn activate_newest(versions: &mut [VersionEntry], everywhere: &BTreeSet<(u32, [u
         }
     }
     changed
-}
-
-fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Keys promoted in one commit; while it is prepared nobody else can commit.

@@ -31,7 +31,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::{
     counts::Counts,
     identity::{Identity, NotAdmitted},
-    nodes::{Link, Linked, Nodes, Unlinked, now_ms},
+    nodes::{Link, Linked, Nodes, Unlinked},
     reconcile::Published,
     session::{Next, ProtocolFault, Session, Standing},
     tasks::Tasks,
@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     audit::Audit,
+    clock::now_ms,
     connections::{ConnectionCaps, Connections, Placed},
     store::Store,
 };

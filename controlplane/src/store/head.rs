@@ -10,13 +10,13 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use holdfast_proto::ids::{Revision, StoreId};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 
 use super::{Broken, CommitError, CommitFuture, entry::EntryName};
+use crate::clock::now_ms;
 
 /// Where a store stands.
 #[derive(Debug)]
@@ -139,11 +139,6 @@ impl Log {
         let names = self.commits.range(first..).flat_map(|(_, names)| names.iter().cloned()).collect();
         Some(Changed { names, committed_ms: self.newest_ms })
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Names kept in the log, about 100 bytes each.

@@ -7,7 +7,11 @@ use holdfast_proto::admin::{
     ListApiTokensRequest, ListKeyStoresRequest, ListUsersRequest, LoginRequest, LoginResponse, LogoutRequest, RefreshRequest,
     ResetPasswordRequest, RevokeApiTokenRequest, SetUserEnabledRequest, SetUserRolesRequest, WhoAmIRequest,
 };
-use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic::{Code, Status};
 
 use crate::plane::{Admin, Plane};
@@ -201,12 +205,14 @@ async fn the_audit_file_says_who_changed_what_before_and_after_and_no_secret() {
 }
 
 #[tokio::test]
-async fn connections_beyond_an_address_s_share_are_closed_before_tls_and_those_that_are_there_go_on() {
+async fn connections_beyond_a_listener_s_caps_are_closed_at_once_and_those_that_are_there_go_on() {
     let plane = Plane::with_demo().await;
     let plane = plane
         .restarted(|settings| {
             settings.api_connections.peer = 2;
             settings.sync_connections.all = 1;
+            settings.ops_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+            settings.ops_connections.all = 1;
         })
         .await;
     let mut first = plane.stranger().await;
@@ -217,6 +223,13 @@ async fn connections_beyond_an_address_s_share_are_closed_before_tls_and_those_t
     let sync = silent(plane.running.sync_addr()).await;
     assert!(closed(silent(plane.running.sync_addr()).await).await);
     drop(sync);
+    let ops_port = plane.running.ops_addr().unwrap();
+    let mut probe = silent(ops_port).await;
+    assert!(closed(silent(ops_port).await).await);
+    probe.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("ready\n"), "{answer}");
 }
 
 /// A connection that says nothing.

@@ -1,9 +1,9 @@
 //! `holdfast keystore test`: acts as AWS KMS against a key store's endpoint, and says what AWS would.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
-use holdfast_conformance::{Depth, Step, StepError, Target, probe};
+use holdfast_conformance::{ClientCertificate, Depth, Step, StepError, Target, probe};
 use holdfast_proto::admin::{CreateCredentialRequest, DeleteCredentialRequest, KeyStore};
 use http::Uri;
 use serde::Serialize;
@@ -22,7 +22,8 @@ use crate::{
 #[command(after_help = "\
 Examples:
   holdfast keystore test payments --new-credential --key 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01
-  holdfast keystore test demo --credential holdfast-data/dev.json --endpoint https://localhost:8443 --ca holdfast-data/controlplane/ca.crt")]
+  holdfast keystore test demo --credential holdfast-data/dev.json --endpoint https://localhost:8443 --ca holdfast-data/controlplane/ca.crt
+  holdfast keystore test ledger --new-credential --client-cert client.crt --client-key client.key")]
 pub(super) struct TestArgs {
     /// The key store, by id or name
     key_store: String,
@@ -41,6 +42,12 @@ pub(super) struct TestArgs {
     /// PEM file of the authority that signed the endpoint's certificate [default: those of the system]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// PEM file of the client certificate to show, with its chain, as AWS KMS shows one to a key store with mutual TLS
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// PEM file of the client certificate's private key
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
 }
 
 /// A step, as it is printed.
@@ -62,6 +69,10 @@ struct Endpoint {
 
 impl TestArgs {
     pub(super) async fn run(&self, admin: &mut Admin, out: Out) -> Result<(), Failure> {
+        // A file that isn't there says nothing about the endpoint.
+        for file in [&self.ca, &self.client_cert, &self.client_key].into_iter().flatten() {
+            fs::metadata(file).map_err(|cause| Failure::file("read", file, &cause))?;
+        }
         let store = find(admin, &self.key_store).await?;
         let endpoint = self.endpoint(&store)?;
         let steps = match &self.credential {
@@ -115,8 +126,14 @@ impl TestArgs {
             key_id: self.key.clone().unwrap_or_default(),
             region: store.region.clone(),
             ca: self.ca.clone(),
-            client: None,
+            client: self.client(),
         }
+    }
+
+    /// The flags are given both or neither.
+    fn client(&self) -> Option<ClientCertificate> {
+        let (chain, key) = self.client_cert.clone().zip(self.client_key.clone())?;
+        Some(ClientCertificate { chain, key })
     }
 
     fn endpoint(&self, store: &KeyStore) -> Result<Endpoint, Failure> {
