@@ -41,7 +41,7 @@ const ADMIN: [&str; 14] = [
 ];
 
 /// Messages that the command line prints as JSON; the names of their fields are part of its interface.
-const SHOWN: [&str; 61] = [
+const SHOWN: [&str; 63] = [
     "WhoAmIResponse",
     "ApiToken",
     "CreateApiTokenResponse",
@@ -78,6 +78,8 @@ const SHOWN: [&str; 61] = [
     "ResealResponse",
     "AwsConnection",
     "RoleAnywhere",
+    "LastConnection",
+    "JobLastRun",
     "GetAwsAccountResponse",
     "KmsContainer",
     "KmsAcl",

@@ -230,6 +230,7 @@ async fn list(admin: &mut Admin, out: Out) -> Result<(), Failure> {
 fn show(out: Out, job: Option<Job>) -> Result<(), Failure> {
     let job = whole(job, "job")?;
     let rotation = job.key_rotation.clone().unwrap_or_default();
+    let last = job.last_run.clone().unwrap_or_default();
     let places = job.synchronization.as_ref().map(|places| if places.synchronize_all { "all".to_owned() } else { places.kms.join(" ") });
     out.one(
         &job,
@@ -249,6 +250,8 @@ fn show(out: Out, job: Option<Job>) -> Result<(), Failure> {
             ("retains alias", rotation.retain_alias.map(yes_or_no).unwrap_or_default()),
             ("new material", rotation.rotate_material.map(yes_or_no).unwrap_or_default()),
             ("keeps", job.backup.as_ref().map(|backup| backup.retention_count.to_string()).unwrap_or_default()),
+            ("last run", moment_or(last.ended_ms, "")),
+            ("it failed", last.failure),
             ("created", moment(job.created_ms)),
             ("updated", moment_or(job.updated_ms, "")),
         ],

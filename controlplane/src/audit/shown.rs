@@ -38,6 +38,7 @@ pub(super) fn kind_and_id(name: &EntryName) -> (&'static str, String) {
         EntryName::AwsKey(id) => ("aws_key", id.to_string()),
         EntryName::SyncJob(id) => ("synchronization_job", id.to_string()),
         EntryName::JobRan(id) => ("job_ran", id.to_string()),
+        EntryName::ConnectionUsed(id) => ("aws_connection_used", id.to_string()),
     }
 }
 
@@ -77,6 +78,7 @@ const fn secrets(entry: &Entry) -> &'static [&'static [&'static str]] {
         | Entry::AwsKey(_)
         | Entry::SyncJob(_)
         | Entry::JobRan(_)
+        | Entry::ConnectionUsed(_)
         | Entry::HsmServer(_)
         | Entry::HsmConnection(_)
         | Entry::Partition(_) => &[],

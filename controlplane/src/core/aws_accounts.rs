@@ -39,12 +39,18 @@ impl Core {
         if role.arn.is_none() && role.external_id.is_some() {
             return Err(CoreError::invalid("assume_role_arn", "is missing, while there is an external id"));
         }
-        let (account, cloud) = {
+        let own_role = role.arn.is_some();
+        let (id, account, cloud) = {
             let view = self.view().await?;
             let connection = aws_connections::find(&view, connection)?;
-            (self.account(&connection, None)?.in_role(role), connection.cloud)
+            (connection.id, self.account(&connection, None)?.in_role(role), connection.cloud)
         };
-        let told = self.aws.sts(&account).get_caller_identity().send().await.map_err(AwsError::of("STS GetCallerIdentity"))?;
+        let told = self.aws.sts(&account).get_caller_identity().send().await.map_err(AwsError::of("STS GetCallerIdentity"));
+        // A role of the asker's own may fail where the connection does well.
+        if told.is_ok() || !own_role {
+            self.note_connection(id, told.as_ref().err());
+        }
+        let told = told?;
         Ok(AwsAccount { id: told.account.unwrap_or_default(), regions: regions::of(cloud).collect() })
     }
 

@@ -1,7 +1,10 @@
-//! AWS connections: how AWS accounts are reached. Kept here; nothing asks AWS whether they work.
+//! AWS connections: how AWS accounts are reached. Kept here; nothing asks AWS whether they work, but how it answered when it was asked for
+//! something is noted.
 //!
 //! Always holds: a connection has an access key, or IAM Roles Anywhere, or neither (then it is the host that knows), never both; its
 //! secrets are sealed before they are kept, and leave only in calls to AWS.
+
+mod used;
 
 use std::collections::BTreeMap;
 
@@ -142,9 +145,10 @@ impl Core {
             if let Some(kms) = view.kms_containers()?.into_iter().find(|kms| kms.connection == entry.id) {
                 return Err(CoreError::State(format!("the KMS container {} uses this connection", kms.name)));
             }
-            Ok(Plan { changes: vec![EntryChange::Delete(EntryName::AwsConnection(entry.id))], answer: () })
+            Ok(Plan { changes: vec![EntryChange::Delete(EntryName::AwsConnection(entry.id))], answer: entry.id })
         };
-        self.writer.change(permit.trail(), plan).await?;
+        let (id, _) = self.writer.change(permit.trail(), plan).await?;
+        self.store.forget_notes(vec![EntryName::ConnectionUsed(id)])?;
         Ok(())
     }
 }

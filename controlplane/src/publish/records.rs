@@ -125,6 +125,7 @@ impl<'a> Reader<'a> {
             | EntryName::AwsKey(_)
             | EntryName::SyncJob(_)
             | EntryName::JobRan(_)
+            | EntryName::ConnectionUsed(_)
             | EntryName::HsmServer(_)
             | EntryName::HsmConnection(_)
             | EntryName::Partition(_) => Ok(()),

@@ -122,6 +122,8 @@ pub enum Within {
     SyncJobs,
     /// How all job configurations last ended.
     JobsRan,
+    /// How AWS last answered by all connections.
+    ConnectionsUsed,
     /// All tool's tokens.
     ApiTokens,
     /// All signing keys.
@@ -199,6 +201,7 @@ impl EntryName {
             Self::AwsKey(id) => (AWS_KEY, [id.as_bytes(), &[], &[]]),
             Self::SyncJob(id) => (SYNC_JOB, [id.as_bytes(), &[], &[]]),
             Self::JobRan(id) => (JOB_RAN, [id.as_bytes(), &[], &[]]),
+            Self::ConnectionUsed(id) => (CONNECTION_USED, [id.as_bytes(), &[], &[]]),
         };
         [&[kind], parts[0], parts[1], parts[2]].concat()
     }
@@ -230,6 +233,7 @@ impl Within {
             Self::AwsKeys => vec![AWS_KEY],
             Self::SyncJobs => vec![SYNC_JOB],
             Self::JobsRan => vec![JOB_RAN],
+            Self::ConnectionsUsed => vec![CONNECTION_USED],
             Self::ApiTokens => vec![API_TOKEN],
             Self::SigningKeys => vec![SIGNING_KEY],
         }
@@ -265,6 +269,7 @@ const AWS_KEY_STORE: u8 = 25;
 const AWS_KEY: u8 = 26;
 const SYNC_JOB: u8 = 27;
 const JOB_RAN: u8 = 28;
+const CONNECTION_USED: u8 = 29;
 
 #[cfg(test)]
 mod tests;

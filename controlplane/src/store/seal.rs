@@ -159,6 +159,7 @@ pub(crate) fn secrets(entry: &mut Entry) -> Vec<(SecretOf, &mut SealedSecret)> {
         | Entry::AwsKey(_)
         | Entry::SyncJob(_)
         | Entry::JobRan(_)
+        | Entry::ConnectionUsed(_)
         | Entry::HsmServer(_)
         | Entry::HsmConnection(_)
         | Entry::Partition(_) => Vec::new(),

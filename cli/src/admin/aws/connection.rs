@@ -181,6 +181,7 @@ async fn update(admin: &mut Admin, out: Out, (id, name, given): (&str, Option<&s
 
 fn show(out: Out, one: &AwsConnection) -> Result<(), Failure> {
     let role_anywhere = one.role_anywhere.as_ref().map(|role| role.role_arn.clone()).unwrap_or_default();
+    let last = one.last_connection.clone().unwrap_or_default();
     out.one(
         one,
         [
@@ -194,6 +195,8 @@ fn show(out: Out, one: &AwsConnection) -> Result<(), Failure> {
             ("region", one.region.clone()),
             ("STS endpoints", one.sts_endpoints.clone()),
             ("cloud", one.cloud_name.clone()),
+            ("last used", moment_or(last.at_ms, "")),
+            ("it failed", last.failure),
             ("created", moment(one.created_ms)),
             ("updated", moment_or(one.updated_ms, "")),
         ],

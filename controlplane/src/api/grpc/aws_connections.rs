@@ -10,7 +10,7 @@ use crate::{
     access::{Manage, Permit, Read},
     api::{Api, call::Call},
     core::aws_connections::{GivenConnection, GivenRoleAnywhere},
-    store::entry::{AssumeRole, AwsConnectionEntry, RoleAnywhereEntry},
+    store::entry::{AssumeRole, AwsConnectionEntry, ConnectionUsedEntry, RoleAnywhereEntry},
 };
 
 /// The service.
@@ -24,8 +24,12 @@ impl wire::aws_connections_server::AwsConnections for AwsConnectionsApi {
     ) -> Result<Response<wire::ListAwsConnectionsResponse>, Status> {
         let core = &self.0.core;
         let act = |permit: Permit<Read>, _| async move {
-            let connections = core.aws_connections(&permit).await?.into_iter().map(connection).collect();
-            Ok(wire::ListAwsConnectionsResponse { connections })
+            let (all, mut used) = (core.aws_connections(&permit).await?, core.connections_used(&permit).await?);
+            let shown = all.into_iter().map(|entry| {
+                let used = used.remove(&entry.id);
+                connection(entry, used)
+            });
+            Ok(wire::ListAwsConnectionsResponse { connections: shown.collect() })
         };
         self.0.rpc(request, Call::new("aws_connection.list", ""), act).await
     }
@@ -37,7 +41,8 @@ impl wire::aws_connections_server::AwsConnections for AwsConnectionsApi {
         let (core, call) = (&self.0.core, Call::new("aws_connection.get", &request.get_ref().id));
         let act = |permit: Permit<Read>, q: wire::GetAwsConnectionRequest| async move {
             let found = core.aws_connection(&permit, &q.id).await?;
-            Ok(wire::GetAwsConnectionResponse { connection: Some(connection(found)) })
+            let used = core.connections_used(&permit).await?.remove(&found.id);
+            Ok(wire::GetAwsConnectionResponse { connection: Some(connection(found, used)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -62,7 +67,7 @@ impl wire::aws_connections_server::AwsConnections for AwsConnectionsApi {
                 ..GivenConnection::default()
             };
             let made = core.create_aws_connection(&permit, given).await?;
-            Ok(wire::CreateAwsConnectionResponse { connection: Some(connection(made)) })
+            Ok(wire::CreateAwsConnectionResponse { connection: Some(connection(made, None)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -87,7 +92,8 @@ impl wire::aws_connections_server::AwsConnections for AwsConnectionsApi {
                 ..GivenConnection::default()
             };
             let changed = core.change_aws_connection(&permit, &q.id, given).await?;
-            Ok(wire::UpdateAwsConnectionResponse { connection: Some(connection(changed)) })
+            let used = core.connections_used(&permit).await?.remove(&changed.id);
+            Ok(wire::UpdateAwsConnectionResponse { connection: Some(connection(changed, used)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -127,7 +133,7 @@ fn role_anywhere(given: Option<wire::RoleAnywhere>, private_key: String) -> Give
     }
 }
 
-fn connection(entry: AwsConnectionEntry) -> wire::AwsConnection {
+fn connection(entry: AwsConnectionEntry, used: Option<ConnectionUsedEntry>) -> wire::AwsConnection {
     wire::AwsConnection {
         id: entry.id.to_string(),
         name: entry.name,
@@ -143,5 +149,6 @@ fn connection(entry: AwsConnectionEntry) -> wire::AwsConnection {
         }),
         created_ms: entry.stamps.created_ns / NS_PER_MS,
         updated_ms: entry.stamps.updated_ns / NS_PER_MS,
+        last_connection: used.map(|used| wire::LastConnection { at_ms: used.at_ns / NS_PER_MS, failure: used.failure.unwrap_or_default() }),
     }
 }

@@ -27,13 +27,13 @@ use crate::{
     store::entry::{ForAws, LegacyEntry, VersionEntry},
 };
 
-/// The service.
+/// The service. What can be done to every key is in the audit file as of [`super::aws_keys::AwsKeysApi`], and as over REST.
 pub(super) struct HyokKeysApi(pub(super) Arc<Api>);
 
 #[tonic::async_trait]
 impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     async fn list_hyok_keys(&self, request: Request<wire::ListHyokKeysRequest>) -> Result<Response<wire::ListHyokKeysResponse>, Status> {
-        let (core, call) = (&self.0.core, Call::new("hyok_key.list", &request.get_ref().key_store_id));
+        let (core, call) = (&self.0.core, Call::new("aws_key.list", &request.get_ref().key_store_id));
         let act = |permit: Permit<Read>, q: wire::ListHyokKeysRequest| async move {
             let store = match given(&q.key_store_id) {
                 Some(wanted) => Some(core.find_key_store(&permit, wanted).await?.id),
@@ -47,7 +47,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     }
 
     async fn get_hyok_key(&self, request: Request<wire::GetHyokKeyRequest>) -> Result<Response<wire::GetHyokKeyResponse>, Status> {
-        let (core, call) = (&self.0.core, Call::new("hyok_key.get", &request.get_ref().id));
+        let (core, call) = (&self.0.core, Call::new("aws_key.get", &request.get_ref().id));
         let act = |permit: Permit<Read>, q: wire::GetHyokKeyRequest| async move {
             let found = core.hyok_key(&permit, KeyId(id("id", &q.id)?)).await?;
             Ok(wire::GetHyokKeyResponse { key: shown(core, found.key.id).await? })
@@ -88,7 +88,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     }
 
     async fn rotate_hyok_key(&self, request: Request<wire::RotateHyokKeyRequest>) -> Result<Response<wire::RotateHyokKeyResponse>, Status> {
-        let (core, call) = (&self.0.core, Call::new("hyok_key.rotate", &request.get_ref().id));
+        let (core, call) = (&self.0.core, Call::new("aws_key.rotate", &request.get_ref().id));
         let act = |permit: Permit<Use>, q: wire::RotateHyokKeyRequest| async move {
             let rotation = Rotation { source: source_of(q.source_key, &q.source_key_id)?, tier_as_sent: None };
             let rotated = core.rotate_key(&permit, KeyId(id("id", &q.id)?), rotation).await?;
@@ -107,7 +107,7 @@ impl wire::hyok_keys_server::HyokKeys for HyokKeysApi {
     }
 
     async fn delete_hyok_key(&self, request: Request<wire::DeleteHyokKeyRequest>) -> Result<Response<wire::DeleteHyokKeyResponse>, Status> {
-        let (core, call) = (&self.0.core, Call::new("hyok_key.delete", &request.get_ref().id));
+        let (core, call) = (&self.0.core, Call::new("aws_key.delete", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::DeleteHyokKeyRequest| async move {
             let key = core.any_key(id("id", &q.id)?).await?;
             let hyok = key.hyok.ok_or(CoreError::NotFound("key"))?;

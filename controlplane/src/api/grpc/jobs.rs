@@ -10,7 +10,7 @@ use crate::{
     access::{Manage, Permit, Read},
     api::{Api, call::Call},
     core::jobs::{GivenBackup, GivenJob, GivenKeyRotation, GivenParams, GivenSynchronization, Operation},
-    store::entry::{JobConfigEntry, JobParams},
+    store::entry::{JobConfigEntry, JobParams, JobRanEntry},
 };
 
 /// The service.
@@ -21,7 +21,12 @@ impl wire::jobs_server::Jobs for JobsApi {
     async fn list_jobs(&self, request: Request<wire::ListJobsRequest>) -> Result<Response<wire::ListJobsResponse>, Status> {
         let core = &self.0.core;
         let act = |permit: Permit<Read>, _| async move {
-            Ok(wire::ListJobsResponse { jobs: core.job_configs(&permit).await?.into_iter().map(job).collect() })
+            let (all, mut ran) = (core.job_configs(&permit).await?, core.last_runs(&permit).await?);
+            let shown = all.into_iter().map(|entry| {
+                let ran = ran.remove(&entry.id);
+                job(entry, ran)
+            });
+            Ok(wire::ListJobsResponse { jobs: shown.collect() })
         };
         self.0.rpc(request, Call::new("job_config.list", ""), act).await
     }
@@ -29,7 +34,9 @@ impl wire::jobs_server::Jobs for JobsApi {
     async fn get_job(&self, request: Request<wire::GetJobRequest>) -> Result<Response<wire::GetJobResponse>, Status> {
         let (core, call) = (&self.0.core, Call::new("job_config.get", &request.get_ref().id));
         let act = |permit: Permit<Read>, q: wire::GetJobRequest| async move {
-            Ok(wire::GetJobResponse { job: Some(job(core.job_config(&permit, &q.id).await?)) })
+            let found = core.job_config(&permit, &q.id).await?;
+            let ran = core.last_runs(&permit).await?.remove(&found.id);
+            Ok(wire::GetJobResponse { job: Some(job(found, ran)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -48,7 +55,7 @@ impl wire::jobs_server::Jobs for JobsApi {
                 end_date: said(q.end_date),
                 params: params(q.key_rotation, q.synchronization, q.backup),
             };
-            Ok(wire::CreateJobResponse { job: Some(job(core.create_job_config(&permit, given).await?)) })
+            Ok(wire::CreateJobResponse { job: Some(job(core.create_job_config(&permit, given).await?, None)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -66,7 +73,9 @@ impl wire::jobs_server::Jobs for JobsApi {
                 params: params(q.key_rotation, q.synchronization, q.backup),
                 ..GivenJob::default()
             };
-            Ok(wire::UpdateJobResponse { job: Some(job(core.change_job_config(&permit, &q.id, given).await?)) })
+            let changed = core.change_job_config(&permit, &q.id, given).await?;
+            let ran = core.last_runs(&permit).await?.remove(&changed.id);
+            Ok(wire::UpdateJobResponse { job: Some(job(changed, ran)) })
         };
         self.0.rpc(request, call, act).await
     }
@@ -109,7 +118,7 @@ fn params(
     }
 }
 
-fn job(entry: JobConfigEntry) -> wire::Job {
+fn job(entry: JobConfigEntry, ran: Option<JobRanEntry>) -> wire::Job {
     let blank = wire::Job {
         id: entry.id.to_string(),
         name: entry.name,
@@ -125,6 +134,11 @@ fn job(entry: JobConfigEntry) -> wire::Job {
         backup: None,
         created_ms: entry.stamps.created_ns / NS_PER_MS,
         updated_ms: entry.stamps.updated_ns / NS_PER_MS,
+        last_run: ran.map(|ran| wire::JobLastRun {
+            due_ms: ran.due_ns / NS_PER_MS,
+            ended_ms: ran.ended_ns / NS_PER_MS,
+            failure: ran.failure.unwrap_or_default(),
+        }),
     };
     match entry.params {
         JobParams::XksCredentialRotation => blank,

@@ -20,7 +20,7 @@ use crate::{
     access::{Manage, Permit, Read},
     api::{Api, call::Call, error::Refusal},
     core::aws_connections::{GivenConnection, GivenRoleAnywhere},
-    store::entry::{AssumeRole, AwsConnectionEntry, RoleAnywhereEntry},
+    store::entry::{AssumeRole, AwsConnectionEntry, ConnectionUsedEntry, RoleAnywhereEntry},
 };
 
 /// This file's paths.
@@ -101,6 +101,15 @@ struct AwsConnection {
     #[schema(value_type = Object)]
     meta: Map<String, serde_json::Value>,
     products: Vec<String>,
+    /// Whether AWS let it in when it was last used for a lookup of its account or by a synchronization; absent: it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_connection_ok: Option<bool>,
+    /// Why AWS did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_connection_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_connection_at: Option<String>,
 }
 
 /// A certificate that stands for a role.
@@ -128,7 +137,7 @@ async fn create(
     let core = &api.core;
     let act = |permit: Permit<Manage>| async move {
         let made = core.create_aws_connection(&permit, given(body?)).await?;
-        Ok((StatusCode::CREATED, Json(connection(made, Told::Change))))
+        Ok((StatusCode::CREATED, Json(connection(made, None, Told::Change))))
     };
     api.rest(&asking, call, act).await
 }
@@ -143,7 +152,11 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
     let core = &api.core;
     let act = |permit: Permit<Read>| async move {
         let page = listing.page(core.aws_connections(&permit).await?, &FIELDS)?;
-        Ok(Json(page.render(item)))
+        let mut used = core.connections_used(&permit).await?;
+        Ok(Json(page.render(|entry| {
+            let used = used.remove(&entry.id);
+            item(entry, used)
+        })))
     };
     api.rest(&asking, Call::new("aws_connection.list", ""), act).await
 }
@@ -153,7 +166,11 @@ async fn list(State(api): State<Arc<Api>>, asking: Asking, listing: Listing) -> 
     params(("id" = String, Path, description = "Its id or name")), responses((status = 200, body = AwsConnection), Refusals))]
 async fn get(State(api): State<Arc<Api>>, asking: Asking, Named(id): Named) -> Result<Json<AwsConnection>, Refusal> {
     let (core, wanted) = (&api.core, &id);
-    let act = |permit: Permit<Read>| async move { Ok(Json(connection(core.aws_connection(&permit, wanted).await?, Told::Read))) };
+    let act = |permit: Permit<Read>| async move {
+        let found = core.aws_connection(&permit, wanted).await?;
+        let used = core.connections_used(&permit).await?.remove(&found.id);
+        Ok(Json(connection(found, used, Told::Read)))
+    };
     api.rest(&asking, Call::new("aws_connection.get", &id), act).await
 }
 
@@ -169,7 +186,8 @@ async fn update(
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         let changed = core.change_aws_connection(&permit, wanted, given(body?)).await?;
-        Ok(Json(connection(changed, Told::Change)))
+        let used = core.connections_used(&permit).await?.remove(&changed.id);
+        Ok(Json(connection(changed, used, Told::Change)))
     };
     api.rest(&asking, Call::new("aws_connection.update", &id), act).await
 }
@@ -211,18 +229,18 @@ fn given(body: AwsConnectionBody) -> GivenConnection {
     }
 }
 
-fn connection(entry: AwsConnectionEntry, told: Told) -> AwsConnection {
+fn connection(entry: AwsConnectionEntry, used: Option<ConnectionUsedEntry>, told: Told) -> AwsConnection {
     let envelope = Envelope::new(KIND, &entry.id, entry.stamps, told);
     let iam_role_anywhere = entry.role_anywhere.clone().map(role_anywhere);
-    AwsConnection { envelope: envelope.of_application(), iam_role_anywhere, ..item_told(entry, told) }
+    AwsConnection { envelope: envelope.of_application(), iam_role_anywhere, ..item_told(entry, used, told) }
 }
 
 /// As lists tell it: existing clients can't read more (contract D24).
-fn item(entry: AwsConnectionEntry) -> AwsConnection {
-    item_told(entry, Told::Read)
+fn item(entry: AwsConnectionEntry, used: Option<ConnectionUsedEntry>) -> AwsConnection {
+    item_told(entry, used, Told::Read)
 }
 
-fn item_told(entry: AwsConnectionEntry, told: Told) -> AwsConnection {
+fn item_told(entry: AwsConnectionEntry, used: Option<ConnectionUsedEntry>, told: Told) -> AwsConnection {
     AwsConnection {
         envelope: Envelope::new(KIND, &entry.id, entry.stamps, told),
         name: entry.name,
@@ -241,6 +259,9 @@ fn item_told(entry: AwsConnectionEntry, told: Told) -> AwsConnection {
         labels: entry.labels,
         meta: entry.meta,
         products: entry.products,
+        last_connection_ok: used.as_ref().map(|used| used.failure.is_none()),
+        last_connection_at: used.as_ref().map(|used| timestamp(used.at_ns, Told::Read)),
+        last_connection_error: used.and_then(|used| used.failure),
     }
 }
 

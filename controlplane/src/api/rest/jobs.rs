@@ -272,7 +272,8 @@ async fn update(
     let (core, wanted) = (&api.core, &id);
     let act = |permit: Permit<Manage>| async move {
         let changed = core.change_job_config(&permit, wanted, given(body?)).await?;
-        Ok(Json(job(changed, None, Told::Change)))
+        let ran = core.last_runs(&permit).await?.remove(&changed.id);
+        Ok(Json(job(changed, ran, Told::Change)))
     };
     api.rest(&asking, Call::new("job_config.update", &id), act).await
 }

@@ -155,8 +155,9 @@ mod tests {
         assert!(missing.is_empty() && more.is_empty(), "missing: {missing:#?}\nmore: {more:#?}");
     }
 
-    /// The rows of the contract's §0 that need no linked key store, and the Luna ones.
-    const PATHS: [(&str, &str); 73] = [
+    /// The rows of the contract's §0 with those marked `ext`, the Luna ones, and `delete-material`, which is no row of it but what the vendor
+    /// calls this.
+    const PATHS: [(&str, &str); 74] = [
         ("POST", "/auth/tokens"),
         ("GET POST", "/connectionmgmt/services/aws/connections"),
         ("GET PATCH DELETE", "/connectionmgmt/services/aws/connections/{id}"),
@@ -189,6 +190,7 @@ mod tests {
         ("POST", "/cckm/aws/custom-key-stores/{id}/create-aws-key"),
         ("GET", "/cckm/aws/keys/{id}/rotations"),
         ("POST", "/cckm/aws/keys/{id}/import-material"),
+        ("POST", "/cckm/aws/keys/{id}/delete-material"),
         ("POST", "/cckm/aws/keys/{id}/rotate-material"),
         ("POST", "/cckm/aws/keys/{id}/enable-auto-rotation"),
         ("POST", "/cckm/aws/keys/{id}/disable-auto-rotation"),

@@ -37,7 +37,7 @@ pub use self::{
     policy::{TEMPLATE_TAG, policy_of},
     rotation::Material,
     rotation_job::RotateNow,
-    successor::NewKeyRotation,
+    successor::{NewKeyRotation, NewMaterial},
     upload::UploadSource,
 };
 pub(super) use self::{

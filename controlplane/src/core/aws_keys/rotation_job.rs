@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     AnyKey, NOT_FOUND, in_aws,
-    successor::NewKeyRotation,
+    successor::{NewKeyRotation, NewMaterial},
     upload::{UploadSource, source_of},
 };
 use crate::{
@@ -32,9 +32,13 @@ impl Core {
     /// Has a job rotate a key from now on; another one than before, if there was one.
     ///
     /// # Errors
-    /// [`CoreError`]: `NotFound` for the key or the job; `State` for a key that AWS has not; `Invalid` for a job that rotates no keys, and for
-    /// a key source that the key can't have.
+    /// [`CoreError`]: `NotFound` for the key or the job; `State` for a key that AWS has not; `Invalid` for a job that rotates no keys, for a
+    /// key source that the key can't have, and where it is said in both ways that old keys are disabled.
     pub async fn enable_key_rotation_job(&self, permit: &Permit<Manage>, id: Uuid, job: KeyRotationJobEntry) -> Result<AnyKey, CoreError> {
+        if job.disable_encrypt && job.disable_encrypt_on_all_accounts {
+            let field = "auto_rotate_disable_encrypt_on_all_accounts";
+            return Err(CoreError::invalid(field, "can't be given together with auto_rotate_disable_encrypt"));
+        }
         let plan = |view: &View| {
             let (mut entry, _) = in_aws(view, id)?;
             let config = view.job_config(job.job)?.ok_or(CoreError::NotFound("job configuration"))?;
@@ -104,7 +108,9 @@ impl Core {
         let now = RotateNow {
             how: NewKeyRotation {
                 valid_to_ns,
-                disable: job.disable_encrypt,
+                // AWS disables a key for every account.
+                disable: job.disable_encrypt || job.disable_encrypt_on_all_accounts,
+                material: job.key_source.as_deref().and_then(new_material),
                 retain_alias: params.retain_alias,
                 ..NewKeyRotation::default()
             },
@@ -129,12 +135,21 @@ fn rotatable(view: &View, entry: &AwsKeyEntry, key_source: Option<&str>) -> Resu
             let tier = view.key_store(holdfast_proto::ids::StoreId(*store))?.ok_or(CoreError::NotFound("key store"))?.tier;
             tier_fits(&tier, key_source)
         }
-        AwsKeyKind::Native | AwsKeyKind::Imported { .. } => key_source.is_none_or(|source| SOURCES.contains(&source)),
+        AwsKeyKind::Native | AwsKeyKind::Imported { .. } => key_source.is_none_or(|source| new_material(source).is_some()),
         AwsKeyKind::CloudHsm { .. } | AwsKeyKind::External { .. } => {
             return Err(CoreError::State("keys whose material lies with someone else are not rotated from here".into()));
         }
     };
     if fits { Ok(()) } else { Err(CoreError::invalid("auto_rotate_key_source", "is not where keys of this kind come from")) }
+}
+
+/// `auto_rotate_key_source` of native and uploaded keys, as clients spell it.
+fn new_material(key_source: &str) -> Option<NewMaterial> {
+    match key_source {
+        "ciphertrust" | "local" => Some(NewMaterial::Here),
+        "native" => Some(NewMaterial::ByAws),
+        _ => None,
+    }
 }
 
 /// Whether a key is to be rotated by what the job says of expiry and age.
@@ -157,9 +172,6 @@ fn put(mut entry: AwsKeyEntry) -> Plan<()> {
     entry.stamps = entry.stamps.touched(now_ns());
     Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry)))], answer: () }
 }
-
-/// `auto_rotate_key_source` of native and uploaded keys, as clients spell it.
-const SOURCES: [&str; 3] = ["ciphertrust", "local", "native"];
 
 #[cfg(test)]
 mod tests {

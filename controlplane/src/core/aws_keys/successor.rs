@@ -25,11 +25,22 @@ use crate::{
     },
 };
 
+/// Where material comes from that nobody named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewMaterial {
+    /// AWS makes it.
+    ByAws,
+    /// It is made here, and uploaded.
+    Here,
+}
+
 /// How a key is replaced.
 #[derive(Clone, Debug, Default)]
 pub struct NewKeyRotation {
-    /// The new key's material; none: made anew, by AWS where it made the old one's.
+    /// The new key's material; none: made anew.
     pub source: Option<UploadSource>,
+    /// Where that is; none: where the old one's was.
+    pub material: Option<NewMaterial>,
     /// When new material expires that is made here, nanoseconds since 1970; none: never.
     pub valid_to_ns: Option<u64>,
     /// Of the new key; none: the old one's.
@@ -108,19 +119,21 @@ impl Core {
             kind: kind_of(&told.spec).ok_or_else(|| CoreError::State(format!("keys of spec {} are not made here", told.spec)))?,
             ..kinds::native(Some(&told.spec), Some(&told.usage))?
         };
-        let kind = match (&how.source, &old.kind) {
+        let uploaded = matches!(old.kind, AwsKeyKind::Imported { .. });
+        let material = how.material.unwrap_or(if uploaded { NewMaterial::Here } else { NewMaterial::ByAws });
+        let kind = match (&how.source, material) {
             (Some(source), _) => {
                 let (source_key, kind) = uploadable(&self.view().await?, source)?;
                 kinds::uploaded(kind, Some(&told.spec), Some(&told.usage))?;
                 self.inspected(&source_key).await?;
                 AwsKeyKind::Imported { source: Some(source.of(&source_key)) }
             }
-            (None, AwsKeyKind::Imported { .. }) => {
+            (None, NewMaterial::Here) => {
                 let source_key = self.successor_source(trail, old).await?;
                 let source = UploadSource { source_key: source_key.id.to_string(), tier_as_sent: None, valid_to_ns: how.valid_to_ns };
                 AwsKeyKind::Imported { source: Some(source.of(&source_key)) }
             }
-            (None, _) => AwsKeyKind::Native,
+            (None, NewMaterial::ByAws) => AwsKeyKind::Native,
         };
         let spec =
             NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: told.multi_region.is_some(), replica_of: None };

@@ -24,7 +24,7 @@ pub use self::{
 };
 use super::{Core, CoreError, aws_names, draw::now_ns, write::Plan};
 use crate::{
-    access::{Manage, Permit, Read},
+    access::{Manage, Permit, Read, Right},
     store::{
         View,
         entry::{AwsKeyEntry, Entry, EntryChange, EntryName, JobConfigEntry, JobParams, JobRanEntry, Stamps},
@@ -121,7 +121,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::Read`].
-    pub async fn last_runs(&self, _permit: &Permit<Read>) -> Result<BTreeMap<Uuid, JobRanEntry>, CoreError> {
+    pub async fn last_runs<R: Right>(&self, _permit: &Permit<R>) -> Result<BTreeMap<Uuid, JobRanEntry>, CoreError> {
         Ok(self.view().await?.jobs_ran()?.into_iter().map(|ran| (ran.job, ran)).collect())
     }
 

@@ -41,8 +41,7 @@ impl Core {
     /// Takes in all that is in a region, when nobody else looks there.
     pub(super) async fn look_at_region(self: Arc<Self>, look: Look) -> Result<(), RegionFault> {
         let turn = self.syncing.turn(&look.target);
-        let waited = look.cancelled.run_until_cancelled(async { (turn.lock().await, self.syncing.regions.acquire().await) }).await;
-        let _held = waited.ok_or(RegionFault::Cancelled)?;
+        let _held = look.cancelled.run_until_cancelled(turn.lock()).await.ok_or(RegionFault::Cancelled)?;
         let mut unread = Unread::default();
         for container in &look.target.containers {
             let account = self.account_of(&self.view().await?, container)?;
@@ -59,7 +58,7 @@ impl Core {
     async fn take_in_key_stores(&self, place: &Place<'_>) -> Result<(), RegionFault> {
         let Place { look, container, kms } = place;
         let known = gone::known_key_stores(&self.view().await?, container.id, &look.target.region)?;
-        let told = self.patiently(look, || async move { Ok(stores::list(kms).await?) }).await?;
+        let told = self.list_of_aws(place, || stores::list(kms)).await?;
         let there: BTreeSet<_> = told.iter().map(|store| &store.id).collect();
         for store in &told {
             self.keep_key_store(place, store).await?;
@@ -83,7 +82,7 @@ impl Core {
     async fn take_in_keys(&self, place: &Place<'_>, unread: &mut Unread) -> Result<(), RegionFault> {
         let Place { look, container, kms } = place;
         let known = gone::known_keys(&self.view().await?, container.id, &look.target.region)?;
-        let told = self.patiently(look, || async move { Ok(keys::list(kms).await?) }).await?;
+        let told = self.list_of_aws(place, || keys::list(kms)).await?;
         let there: BTreeSet<_> = told.iter().collect();
         let missed: Vec<_> = known.iter().filter(|(_, id)| !there.contains(id)).collect();
         for batch in told.chunks(BATCH) {
@@ -126,6 +125,20 @@ impl Core {
         }
     }
 
+    /// A list of AWS's; how it was got tells how the container's connection does.
+    async fn list_of_aws<T, F>(&self, place: &Place<'_>, list: impl Fn() -> F) -> Result<T, RegionFault>
+    where
+        F: Future<Output = Result<T, AwsError>>,
+    {
+        let connection = place.container.connection;
+        let ask = || async {
+            let told = list().await;
+            self.note_connection(connection, told.as_ref().err());
+            Ok(told?)
+        };
+        self.patiently(place.look, ask).await
+    }
+
     /// [`Core::ask`], where a refusal ends the region.
     async fn patiently<T, F>(&self, look: &Look, ask: impl Fn() -> F) -> Result<T, RegionFault>
     where
@@ -141,14 +154,13 @@ impl Core {
     {
         let mut pauses = 0;
         loop {
-            if look.cancelled.is_cancelled() {
-                return Err(RegionFault::Cancelled);
-            }
+            let slot = look.cancelled.run_until_cancelled(self.syncing.calls.acquire()).await.ok_or(RegionFault::Cancelled)?;
             let answer = match ask().await {
                 Ok(answer) => Ok(answer),
                 Err(CoreError::Aws(error)) => Err(error),
                 Err(other) => return Err(other.into()),
             };
+            drop(slot);
             let pause = answer.as_ref().err().and_then(|error| pause(error, pauses));
             let (Err(error), Some(pause)) = (&answer, pause) else {
                 if pauses > 0 {
@@ -189,7 +201,21 @@ const AWAY_PAUSES: u32 = 4;
 
 #[cfg(test)]
 mod tests {
+    use tokio::{sync::mpsc, task::JoinSet};
+    use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
+
     use super::*;
+    use crate::{
+        access::Trail,
+        audit::Audit,
+        aws::{Aws, AwsSettings},
+        core::{
+            Writer,
+            synchronization::{targets::Target, worker::CALLS_AT_ONCE},
+        },
+        publish::tests::estate::Estate,
+    };
 
     fn failure(fault: AwsFault) -> AwsError {
         AwsError { call: "KMS ListKeys", fault, code: None, message: String::new(), request_id: None }
@@ -204,5 +230,43 @@ mod tests {
         assert!(sum > Duration::from_secs(500) && sum < Duration::from_secs(700), "{sum:?}");
         assert_eq!(pauses(AwsFault::Unreached), [1, 2, 4, 8].map(Duration::from_secs));
         assert!(pauses(AwsFault::Refused).is_empty() && pauses(AwsFault::Credentials).is_empty());
+    }
+
+    #[tokio::test]
+    async fn regions_that_aws_throttles_wait_without_keeping_others_from_theirs() {
+        let estate = Estate::new().await;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
+        let core = Arc::new(Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws));
+        let cancelled = CancellationToken::new();
+        let look = |region: &str| Look {
+            job: Uuid::nil(),
+            target: Target { account: "123456789012".into(), region: region.into(), containers: Vec::new() },
+            cancelled: cancelled.clone(),
+            trail: Trail::system("test"),
+        };
+        let (asked, mut was_asked) = mpsc::unbounded_channel();
+        let mut waiting = JoinSet::new();
+        for n in 0..CALLS_AT_ONCE {
+            let (core, look, asked) = (Arc::clone(&core), look(&n.to_string()), asked.clone());
+            let throttled = async move {
+                let ask = || async {
+                    asked.send(()).unwrap();
+                    Err::<(), _>(CoreError::Aws(failure(AwsFault::Throttled)))
+                };
+                core.ask(&look, ask).await
+            };
+            waiting.spawn(throttled);
+        }
+        for _ in 0..CALLS_AT_ONCE {
+            was_asked.recv().await.unwrap();
+        }
+        let other = look("other");
+        let answer = tokio::time::timeout(Duration::from_secs(60), core.ask(&other, || async { Ok(5) })).await;
+        assert_eq!(answer.expect("the others give their turn away").unwrap(), Ok(5));
+        cancelled.cancel();
+        while let Some(ended) = waiting.join_next().await {
+            assert_eq!(ended.unwrap(), Err(RegionFault::Cancelled));
+        }
     }
 }

@@ -37,8 +37,8 @@ pub(in crate::core) struct Syncing {
     running: Mutex<HashMap<Uuid, CancellationToken>>,
     /// By account and region: held by who looks there.
     turns: Mutex<HashMap<(String, String), Turn>>,
-    /// Regions that are looked at.
-    pub(super) regions: Semaphore,
+    /// Held while AWS is asked for something, and not while a region waits for AWS.
+    pub(super) calls: Semaphore,
 }
 
 /// One region for one job.
@@ -84,7 +84,7 @@ impl Syncing {
 
 impl Default for Syncing {
     fn default() -> Self {
-        Self { nudge: Notify::new(), running: Mutex::default(), turns: Mutex::default(), regions: Semaphore::new(REGIONS_AT_ONCE) }
+        Self { nudge: Notify::new(), running: Mutex::default(), turns: Mutex::default(), calls: Semaphore::new(CALLS_AT_ONCE) }
     }
 }
 
@@ -202,7 +202,7 @@ async fn reap(jobs: &mut JoinSet<()>) {
 }
 
 const REASON: &str = "synchronization";
-/// Regions of all jobs; each asks for one thing at a time.
-const REGIONS_AT_ONCE: usize = 4;
+/// Of all jobs: a region that AWS throttles keeps no other from its turn.
+pub(super) const CALLS_AT_ONCE: usize = 4;
 /// How soon a job that could not be kept is taken up again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);

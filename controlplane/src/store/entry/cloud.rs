@@ -52,6 +52,17 @@ pub struct AssumeRole {
     pub external_id: Option<String>,
 }
 
+/// How AWS last answered by a connection. A note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionUsedEntry {
+    /// The connection.
+    pub connection: Uuid,
+    /// When it answered, nanoseconds since 1970.
+    pub at_ns: u64,
+    /// Why it was not reached, or did not let us in; none: it did.
+    pub failure: Option<String>,
+}
+
 /// How a certificate stands for an AWS role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleAnywhereEntry {

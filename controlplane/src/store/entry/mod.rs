@@ -28,8 +28,8 @@ pub use self::{
         SyncStatus, UploadedFrom,
     },
     cloud::{
-        AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, PolicyContent, PolicyPeople,
-        PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
+        AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, ConnectionUsedEntry, KmsContainerEntry, PolicyContent,
+        PolicyPeople, PolicyTemplateEntry, RoleAnywhereEntry, StsEndpoints,
     },
     hsm::{ConnectedPartition, HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
@@ -102,6 +102,8 @@ pub enum EntryName {
     SyncJob(Uuid),
     /// How a job configuration last ended. A note: moves no revision.
     JobRan(Uuid),
+    /// How AWS last answered by a connection. A note: moves no revision.
+    ConnectionUsed(Uuid),
 }
 
 /// One entry.
@@ -163,6 +165,8 @@ pub enum Entry {
     SyncJob(SyncJobEntry),
     /// See [`JobRanEntry`].
     JobRan(JobRanEntry),
+    /// See [`ConnectionUsedEntry`].
+    ConnectionUsed(ConnectionUsedEntry),
 }
 
 /// One step of a commit.
@@ -213,7 +217,8 @@ impl EntryName {
             | Self::AwsKeyStore(..)
             | Self::AwsKey(..)
             | Self::SyncJob(..)
-            | Self::JobRan(..) => None,
+            | Self::JobRan(..)
+            | Self::ConnectionUsed(..) => None,
         }
     }
 }
@@ -251,6 +256,7 @@ impl Entry {
             Self::AwsKey(e) => EntryName::AwsKey(e.id),
             Self::SyncJob(e) => EntryName::SyncJob(e.id),
             Self::JobRan(e) => EntryName::JobRan(e.job),
+            Self::ConnectionUsed(e) => EntryName::ConnectionUsed(e.connection),
         }
     }
 }

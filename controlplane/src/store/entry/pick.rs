@@ -1,10 +1,10 @@
 //! What an entry is, once its name said so.
 
 use super::{
-    ApiTokenEntry, AwsConnectionEntry, AwsKeyEntry, AwsKeyStoreEntry, CountEntry, CredentialEntry, CredentialUsedEntry, DemoEntry, Entry,
-    ExternalIdEntry, HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, JobRanEntry, KeyPlaceEntry, KeyStoreEntry,
-    KmsContainerEntry, NodeEntry, NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, SignInsEntry, SigningKeyEntry, SourceKeyEntry,
-    SyncJobEntry, TokenUsedEntry, UserEntry, VirtualKeyEntry,
+    ApiTokenEntry, AwsConnectionEntry, AwsKeyEntry, AwsKeyStoreEntry, ConnectionUsedEntry, CountEntry, CredentialEntry,
+    CredentialUsedEntry, DemoEntry, Entry, ExternalIdEntry, HsmConnectionEntry, HsmServerEntry, HyokKeyEntry, JobConfigEntry, JobRanEntry,
+    KeyPlaceEntry, KeyStoreEntry, KmsContainerEntry, NodeEntry, NodeSeenEntry, PartitionEntry, PolicyTemplateEntry, SignInsEntry,
+    SigningKeyEntry, SourceKeyEntry, SyncJobEntry, TokenUsedEntry, UserEntry, VirtualKeyEntry,
 };
 
 /// One kind of entry.
@@ -178,5 +178,11 @@ impl Pick for SyncJobEntry {
 impl Pick for JobRanEntry {
     fn pick(entry: Entry) -> Option<Self> {
         if let Entry::JobRan(e) = entry { Some(e) } else { None }
+    }
+}
+
+impl Pick for ConnectionUsedEntry {
+    fn pick(entry: Entry) -> Option<Self> {
+        if let Entry::ConnectionUsed(e) = entry { Some(e) } else { None }
     }
 }

@@ -6,8 +6,8 @@ use super::View;
 use crate::store::{
     ReadError, Within,
     entry::{
-        AwsConnectionEntry, EntryName, HsmConnectionEntry, HsmServerEntry, JobConfigEntry, JobRanEntry, KmsContainerEntry, PartitionEntry,
-        PolicyTemplateEntry,
+        AwsConnectionEntry, ConnectionUsedEntry, EntryName, HsmConnectionEntry, HsmServerEntry, JobConfigEntry, JobRanEntry,
+        KmsContainerEntry, PartitionEntry, PolicyTemplateEntry,
     },
 };
 
@@ -130,5 +130,13 @@ impl View {
     /// [`ReadError`].
     pub fn jobs_ran(&self) -> Result<Vec<JobRanEntry>, ReadError> {
         self.all(Within::JobsRan)
+    }
+
+    /// How AWS last answered by all connections.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn connections_used(&self) -> Result<Vec<ConnectionUsedEntry>, ReadError> {
+        self.all(Within::ConnectionsUsed)
     }
 }

@@ -264,10 +264,11 @@ impl wire::aws_keys_server::AwsKeys for AwsKeysApi {
     }
 
     async fn rotate_aws_key(&self, request: Request<wire::RotateAwsKeyRequest>) -> Result<Response<wire::RotateAwsKeyResponse>, Status> {
-        let (core, call) = (&self.0.core, Call::new("key.rotate", &request.get_ref().id));
+        let (core, call) = (&self.0.core, Call::new("aws_key.rotate", &request.get_ref().id));
         let act = |permit: Permit<Use>, q: wire::RotateAwsKeyRequest| async move {
             let how = NewKeyRotation {
                 source: None,
+                material: None,
                 valid_to_ns: moment(q.valid_to_ms),
                 description: said(q.description),
                 disable: q.disable,

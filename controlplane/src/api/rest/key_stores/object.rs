@@ -42,6 +42,9 @@ pub(super) struct KeyStoreObject {
     cloud_name: &'static str,
     version_count: u32,
     gone: bool,
+    /// Why what was last begun with it in AWS did not come to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
     /// Successes are audited as well as failures.
     enable_success_audit_event: bool,
     aws_param: KeyStoreAwsParam,
@@ -136,6 +139,7 @@ impl KeyStoreObject {
         let (id, stamps, kind) = (key_store.id(), key_store.stamps(), kind(&key_store));
         let rotation_job = key_store.aws().and_then(|aws| aws.rotation_job);
         let gone = key_store.aws().is_some_and(|aws| aws.gone);
+        let failure = key_store.aws().and_then(|aws| aws.failure.clone());
         let head = match key_store {
             AnyKeyStore::Here { entry, aws } => Head::here(entry, aws.as_deref(), partition),
             AnyKeyStore::There(entry) => Head::there(entry),
@@ -152,6 +156,7 @@ impl KeyStoreObject {
             cloud_name: CLOUD,
             version_count: 0,
             gone,
+            failure,
             enable_success_audit_event: head.success_audit,
             aws_param: head.aws_param,
             name: head.name,

@@ -187,7 +187,7 @@ impl KeyForAws {
             customer_master_key_spec: Some(if aws.spec.spec.is_empty() { "SYMMETRIC_DEFAULT".into() } else { aws.spec.spec.clone() }),
             key_usage: Some(aws.spec.usage.clone()).filter(|usage| !usage.is_empty()),
             description: Some(description.clone()),
-            key_state: "Creating".into(),
+            key_state: CREATING.into(),
             origin: origin(&aws.kind).into(),
             alias: Some(Some(alias).filter(|alias| !alias.is_empty()).map(|alias| format!("alias/{alias}")).into_iter().collect()),
             tags: Some(tags.iter().map(|tag| KeyTag { tag_key: tag.key.clone(), tag_value: tag.value.clone() }).collect()),
@@ -237,4 +237,6 @@ pub(super) const fn origin(kind: &AwsKeyKind) -> &'static str {
 const EXTERNAL_KEY_STORE: &str = "EXTERNAL_KEY_STORE";
 /// What a key that is not linked is called.
 pub(super) const ENABLED: &str = "Enabled";
+/// What a key is called that AWS is asked to make.
+pub(super) const CREATING: &str = "Creating";
 const NS_PER_S: u64 = 1_000_000_000;

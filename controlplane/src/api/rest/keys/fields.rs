@@ -2,7 +2,7 @@
 
 use super::{
     answer::{CLOUD, CLOUD_HSM, material_origin, source_id},
-    aws_param::{ENABLED, origin},
+    aws_param::{CREATING, ENABLED, origin},
 };
 use crate::{
     api::rest::{
@@ -13,7 +13,7 @@ use crate::{
         aws_keys::{PlacedKey, TEMPLATE_TAG, shown_tags},
         virtual_keys::VersionOnSource,
     },
-    store::entry::{AwsKeyKind, KeyInAws, Tier},
+    store::entry::{AwsKeyEntry, AwsKeyKind, KeyInAws, Tier},
 };
 
 /// Of a key.
@@ -66,14 +66,27 @@ pub(super) const KEY: [Field<PlacedKey>; 28] = [
         Some(aws) => vec![aws.told.as_ref().map_or_else(|| origin(&aws.kind), |told| told.origin.as_str()).into()],
         None => vec!["EXTERNAL_KEY_STORE".into()],
     }),
-    Field::new("keystate", |key| vec![told(key).map_or(ENABLED, |told| told.state.as_str()).into()]),
-    Field::new("keyusage", |key| vec![told(key).map_or("ENCRYPT_DECRYPT", |told| told.usage.as_str()).into()]),
-    Field::new("CustomerMasterKeySpec", |key| vec![told(key).map_or("SYMMETRIC_DEFAULT", |told| told.spec.as_str()).into()]),
-    Field::new("enabled", |key| vec![told(key).is_none_or(|told| told.enabled).into()]),
+    Field::new("keystate", |key| match (told(key), being_made(key)) {
+        (Some(told), _) => vec![told.state.as_str().into()],
+        (None, Some(_)) => vec![CREATING.into()],
+        (None, None) => vec![ENABLED.into()],
+    }),
+    Field::new("keyusage", |key| {
+        let wanted = being_made(key).map(|aws| aws.spec.usage.as_str());
+        vec![told(key).map(|told| told.usage.as_str()).or(wanted).filter(|usage| !usage.is_empty()).unwrap_or("ENCRYPT_DECRYPT").into()]
+    }),
+    Field::new("CustomerMasterKeySpec", |key| {
+        let wanted = being_made(key).map(|aws| aws.spec.spec.as_str());
+        vec![told(key).map(|told| told.spec.as_str()).or(wanted).filter(|spec| !spec.is_empty()).unwrap_or("SYMMETRIC_DEFAULT").into()]
+    }),
+    Field::new("enabled", |key| vec![told(key).map_or_else(|| being_made(key).is_none(), |told| told.enabled).into()]),
     Field::new("blocked", |key| vec![key.hyok.as_ref().is_some_and(|on| on.key.blocked).into()]),
     Field::new("linked_state", |key| vec![key.linked().into()]),
     Field::new("gone", |key| vec![key.aws.as_ref().is_some_and(|aws| aws.gone).into()]),
-    Field::new("multi_region", |key| vec![told(key).is_some_and(|told| told.multi_region.is_some()).into()]),
+    Field::new("multi_region", |key| {
+        let wanted = |aws: &AwsKeyEntry| aws.spec.multi_region || aws.spec.replica_of.is_some();
+        vec![told(key).map_or_else(|| being_made(key).is_some_and(wanted), |told| told.multi_region.is_some()).into()]
+    }),
     Field::new("rotation_job_enabled", |key| vec![key.aws.as_ref().is_some_and(|aws| aws.rotation_job.is_some()).into()]),
     Field::new("createdAt", |key| vec![timestamp(stamps(key).0, Told::Read).into()]),
     Field::new("updatedAt", |key| vec![timestamp(stamps(key).1, Told::Read).into()]),
@@ -90,6 +103,11 @@ pub(super) const VERSION: [Field<VersionOnSource>; 4] = [
 /// As AWS last told it, also where AWS has it no more.
 fn told(key: &PlacedKey) -> Option<&KeyInAws> {
     key.aws.as_ref()?.told.as_ref()
+}
+
+/// One that AWS is only asked to make, and that is nothing else.
+fn being_made(key: &PlacedKey) -> Option<&AwsKeyEntry> {
+    key.aws.as_ref().filter(|aws| key.hyok.is_none() && aws.told.is_none())
 }
 
 fn one(value: Option<String>) -> Vec<Value> {

@@ -25,15 +25,15 @@ pub(super) struct ForAwsMembers {
 /// What AWS is to be told of a key.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ForAwsParam {
+pub(super) struct ForAwsParam {
     /// With or without `alias/` before it.
-    alias: Option<String>,
-    description: Option<String>,
+    pub(super) alias: Option<String>,
+    pub(super) description: Option<String>,
     /// A key policy of AWS, as an object or as its text.
     #[schema(value_type = Option<Object>)]
-    policy: Option<Value>,
-    tags: Option<Vec<TagParam>>,
-    bypass_policy_lockout_safety_check: Option<bool>,
+    pub(super) policy: Option<Value>,
+    pub(super) tags: Option<Vec<TagParam>>,
+    pub(super) bypass_policy_lockout_safety_check: Option<bool>,
 }
 
 /// A tag.
@@ -72,31 +72,28 @@ pub(super) enum OneOrMore {
 impl ForAwsMembers {
     /// What AWS is to be told, and the template that the policy is to come from; that is looked up by `core`.
     pub(super) fn parse(self) -> Result<(ForAws, Option<String>), Refusal> {
-        let given = self.given()?;
-        let for_aws = ForAws {
-            description: given.description.unwrap_or_default(),
-            alias: given.alias.unwrap_or_default(),
-            tags: given.tags.unwrap_or_default(),
-            policy: given.policy.unwrap_or_default(),
-            bypass_lockout_check: given.bypass_lockout_check.unwrap_or(false),
-        };
-        Ok((for_aws, given.template))
+        Ok(whole(self.given()?))
     }
 
     /// The same, where what is not said is said elsewhere.
     pub(super) fn given(self) -> Result<GivenForAws, Refusal> {
-        let aws = self.aws_param.unwrap_or_default();
-        let alias = aws.alias.map(|alias| alias.strip_prefix("alias/").unwrap_or(&alias).to_owned());
-        let tags = aws.tags.map(|tags| tags.into_iter().map(TagParam::parse).collect::<Result<Vec<_>, _>>()).transpose()?;
-        let (policy, template) = self.people.parse("aws_param.Policy", aws.policy)?;
-        Ok(GivenForAws {
-            description: aws.description,
-            alias,
-            tags,
-            policy,
-            template,
-            bypass_lockout_check: aws.bypass_policy_lockout_safety_check.or(self.bypass),
-        })
+        let given = self.aws_param.unwrap_or_default().given(self.people)?;
+        Ok(GivenForAws { bypass_lockout_check: given.bypass_lockout_check.or(self.bypass), ..given })
+    }
+}
+
+impl ForAwsParam {
+    /// What AWS is to be told, and the template that the policy is to come from; that is looked up by `core`.
+    pub(super) fn parse(self, people: PolicyMembers) -> Result<(ForAws, Option<String>), Refusal> {
+        Ok(whole(self.given(people)?))
+    }
+
+    fn given(self, people: PolicyMembers) -> Result<GivenForAws, Refusal> {
+        let alias = self.alias.map(|alias| alias.strip_prefix("alias/").unwrap_or(&alias).to_owned());
+        let tags = self.tags.map(|tags| tags.into_iter().map(TagParam::parse).collect::<Result<Vec<_>, _>>()).transpose()?;
+        let (policy, template) = people.parse("aws_param.Policy", self.policy)?;
+        let bypass_lockout_check = self.bypass_policy_lockout_safety_check;
+        Ok(GivenForAws { description: self.description, alias, tags, policy, template, bypass_lockout_check })
     }
 }
 
@@ -123,10 +120,22 @@ impl PolicyMembers {
 }
 
 impl TagParam {
-    pub(super) fn parse(self) -> Result<Tag, Refusal> {
+    fn parse(self) -> Result<Tag, Refusal> {
         let key = self.key.ok_or_else(|| Refusal::invalid("aws_param.Tags", "each must have a TagKey"))?;
         Ok(Tag { key, value: self.value.unwrap_or_default() })
     }
+}
+
+/// What is not said is empty.
+fn whole(given: GivenForAws) -> (ForAws, Option<String>) {
+    let for_aws = ForAws {
+        description: given.description.unwrap_or_default(),
+        alias: given.alias.unwrap_or_default(),
+        tags: given.tags.unwrap_or_default(),
+        policy: given.policy.unwrap_or_default(),
+        bypass_lockout_check: given.bypass_lockout_check.unwrap_or(false),
+    };
+    (for_aws, given.template)
 }
 
 /// A policy as an object, or as its text; nothing is empty.

@@ -31,7 +31,7 @@ use crate::{
 
 /// This file's paths.
 pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().routes(routes!(import)).routes(routes!(rotate))
+    OpenApiRouter::new().routes(routes!(import)).routes(routes!(delete)).routes(routes!(rotate))
 }
 
 /// Material that a key is to get.
@@ -56,6 +56,13 @@ struct ImportMaterial {
     key_material_id: Option<String>,
 }
 
+/// Material that a key is to lose.
+#[derive(Default, Deserialize, ToSchema)]
+struct DeleteMaterial {
+    /// AWS's id of the material; nothing: that which is current.
+    key_material_id: Option<String>,
+}
+
 /// Imports a source key's material into a key: its first, the same again, or new material that waits for its rotation.
 #[utoipa::path(post, path = "/cckm/aws/keys/{id}/import-material", tag = "AWS keys", params(("id" = String, Path)),
     request_body = ImportMaterial, responses((status = 200, body = Key), Refusals))]
@@ -71,6 +78,23 @@ async fn import(
         Ok(Json(Key::of(done, Told::Change)))
     };
     api.rest(&asking, Call::new("aws_key.import_material", id), act).await
+}
+
+/// Deletes imported material from a key, which can't be used until the same is imported again.
+#[utoipa::path(post, path = "/cckm/aws/keys/{id}/delete-material", tag = "AWS keys", params(("id" = String, Path)),
+    request_body = DeleteMaterial, responses((status = 200, body = Key), Refusals))]
+async fn delete(
+    State(api): State<Arc<Api>>,
+    asking: Asking,
+    Named(id): Named,
+    Payload(body): Payload<DeleteMaterial>,
+) -> Result<Json<Key>, Refusal> {
+    let (core, id) = (&api.core, id.as_str());
+    let act = |permit: Permit<Manage>| async move {
+        let done = core.delete_key_material(&permit, key_uuid(id)?, body?.key_material_id).await?;
+        Ok(Json(Key::of(done, Told::Change)))
+    };
+    api.rest(&asking, Call::new("aws_key.delete_material", id), act).await
 }
 
 /// Rotates a key's material: AWS makes new, or what was imported last takes over; where none waits, new material is made and uploaded.

@@ -5,10 +5,10 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
-use super::for_aws::{PolicyMembers, TagParam};
+use super::for_aws::{ForAwsParam, PolicyMembers, TagParam};
 use crate::{api::error::Refusal, store::entry::ForAws};
 
-/// A key in AWS that is to be.
+/// A key in AWS that is to be. [`ForAwsParam`] is not flattened into it, so that a fault names its member.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NewKeyForAws {
@@ -37,16 +37,14 @@ pub(super) struct NewKeyForAws {
 impl NewKeyForAws {
     /// What AWS is to be told, if it can be, and the template that the policy is to come from; that is looked up by `core`.
     pub(super) fn for_aws(&mut self, people: PolicyMembers) -> Result<(ForAws, Option<String>), Refusal> {
-        let alias = self.alias.take().unwrap_or_default();
-        let (policy, template) = people.parse("aws_param.Policy", self.policy.take())?;
-        let for_aws = ForAws {
-            description: self.description.take().unwrap_or_default(),
-            alias: alias.strip_prefix("alias/").unwrap_or(&alias).to_owned(),
-            tags: self.tags.take().unwrap_or_default().into_iter().map(TagParam::parse).collect::<Result<_, _>>()?,
-            policy: policy.unwrap_or_default(),
-            bypass_lockout_check: self.bypass_policy_lockout_safety_check.unwrap_or(false),
+        let param = ForAwsParam {
+            alias: self.alias.take(),
+            description: self.description.take(),
+            policy: self.policy.take(),
+            tags: self.tags.take(),
+            bypass_policy_lockout_safety_check: self.bypass_policy_lockout_safety_check,
         };
-        Ok((for_aws, template))
+        param.parse(people)
     }
 }
 

@@ -78,10 +78,12 @@ struct KeyRotationJob {
     /// A job configuration whose operation is `cckm_key_rotation`.
     #[schema(required, nullable = false)]
     job_config_id: Option<String>,
-    /// `local` (or `ciphertrust`, of native and uploaded keys); of a HYOK key its tier.
+    /// Where a new key's material comes from: `local` (also `ciphertrust`) has it made here and uploaded, `native` made by AWS; nothing:
+    /// where the old one's was. Of a HYOK key its tier. New material of a key that stays comes from where its first did.
     auto_rotate_key_source: Option<String>,
-    /// Keys that are replaced are disabled.
+    /// Keys that are replaced are disabled, which AWS does for all accounts. Only one of this and the next may be true.
     auto_rotate_disable_encrypt: Option<bool>,
+    /// The same.
     auto_rotate_disable_encrypt_on_all_accounts: Option<bool>,
 }
 
@@ -187,6 +189,7 @@ impl RotateKey {
             tier_as_sent: self.source_key_tier,
             how: NewKeyRotation {
                 source: None,
+                material: None,
                 valid_to_ns: expiry("valid_to", self.key_expiration, self.valid_to.as_deref())?,
                 description: self.description,
                 disable: self.disable_encrypt.unwrap_or(false),
