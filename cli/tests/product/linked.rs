@@ -12,6 +12,7 @@ mod key_stores;
 mod kms;
 mod laptop;
 mod native;
+mod parity;
 mod replay;
 mod site;
 mod store_crashes;

@@ -8,7 +8,10 @@ use std::{
 use holdfast_sim_kms::When;
 use serde_json::{Value, json};
 
-use super::site::{CONNECTION, KMS, Linked, REGIONS, STORES};
+use super::{
+    parity::jobs_alike,
+    site::{CONNECTION, KMS, Linked, REGIONS, STORES},
+};
 use crate::rest::text;
 
 #[test]
@@ -146,6 +149,7 @@ fn scheduled_jobs_rotate_what_carries_them_and_one_that_fails_keeps_no_other_fro
     let looks = job("cckm_synchronization", json!({ "cloud_name": "aws", "kms": [KMS], "synchronize_all": false }));
 
     let (credentials, keys, looks) = (ran(&linked, &credentials), ran(&linked, &keys), ran(&linked, &looks));
+    jobs_alike(&linked);
     assert_eq!(credentials["status"], "failed");
     let failure = text(&credentials, "/failure");
     assert!(failure.starts_with("1 of 2 failed, the first key store ") && failure.contains("KMSInvalidStateException"), "{failure}");
@@ -177,13 +181,13 @@ fn ran(linked: &Linked, job: &str) -> Value {
 }
 
 /// Begins a job; its path.
-fn begun(linked: &Linked, body: &Value) -> String {
+pub(super) fn begun(linked: &Linked, body: &Value) -> String {
     let job = linked.rest().post(JOBS, body);
     assert_eq!((&job["overall_status"], job.get("detailed_status")), (&"in progress".into(), None));
     format!("{JOBS}/{}", text(&job, "/id"))
 }
 
-fn ended(linked: &Linked, job: &str) -> Value {
+pub(super) fn ended(linked: &Linked, job: &str) -> Value {
     linked.until_shown(job, |shown| shown["overall_status"] != "in progress")
 }
 
@@ -198,7 +202,7 @@ fn made_key(linked: &Linked) -> String {
 }
 
 /// An external key store that AWS has, of a proxy that is not linked to it here; its id in AWS.
-fn remote_store(linked: &Linked, name: &str) -> String {
+pub(super) fn remote_store(linked: &Linked, name: &str) -> String {
     let health = linked.source_key("health");
     let proxy = linked.rest().post(STORES, &linked.new_store("not linked", &health, false));
     linked.wait_for_nodes();
@@ -212,7 +216,7 @@ fn remote_store(linked: &Linked, name: &str) -> String {
 }
 
 /// A key store on a cluster that AWS has; its id in AWS.
-fn cluster_store(linked: &Linked, name: &str) -> String {
+pub(super) fn cluster_store(linked: &Linked, name: &str) -> String {
     let unused = linked.rest().post(&format!("{STORES}/get-unused-cloudhsm-clusters"), &json!({ "kms": KMS, "region": "us-east-1" }));
     let body = json!({
         "CustomKeyStoreName": name, "CustomKeyStoreType": "AWS_CLOUDHSM", "CloudHsmClusterId": unused["resources"][0]["ClusterId"],
@@ -228,7 +232,7 @@ fn found_key(linked: &Linked, key_id: &str) -> Value {
     found["resources"][0].clone()
 }
 
-fn found_store(linked: &Linked, in_aws: &str) -> Value {
+pub(super) fn found_store(linked: &Linked, in_aws: &str) -> Value {
     let found = linked.rest().get(&format!("{STORES}?custom_key_store_id={in_aws}"));
     assert_eq!(found["total"], 1, "{found}");
     found["resources"][0].clone()

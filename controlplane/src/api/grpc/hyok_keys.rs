@@ -126,6 +126,8 @@ async fn shown(core: &Core, id: KeyId) -> Result<Option<wire::HyokKey>, CoreErro
 /// None: it is no HYOK key of ours.
 fn key(any: AnyKey) -> Option<wire::HyokKey> {
     let aws = any.aws.is_some().then(|| aws_keys::key(any.clone()));
+    // It changed when it or what AWS has did.
+    let in_aws_ns = any.aws.as_ref().map_or(0, |aws| aws.stamps.updated_ns);
     let backed = any.hyok?;
     let versions = backed.virtual_key.key.versions.iter().map(version);
     Some(wire::HyokKey {
@@ -140,7 +142,7 @@ fn key(any: AnyKey) -> Option<wire::HyokKey> {
         virtual_key_id: backed.key.virtual_key.to_string(),
         description: backed.key.for_aws.description,
         created_ms: backed.key.stamps.created_ns / NS_PER_MS,
-        updated_ms: backed.key.stamps.updated_ns / NS_PER_MS,
+        updated_ms: backed.key.stamps.updated_ns.max(in_aws_ns) / NS_PER_MS,
         aws,
     })
 }
