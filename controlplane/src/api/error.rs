@@ -44,6 +44,8 @@ pub(super) enum Kind {
     State,
     /// The body is too long.
     TooLarge,
+    /// The body did not arrive in time.
+    Late,
     /// Too many tries.
     TooMany,
     /// AWS refused it.
@@ -110,6 +112,7 @@ impl Kind {
             Self::Conflict => (Code::Aborted, StatusCode::CONFLICT, 18, "NCERRConflict"),
             Self::State => (Code::FailedPrecondition, StatusCode::CONFLICT, 18, "NCERRConflict"),
             Self::TooLarge => (Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, 19, "NCERRRequestTooLarge"),
+            Self::Late => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, 23, "NCERRRequestTimeout"),
             Self::TooMany => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, 20, "NCERRTooManyRequests"),
             Self::Aws => (Code::FailedPrecondition, StatusCode::UNPROCESSABLE_ENTITY, 22, "NCERRAWSRefused"),
             Self::Unavailable => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, 21, "NCERRServiceUnavailable"),
@@ -227,7 +230,9 @@ mod tests {
     #[test]
     fn both_surfaces_agree_on_whose_fault_it_is() {
         use Kind::*;
-        for kind in [Invalid, Unauthorized, Forbidden, NotFound, Method, Conflict, State, TooLarge, TooMany, Aws, Unavailable, Internal] {
+        for kind in
+            [Invalid, Unauthorized, Forbidden, NotFound, Method, Conflict, State, TooLarge, Late, TooMany, Aws, Unavailable, Internal]
+        {
             let row = kind.row();
             let ours = matches!(row.grpc, Code::Internal | Code::Unavailable);
             assert_eq!(row.http.is_server_error(), ours, "{kind:?}");

@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     Request, Status,
     service::{Interceptor, interceptor::InterceptedService},
@@ -107,8 +107,8 @@ impl Plane {
         AdminClient::new(InterceptedService::new(channel(&self.data(), self.running.api_addr()).await, Bearer(token.into())))
     }
 
-    /// Sends a request's bytes over HTTP/1.1.
-    pub(crate) async fn rest(&self, head: &str, body: &[u8]) -> Answer {
+    /// A connection to the API, for HTTP/1.1.
+    pub(crate) async fn tls(&self) -> TlsStream<TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.data().join("ca.crt")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -116,7 +116,12 @@ impl Plane {
         let config = config.with_root_certificates(roots).with_no_client_auth();
         let socket = TcpStream::connect(self.running.api_addr()).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
+    }
+
+    /// Sends a request's bytes over HTTP/1.1.
+    pub(crate) async fn rest(&self, head: &str, body: &[u8]) -> Answer {
+        let mut stream = self.tls().await;
         let head = format!("{head}host: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         // A server that refuses a long body may close before it has read all of it.

@@ -1,5 +1,7 @@
 //! REST, with the bytes that existing clients send.
 
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
 use crate::plane::{Answer, Plane};
 
 const LOGIN: &str = "POST /api/v1/auth/tokens HTTP/1.1\r\n";
@@ -65,4 +67,41 @@ async fn the_status_of_services_is_told_without_a_token() {
     let answer = plane.rest("GET /api/v1/system/services/status HTTP/1.1\r\n", b"").await;
     assert_eq!((answer.status, &answer.body["status"]), (200, &"started".into()));
     assert_eq!(answer.body["services"][0]["name"], "web");
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_refusal_whose_request_had_a_body() {
+    let plane = Plane::with_demo().await;
+    let mut stream = plane.tls().await;
+    // No one needs their bodies, which many clients send apart from the head.
+    let heads = [
+        ("POST /api/v1/cckm/aws/keys/x/block HTTP/1.1\r\n", "401"),
+        ("DELETE /api/v1/cckm/aws/keys/x HTTP/1.1\r\n", "401"),
+        ("PUT /api/v1/auth/tokens HTTP/1.1\r\n", "405"),
+        ("POST /api/v1/nowhere HTTP/1.1\r\n", "404"),
+    ];
+    for (head, status) in heads {
+        let head = format!("{head}host: localhost\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(until(&mut stream, "\r\n\r\n").await.split(' ').nth(1), Some("100"), "{head}");
+        stream.write_all(b"{\r\n}").await.unwrap();
+        let answer = until(&mut stream, "}").await;
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}");
+        assert!(!answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    }
+    let long = format!("POST /api/v1/cckm/aws/keys/x/block HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 2 << 20);
+    stream.write_all(long.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.contains(" 413 ") && answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
+
+/// What comes until `end`.
+async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(end.as_bytes()) {
+        answer.push(stream.read_u8().await.unwrap_or_else(|fault| panic!("{fault} after {}", String::from_utf8_lossy(&answer))));
+    }
+    String::from_utf8(answer).unwrap()
 }

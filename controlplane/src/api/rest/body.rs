@@ -29,11 +29,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Payload<T> {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        // It was taken in whole before, and is no longer than that.
         let bytes = to_bytes(request.into_body(), LONGEST_BODY).await;
-        Ok(Self(match bytes {
-            Ok(bytes) => parse(&bytes),
-            Err(_) => Err(Refusal::new(Kind::TooLarge, "the body is longer than 1 MiB, or did not arrive whole")),
-        }))
+        let unread = |_| Refusal::new(Kind::Invalid, "the body can't be read");
+        Ok(Self(bytes.map_err(unread).and_then(|bytes| parse(&bytes))))
     }
 }
 

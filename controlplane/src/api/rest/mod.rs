@@ -21,6 +21,7 @@ mod templates;
 mod tokens;
 mod vault_keys;
 mod virtual_keys;
+mod whole_body;
 
 use std::sync::Arc;
 
@@ -28,18 +29,18 @@ use axum::{
     Router,
     extract::Request,
     http::{
-        HeaderMap, HeaderValue,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        HeaderMap,
+        header::CONTENT_TYPE,
         uri::{PathAndQuery, Uri},
     },
-    middleware::{Next, from_fn},
+    middleware::from_fn,
     response::{IntoResponse, Response},
 };
 use tonic::Status;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Api, LONGEST_BODY,
+    Api,
     error::{Kind, Refusal},
 };
 
@@ -47,29 +48,23 @@ use super::{
 pub(super) fn router(api: Arc<Api>) -> Router {
     let (paths, description) = resources().split_for_parts();
     paths
-        .layer(from_fn(refuse_long))
         .merge(page::router(openapi::whole(description)))
         .fallback(async |headers: HeaderMap| nothing_here(&headers))
         .method_not_allowed_fallback(async || Refusal::new(Kind::Method, "this path has no such method"))
+        .layer(from_fn(whole_body::take_in))
         .with_state(api)
-}
-
-/// Refuses a body that says it is too long, of calls that take none as well. One that doesn't say so is cut where it is read.
-async fn refuse_long(request: Request, next: Next) -> Response {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<usize>().ok());
-    if length.is_some_and(|length| length > LONGEST_BODY) {
-        return Refusal::new(Kind::TooLarge, "the body is longer than 1 MiB").into_response();
-    }
-    next.run(request).await
 }
 
 /// The answer at a path that nothing is at, to a gRPC client in its own terms (gRPC over HTTP/2: an unknown method).
 fn nothing_here(headers: &HeaderMap) -> Response {
-    let asked = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if asked.starts_with(b"application/grpc") {
+    if is_grpc(headers) {
         return Status::unimplemented("there is no such service").into_http();
     }
     Refusal::new(Kind::NotFound, "Resource not found: there is nothing at this path").into_response()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|asked| asked.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Takes a `/` off the end of a path under `/api/`: clients put one there (contract §0).

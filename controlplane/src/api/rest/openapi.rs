@@ -40,6 +40,9 @@ pub(super) enum Refusals {
     /// There is no such thing.
     #[response(status = 404)]
     NotFound(#[to_schema] Refused),
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    Late(#[to_schema] Refused),
     /// A name is taken, the state does not allow it, or a race was lost. Nothing changed.
     #[response(status = 409)]
     Conflict(#[to_schema] Refused),
