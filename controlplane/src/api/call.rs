@@ -30,7 +30,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Such as `key.block`, and the id or name of what it is done to; empty where it is done to none, as for a list.
+    /// Such as `hyok_key.block`, and the id or name of what it is done to; empty where it is done to none, as for a list.
     pub(super) fn new(operation: &'static str, target: impl Into<String>) -> Self {
         Self { operation, target: target.into() }
     }

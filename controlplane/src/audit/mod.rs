@@ -46,7 +46,7 @@ pub(crate) struct Record<'a> {
     /// The caller's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<IpAddr>,
-    /// Such as `key.block`.
+    /// Such as `hyok_key.block`; the same for the same act, whatever the surface.
     pub(crate) operation: &'static str,
     /// Id or name of what it was done to.
     pub(crate) target: &'a str,

@@ -146,6 +146,10 @@ fn a_rotation_job_is_named_in_the_labels_and_only_of_keys_in_aws_and_only_one_th
     assert_eq!(shown["labels"], json!({ "job_config_id": rotation["id"], "auto_rotate_key_source": "ciphertrust" }));
     let wrong = enable(text(&other, "/id"), Value::Null).to_string();
     assert_eq!(linked.rest().send("POST", &format!("{path}/enable-rotation-job"), wrong.as_bytes()).status, 400);
+    let mut both = enable(text(&rotation, "/id"), Value::Null);
+    (both["auto_rotate_disable_encrypt"], both["auto_rotate_disable_encrypt_on_all_accounts"]) = (true.into(), true.into());
+    let both = linked.rest().send("POST", &format!("{path}/enable-rotation-job"), both.to_string().as_bytes());
+    assert!(both.status == 400 && both.text().contains("auto_rotate_disable_encrypt_on_all_accounts"), "{}", both.text());
     let shown = linked.rest().act(&format!("{path}/disable-rotation-job"));
     assert!(shown["labels"].is_null(), "{shown}");
 
@@ -170,10 +174,18 @@ fn a_job_rotates_keys_to_new_ones_and_to_new_material() {
     body["aws_param"]["Alias"] = "by-job".into();
     let replaced = linked.rest().post("cckm/aws/upload-key", &body);
     let renewed = linked.rest().post("cckm/aws/keys", &native("", ""));
+    let made_by_aws = linked.rest().post("cckm/aws/keys", &native("", ""));
     let mut new_key = job("new keys", "cckm_key_rotation", "* * * * *");
     new_key["cckm_key_rotation_params"]["aws_param"]["retain_alias"] = true.into();
     let mut new_material = job("new material", "cckm_key_rotation", "* * * * *");
     new_material["cckm_key_rotation_params"]["aws_param"]["rotate_material"] = true.into();
+    let mut new_source = job("new sources", "cckm_key_rotation", "* * * * *");
+    new_source["cckm_key_rotation_params"]["expiration"] = "44d".into();
+    let made = linked.rest().post("scheduler/job-configs", &new_source);
+    let enable = json!({
+        "job_config_id": made["id"], "auto_rotate_key_source": "ciphertrust", "auto_rotate_disable_encrypt_on_all_accounts": true,
+    });
+    linked.rest().post(&format!("cckm/aws/keys/{}/enable-rotation-job", text(&made_by_aws, "/id")), &enable);
     for (key, new_job) in [(&replaced, new_key), (&renewed, new_material)] {
         let made = linked.rest().post("scheduler/job-configs", &new_job);
         let enable = json!({ "job_config_id": made["id"], "auto_rotate_disable_encrypt": true, "auto_rotate_key_source": "local" });
@@ -185,6 +197,12 @@ fn a_job_rotates_keys_to_new_ones_and_to_new_material() {
     let new = linked.rest().get(&format!("cckm/aws/keys/{}", text(&old, "/rotated_to")));
     assert_eq!((&new["aws_param"]["Alias"], text(&new, "/aws_param/KeyState")), (&json!(["alias/by-job"]), "Enabled"));
     assert!(new["labels"]["job_config_id"].is_string(), "the job goes on with the new key");
+    let path = format!("cckm/aws/keys/{}", text(&made_by_aws, "/id"));
+    let old = linked.until_shown_within(&path, NEXT_RUN, |shown| shown["rotated_to"].is_string());
+    assert_eq!((text(&old, "/aws_param/Origin"), text(&old, "/aws_param/KeyState")), ("AWS_KMS", "Disabled"));
+    let new = linked.rest().get(&format!("cckm/aws/keys/{}", text(&old, "/rotated_to")));
+    assert_eq!((text(&new, "/aws_param/Origin"), text(&new, "/key_material_origin")), ("EXTERNAL", "cckm"));
+    assert_eq!(text(&new, "/aws_param/ExpirationModel"), "KEY_MATERIAL_EXPIRES");
     let path = format!("cckm/aws/keys/{}", text(&renewed, "/id"));
     linked.until_shown_within(&path, NEXT_RUN, |shown| shown["rotated_at"].is_string());
     assert_ne!(linked.rest().get(&format!("{path}/rotations"))["total"], 1);

@@ -134,6 +134,23 @@ fn an_uploaded_key_has_its_policy_tags_and_alias_and_its_material_expires_and_is
 }
 
 #[test]
+fn imported_material_is_deleted_and_the_key_works_again_with_the_same() {
+    let linked = Linked::start();
+    let source = exportable(&linked, "aes", ("AES", 256, ""));
+    let made = linked.rest().post("cckm/aws/upload-key", &upload(&source, "", ""));
+    let (path, key) = (format!("cckm/aws/keys/{}", text(&made, "/id")), text(&made, "/aws_param/KeyID"));
+    let sealed = linked.kms("Encrypt", &json!({ "KeyId": key, "Plaintext": "aGVsbG8=" }))["CiphertextBlob"].clone();
+    let without = linked.rest().act(&format!("{path}/delete-material"));
+    assert_eq!((&without["id"], text(&without, "/aws_param/KeyState")), (&made["id"], "PendingImport"));
+    assert_eq!(linked.try_kms("Decrypt", &json!({ "CiphertextBlob": sealed })).unwrap_err().name, "KMSInvalidStateException");
+    linked.rest().post(&format!("{path}/import-material"), &import(&source, json!({})));
+    assert_eq!(linked.kms("Decrypt", &json!({ "CiphertextBlob": sealed }))["Plaintext"], "aGVsbG8=");
+    let native = linked.rest().post("cckm/aws/keys", &native("", ""));
+    let refused = linked.rest().send("POST", &format!("cckm/aws/keys/{}/delete-material", text(&native, "/id")), b"");
+    assert_eq!(refused.status, 409, "{}", refused.text());
+}
+
+#[test]
 fn an_empty_key_gets_its_material_later_and_then_new_material_that_takes_over_by_rotation() {
     let linked = Linked::start();
     let (first, second) = (exportable(&linked, "first", ("AES", 256, "")), exportable(&linked, "second", ("AES", 256, "")));

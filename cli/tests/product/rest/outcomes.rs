@@ -2,6 +2,8 @@
 
 mod linked;
 
+use std::{fs, path::Path, rc::Rc};
+
 use holdfast_proto::{
     admin::{
         BlockHyokKeyRequest, BlockKeyStoreRequest, CreateCredentialRequest, CreateHyokKeyRequest, CreateKeyStoreRequest,
@@ -30,6 +32,27 @@ struct Row {
     rpc: Box<dyn Fn(&mut Grpc) -> Code>,
 }
 
+/// What is asked of an object, both ways.
+struct Asked {
+    status: Expected,
+    method: &'static str,
+    /// After the object's own path.
+    action: String,
+    body: Value,
+    reads: bool,
+    /// With the object's id.
+    rpc: Rc<dyn Fn(&mut Grpc, String) -> Code>,
+}
+
+/// What is answered to a question about an object.
+#[derive(Clone, Copy)]
+enum Expected {
+    AsTheObject,
+    /// Of the one that is there; of the other as the object.
+    There(u16),
+    Always(u16),
+}
+
 /// The other surface.
 struct Grpc {
     runtime: Runtime,
@@ -53,7 +76,7 @@ impl Grpc {
 
 #[test]
 fn rest_and_grpc_give_the_same_outcome_by_the_same_table() {
-    let Site { mut rest, handout, dev: _dev, folder: _folder } = Site::start(&[]);
+    let Site { mut rest, handout, dev: _dev, folder } = Site::start(&[]);
     let runtime = Runtime::new().unwrap();
     let mut admin = runtime.block_on(Admin::sign_in(client::api(&handout).port(), &handout["api"]));
     let user = CreateUserRequest { name: "audrey".into(), password: "a long password 1".into(), roles: vec!["auditor".into()] };
@@ -65,6 +88,7 @@ fn rest_and_grpc_give_the_same_outcome_by_the_same_table() {
     let mut grpc = Grpc { runtime, client: admin.client, token: String::new() };
 
     let rows = rows(&mut rest);
+    let before = audited(folder.path()).len();
     let mut faults = Vec::new();
     for row in &rows {
         // Who may not is turned away before anything is done, so this comes first.
@@ -80,6 +104,19 @@ fn rest_and_grpc_give_the_same_outcome_by_the_same_table() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+    // An act has one name in the audit file, whichever way it was asked.
+    let acts = audited(folder.path()).split_off(before);
+    assert!(acts.len() >= 2 * rows.len() && acts.len().is_multiple_of(2), "{}", acts.len());
+    let odd: Vec<_> = acts.chunks(2).filter(|pair| (&*pair[0].0, &*pair[1].0) != ("rest", "grpc") || pair[0].1 != pair[1].1).collect();
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
+/// By which way each call came and what it is called in the audit file.
+fn audited(folder: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(folder.join("controlplane/audit/admin.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = lines.map(|line| ["via", "operation"].map(|name| line[name].as_str().unwrap().to_owned()).into());
+    told.filter(|(via, _): &(String, String)| via != "system").collect()
 }
 
 /// What is wrong with the two answers.
@@ -122,43 +159,31 @@ fn rows(rest: &mut Rest) -> Vec<Row> {
 
 /// What is done to a key store: to one that is there, and to one that is not.
 fn key_stores(store: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status) in [(UNKNOWN, 404), (store, 200)] {
-        let path = |action: &str| format!("cckm/aws/custom-key-stores/{id}{action}");
-        let id = id.to_owned();
-        let same = id.clone();
-        rows.push(read(status, path(""), move |grpc| {
-            let message = GetKeyStoreRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.get_key_store(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("/block"), move |grpc| {
-            let message = BlockKeyStoreRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.block_key_store(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("/unblock"), move |grpc| {
-            let message = UnblockKeyStoreRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.unblock_key_store(request).await)
-        }));
-        let id = same.clone();
-        let audit = json!({ "enable_success_audit_event": true });
-        rows.push(Row {
+    let asked = [
+        reads("", |grpc, id| grpc.ask(GetKeyStoreRequest { id }, async |client, request| client.key_stores.get_key_store(request).await)),
+        acts("/block", |grpc, id| {
+            grpc.ask(BlockKeyStoreRequest { id }, async |client, request| client.key_stores.block_key_store(request).await)
+        }),
+        acts("/unblock", |grpc, id| {
+            grpc.ask(UnblockKeyStoreRequest { id }, async |client, request| client.key_stores.unblock_key_store(request).await)
+        }),
+        Asked {
             method: "PATCH",
-            body: audit,
-            ..act(status, path(""), move |grpc| {
-                let message = UpdateKeyStoreRequest { id: id.clone(), success_audit: Some(true), ..Default::default() };
+            body: json!({ "enable_success_audit_event": true }),
+            ..acts("", |grpc, id| {
+                let message = UpdateKeyStoreRequest { id, success_audit: Some(true), ..Default::default() };
                 grpc.ask(message, async |client, request| client.key_stores.update_key_store(request).await)
             })
-        });
+        },
         // One that is there has keys.
-        let gone = if status == 200 { 409 } else { status };
-        rows.push(delete(gone, path(""), move |grpc| {
-            let message = DeleteKeyStoreRequest { id: same.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.delete_key_store(request).await)
-        }));
-    }
-    rows
+        Asked {
+            status: Expected::There(409),
+            ..deletes("", |grpc, id| {
+                grpc.ask(DeleteKeyStoreRequest { id }, async |client, request| client.key_stores.delete_key_store(request).await)
+            })
+        },
+    ];
+    of_each("cckm/aws/custom-key-stores", [(UNKNOWN, 404), (store, 200)], &asked)
 }
 
 fn new_key_stores(key: &str) -> Vec<Row> {
@@ -192,70 +217,57 @@ fn new_key_stores(key: &str) -> Vec<Row> {
 }
 
 fn credentials(store: &str, credential: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status, made) in [(UNKNOWN, 404, 404), (store, 200, 201)] {
-        let path = |action: &str| format!("cckm/aws/custom-key-stores/{id}{action}");
-        let key_store_id = id.to_owned();
-        let same = key_store_id.clone();
-        let last = if status == 200 { 409 } else { status };
-        let (of, credential) = (same.clone(), credential.to_owned());
-        rows.push(delete(last, path(&format!("/credentials/{credential}")), move |grpc| {
-            let message = DeleteCredentialRequest { key_store_id: of.clone(), id: credential.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.delete_credential(request).await)
-        }));
-        rows.push(read(status, path("/credentials"), move |grpc| {
-            let message = ListCredentialsRequest { key_store_id: key_store_id.clone() };
+    let last = credential.to_owned();
+    let asked = [
+        Asked {
+            status: Expected::There(409),
+            ..deletes(&format!("/credentials/{credential}"), move |grpc, key_store_id| {
+                let message = DeleteCredentialRequest { key_store_id, id: last.clone() };
+                grpc.ask(message, async |client, request| client.key_stores.delete_credential(request).await)
+            })
+        },
+        reads("/credentials", |grpc, key_store_id| {
+            let message = ListCredentialsRequest { key_store_id };
             grpc.ask(message, async |client, request| client.key_stores.list_credentials(request).await)
-        }));
-        let key_store_id = same.clone();
-        rows.push(act(made, path("/credentials"), move |grpc| {
-            let message = CreateCredentialRequest { key_store_id: key_store_id.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.create_credential(request).await)
-        }));
-        rows.push(act(status, path("/rotate-credential"), move |grpc| {
-            let message = RotateCredentialRequest { key_store_id: same.clone() };
+        }),
+        Asked {
+            status: Expected::There(201),
+            ..acts("/credentials", |grpc, key_store_id| {
+                let message = CreateCredentialRequest { key_store_id };
+                grpc.ask(message, async |client, request| client.key_stores.create_credential(request).await)
+            })
+        },
+        acts("/rotate-credential", |grpc, key_store_id| {
+            let message = RotateCredentialRequest { key_store_id };
             grpc.ask(message, async |client, request| client.key_stores.rotate_credential(request).await)
-        }));
-    }
-    rows
+        }),
+    ];
+    of_each("cckm/aws/custom-key-stores", [(UNKNOWN, 404), (store, 200)], &asked)
 }
 
 fn hyok_keys(hyok: &str, store: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status) in [(UNKNOWN, 404), (hyok, 200)] {
-        let path = |action: &str| format!("cckm/aws/keys/{id}{action}");
-        let same = id.to_owned();
-        let id = same.clone();
-        rows.push(read(status, path(""), move |grpc| {
-            let message = GetHyokKeyRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.hyok_keys.get_hyok_key(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("/block"), move |grpc| {
-            let message = BlockHyokKeyRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.hyok_keys.block_hyok_key(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("/unblock"), move |grpc| {
-            let message = UnblockHyokKeyRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.hyok_keys.unblock_hyok_key(request).await)
-        }));
-        let id = same.clone();
-        let unknown = json!({ "source_key_tier": "local", "source_key_id": UNKNOWN });
-        rows.push(Row {
-            body: unknown,
-            ..act(404, path("/rotate"), move |grpc| {
-                let message = RotateHyokKeyRequest { id: id.clone(), source_key_id: UNKNOWN.to_owned(), ..Default::default() };
+    let asked = [
+        reads("", |grpc, id| grpc.ask(GetHyokKeyRequest { id }, async |client, request| client.hyok_keys.get_hyok_key(request).await)),
+        acts("/block", |grpc, id| {
+            grpc.ask(BlockHyokKeyRequest { id }, async |client, request| client.hyok_keys.block_hyok_key(request).await)
+        }),
+        acts("/unblock", |grpc, id| {
+            grpc.ask(UnblockHyokKeyRequest { id }, async |client, request| client.hyok_keys.unblock_hyok_key(request).await)
+        }),
+        Asked {
+            status: Expected::Always(404),
+            body: json!({ "source_key_tier": "local", "source_key_id": UNKNOWN }),
+            ..acts("/rotate", |grpc, id| {
+                let message = RotateHyokKeyRequest { id, source_key_id: UNKNOWN.to_owned(), ..Default::default() };
                 grpc.ask(message, async |client, request| client.hyok_keys.rotate_hyok_key(request).await)
             })
-        });
-        if status == 404 {
-            rows.push(delete(404, path(""), move |grpc| {
-                let message = DeleteHyokKeyRequest { id: same.clone() };
-                grpc.ask(message, async |client, request| client.hyok_keys.delete_hyok_key(request).await)
-            }));
-        }
-    }
+        },
+    ];
+    let mut rows = of_each("cckm/aws/keys", [(UNKNOWN, 404), (hyok, 200)], &asked);
+    rows.push(delete(404, format!("cckm/aws/keys/{UNKNOWN}"), |grpc| {
+        let message = DeleteHyokKeyRequest { id: UNKNOWN.to_owned() };
+        grpc.ask(message, async |client, request| client.hyok_keys.delete_hyok_key(request).await)
+    }));
     for key_store in [UNKNOWN, store] {
         let key_store_id = key_store.to_owned();
         let body = hyok_key(key_store, UNKNOWN, "");
@@ -272,30 +284,26 @@ fn hyok_keys(hyok: &str, store: &str) -> Vec<Row> {
 }
 
 fn sources(key: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status) in [(UNKNOWN, 404), (key, 200)] {
-        let path = format!("vault/keys2/{id}");
-        let same = id.to_owned();
-        let id = same.clone();
-        rows.push(read(status, path.clone(), move |grpc| {
-            let message = GetSourceKeyRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.source_keys.get_source_key(request).await)
-        }));
-        let id = same.clone();
-        rows.push(Row {
+    let asked = [
+        reads("", |grpc, id| {
+            grpc.ask(GetSourceKeyRequest { id }, async |client, request| client.source_keys.get_source_key(request).await)
+        }),
+        Asked {
             method: "PATCH",
             body: json!({ "description": "new" }),
-            ..act(status, path.clone(), move |grpc| {
-                let message = UpdateSourceKeyRequest { id: id.clone(), description: Some("new".to_owned()), ..Default::default() };
+            ..acts("", |grpc, id| {
+                let message = UpdateSourceKeyRequest { id, description: Some("new".to_owned()), ..Default::default() };
                 grpc.ask(message, async |client, request| client.source_keys.update_source_key(request).await)
             })
-        });
-        let gone = if status == 200 { 409 } else { status };
-        rows.push(delete(gone, path, move |grpc| {
-            let message = DeleteSourceKeyRequest { id: same.clone() };
-            grpc.ask(message, async |client, request| client.source_keys.delete_source_key(request).await)
-        }));
-    }
+        },
+        Asked {
+            status: Expected::There(409),
+            ..deletes("", |grpc, id| {
+                grpc.ask(DeleteSourceKeyRequest { id }, async |client, request| client.source_keys.delete_source_key(request).await)
+            })
+        },
+    ];
+    let mut rows = of_each("vault/keys2", [(UNKNOWN, 404), (key, 200)], &asked);
     for (status, name, size) in [(409, "key", 256), (400, "other", 7)] {
         let mut body = source_key(name);
         body["size"] = size.into();
@@ -340,6 +348,35 @@ fn sources(key: &str) -> Vec<Row> {
         })
     });
     rows
+}
+
+/// Each question about each of two objects under `base`, which are named by id with what is answered of it.
+fn of_each(base: &str, objects: [(&str, u16); 2], asked: &[Asked]) -> Vec<Row> {
+    let row = |(id, status): (&str, u16), one: &Asked| {
+        let (rpc, id) = (Rc::clone(&one.rpc), id.to_owned());
+        let status = match one.status {
+            Expected::AsTheObject => status,
+            Expected::There(there) if id != UNKNOWN => there,
+            Expected::There(_) => status,
+            Expected::Always(always) => always,
+        };
+        let path = format!("{base}/{id}{}", one.action);
+        let rpc = Box::new(move |grpc: &mut Grpc| rpc(grpc, id.clone()));
+        Row { status, method: one.method, path, body: one.body.clone(), reads: one.reads, rpc }
+    };
+    objects.into_iter().flat_map(|object| asked.iter().map(move |one| row(object, one))).collect()
+}
+
+fn reads(action: &str, rpc: impl Fn(&mut Grpc, String) -> Code + 'static) -> Asked {
+    Asked { method: "GET", reads: true, ..acts(action, rpc) }
+}
+
+fn deletes(action: &str, rpc: impl Fn(&mut Grpc, String) -> Code + 'static) -> Asked {
+    Asked { method: "DELETE", ..acts(action, rpc) }
+}
+
+fn acts(action: &str, rpc: impl Fn(&mut Grpc, String) -> Code + 'static) -> Asked {
+    Asked { status: Expected::AsTheObject, method: "POST", action: action.to_owned(), body: Value::Null, reads: false, rpc: Rc::new(rpc) }
 }
 
 fn read(status: u16, path: String, rpc: impl Fn(&mut Grpc) -> Code + 'static) -> Row {

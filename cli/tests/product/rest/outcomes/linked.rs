@@ -2,111 +2,98 @@
 
 use holdfast_proto::admin::{
     AddAwsKeyAliasRequest, AddAwsKeyTagsRequest, AwsTag, CancelSynchronizationRequest, ConnectKeyStoreRequest, CreateAwsKeyRequest,
-    CreateCloudHsmKeyRequest, DisableCredentialRotationJobRequest, DisconnectKeyStoreRequest, EnableAwsKeyRequest,
-    EnableCredentialRotationJobRequest, GetSynchronizationRequest, KeyPolicy, LinkHyokKeyRequest, ListSynchronizationsRequest,
-    RotateAwsKeyMaterialRequest, ScheduleAwsKeyDeletionRequest, SetAwsKeyPolicyRequest, StartSynchronizationRequest,
+    CreateCloudHsmKeyRequest, DeleteAwsKeyMaterialRequest, DisableCredentialRotationJobRequest, DisconnectKeyStoreRequest,
+    EnableAwsKeyRequest, EnableCredentialRotationJobRequest, GetSynchronizationRequest, KeyPolicy, LinkHyokKeyRequest,
+    ListSynchronizationsRequest, RotateAwsKeyMaterialRequest, ScheduleAwsKeyDeletionRequest, SetAwsKeyPolicyRequest,
+    StartSynchronizationRequest,
 };
 use serde_json::json;
 
-use super::{Row, UNKNOWN, act, read};
+use super::{Asked, Expected, Row, UNKNOWN, act, acts, of_each, read};
 
 /// What AWS would be asked for a key store, and for a key in it: neither is linked.
 pub(super) fn linked_key_stores(store: &str, hyok: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status) in [(UNKNOWN, 404), (store, 409)] {
-        let path = |action: &str| format!("cckm/aws/custom-key-stores/{id}/{action}");
-        let same = id.to_owned();
-        let id = same.clone();
-        rows.push(act(status, path("connect"), move |grpc| {
-            let message = ConnectKeyStoreRequest { id: id.clone(), ..Default::default() };
+    let asked = [
+        acts("/connect", |grpc, id| {
+            let message = ConnectKeyStoreRequest { id, ..Default::default() };
             grpc.ask(message, async |client, request| client.key_stores.connect_key_store(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("disconnect"), move |grpc| {
-            let message = DisconnectKeyStoreRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.key_stores.disconnect_key_store(request).await)
-        }));
-        let id = same.clone();
-        rows.push(act(status, path("disable-credential-rotation-job"), move |grpc| {
-            let message = DisableCredentialRotationJobRequest { id: id.clone() };
+        }),
+        acts("/disconnect", |grpc, id| {
+            grpc.ask(DisconnectKeyStoreRequest { id }, async |client, request| client.key_stores.disconnect_key_store(request).await)
+        }),
+        acts("/disable-credential-rotation-job", |grpc, id| {
+            let message = DisableCredentialRotationJobRequest { id };
             grpc.ask(message, async |client, request| client.key_stores.disable_credential_rotation_job(request).await)
-        }));
-        let id = same.clone();
-        let job = json!({ "job_config_id": UNKNOWN });
-        rows.push(Row {
-            body: job,
-            ..act(status, path("enable-credential-rotation-job"), move |grpc| {
-                let message = EnableCredentialRotationJobRequest { id: id.clone(), job_id: UNKNOWN.to_owned() };
+        }),
+        Asked {
+            body: json!({ "job_config_id": UNKNOWN }),
+            ..acts("/enable-credential-rotation-job", |grpc, id| {
+                let message = EnableCredentialRotationJobRequest { id, job_id: UNKNOWN.to_owned() };
                 grpc.ask(message, async |client, request| client.key_stores.enable_credential_rotation_job(request).await)
             })
-        });
-        let id = same.clone();
-        rows.push(act(status, path("create-aws-key"), move |grpc| {
-            let message = CreateCloudHsmKeyRequest { key_store: id.clone(), key: None };
+        },
+        acts("/create-aws-key", |grpc, key_store| {
+            let message = CreateCloudHsmKeyRequest { key_store, key: None };
             grpc.ask(message, async |client, request| client.aws_keys.create_cloud_hsm_key(request).await)
-        }));
-    }
-    for (id, status) in [(UNKNOWN, 404), (hyok, 409)] {
-        let same = id.to_owned();
-        rows.push(act(status, format!("cckm/aws/keys/{id}/link"), move |grpc| {
-            let message = LinkHyokKeyRequest { id: same.clone(), for_aws: None };
-            grpc.ask(message, async |client, request| client.hyok_keys.link_hyok_key(request).await)
-        }));
-    }
+        }),
+    ];
+    let link = acts("/link", |grpc, id| {
+        let message = LinkHyokKeyRequest { id, for_aws: None };
+        grpc.ask(message, async |client, request| client.hyok_keys.link_hyok_key(request).await)
+    });
+    let mut rows = of_each("cckm/aws/custom-key-stores", [(UNKNOWN, 404), (store, 409)], &asked);
+    rows.extend(of_each("cckm/aws/keys", [(UNKNOWN, 404), (hyok, 409)], &[link]));
     rows
 }
 
 /// What is done to a key in AWS: to one that is not linked, and to one that is not there.
 pub(super) fn keys_in_aws(hyok: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (id, status) in [(UNKNOWN, 404), (hyok, 409)] {
-        let path = |action: &str| format!("cckm/aws/keys/{id}/{action}");
-        let same = id.to_owned();
-        let id = same.clone();
-        rows.push(act(status, path("enable"), move |grpc| {
-            let message = EnableAwsKeyRequest { id: id.clone() };
-            grpc.ask(message, async |client, request| client.aws_keys.enable_aws_key(request).await)
-        }));
-        let id = same.clone();
-        rows.push(Row {
+    let asked = [
+        acts("/enable", |grpc, id| {
+            grpc.ask(EnableAwsKeyRequest { id }, async |client, request| client.aws_keys.enable_aws_key(request).await)
+        }),
+        Asked {
             body: json!({ "alias": "a" }),
-            ..act(status, path("add-alias"), move |grpc| {
-                let message = AddAwsKeyAliasRequest { id: id.clone(), alias: "a".to_owned() };
+            ..acts("/add-alias", |grpc, id| {
+                let message = AddAwsKeyAliasRequest { id, alias: "a".to_owned() };
                 grpc.ask(message, async |client, request| client.aws_keys.add_aws_key_alias(request).await)
             })
-        });
-        let id = same.clone();
-        rows.push(Row {
+        },
+        Asked {
+            status: Expected::Always(400),
             body: json!({ "tags": [{ "tag_key": "k", "tag_value": "not this: !" }] }),
-            ..act(400, path("add-tags"), move |grpc| {
+            ..acts("/add-tags", |grpc, id| {
                 let tags = vec![AwsTag { key: "k".to_owned(), value: "not this: !".to_owned() }];
-                grpc.ask(AddAwsKeyTagsRequest { id: id.clone(), tags }, async |client, request| {
-                    client.aws_keys.add_aws_key_tags(request).await
-                })
+                grpc.ask(AddAwsKeyTagsRequest { id, tags }, async |client, request| client.aws_keys.add_aws_key_tags(request).await)
             })
-        });
-        let id = same.clone();
-        rows.push(Row {
+        },
+        Asked {
+            status: Expected::Always(400),
             body: json!({ "days": 3 }),
-            ..act(400, path("schedule-deletion"), move |grpc| {
-                let message = ScheduleAwsKeyDeletionRequest { id: id.clone(), days: 3 };
+            ..acts("/schedule-deletion", |grpc, id| {
+                let message = ScheduleAwsKeyDeletionRequest { id, days: 3 };
                 grpc.ask(message, async |client, request| client.aws_keys.schedule_aws_key_deletion(request).await)
             })
-        });
-        let id = same.clone();
-        rows.push(Row {
+        },
+        Asked {
+            status: Expected::Always(404),
             body: json!({ "policytemplate": UNKNOWN }),
-            ..act(404, path("policy"), move |grpc| {
+            ..acts("/policy", |grpc, id| {
                 let policy = Some(KeyPolicy { template: UNKNOWN.to_owned(), ..Default::default() });
-                let message = SetAwsKeyPolicyRequest { id: id.clone(), policy };
+                let message = SetAwsKeyPolicyRequest { id, policy };
                 grpc.ask(message, async |client, request| client.aws_keys.set_aws_key_policy(request).await)
             })
-        });
-        rows.push(act(status, path("rotate-material"), move |grpc| {
-            let message = RotateAwsKeyMaterialRequest { id: same.clone() };
+        },
+        acts("/rotate-material", |grpc, id| {
+            let message = RotateAwsKeyMaterialRequest { id };
             grpc.ask(message, async |client, request| client.aws_keys.rotate_aws_key_material(request).await)
-        }));
-    }
+        }),
+        acts("/delete-material", |grpc, id| {
+            let message = DeleteAwsKeyMaterialRequest { id, ..Default::default() };
+            grpc.ask(message, async |client, request| client.aws_keys.delete_aws_key_material(request).await)
+        }),
+    ];
+    let mut rows = of_each("cckm/aws/keys", [(UNKNOWN, 404), (hyok, 409)], &asked);
     let elsewhere = json!({ "kms": "kms", "region": "eu-central-1" });
     rows.push(Row {
         body: elsewhere,
