@@ -14,7 +14,7 @@ use self::tables::{ACCOUNT, AWS_KEY, CONNECTED, HYOK_KEY, JOB, KEY_STORE, SYNCHR
 use super::{
     site::{CONNECTION, KMS, Linked, STORES},
     synchronization::{begun, cluster_store, ended, found_store, remote_store},
-    upload::{exportable, native, upload},
+    upload::{days_from_now, exportable, native, upload},
 };
 use crate::rest::text;
 
@@ -40,7 +40,7 @@ fn what_one_api_tells_of_key_stores_and_keys_in_aws_the_other_tells_too() {
     let hyok = linked.linked_key(&store, "hyok");
     let source = exportable(&linked, "aes", ("AES", 256, ""));
     let mut uploaded = upload(&source, "", "");
-    (uploaded["aws_param"]["ValidTo"], uploaded["key_expiration"]) = ("2030-01-31T12:00:00Z".into(), true.into());
+    (uploaded["aws_param"]["ValidTo"], uploaded["key_expiration"]) = (days_from_now(30).into(), true.into());
     let uploaded = linked.rest().post("cckm/aws/upload-key", &uploaded);
     let mut plain = native("", "");
     plain["aws_param"]["Alias"] = "plain".into();
@@ -129,6 +129,8 @@ fn what_one_api_tells_of_connections_accounts_and_synchronization_the_other_tell
     let request = admin.request(ListSynchronizationsRequest {});
     let jobs = linked.block_on(admin.client.synchronization.list_synchronizations(request)).unwrap().into_inner().jobs;
     assert_eq!(sorted(jobs.into_iter().map(|job| job.id)), [text(&shown, "/id")]);
+    let jobs = "cckm/aws/custom-key-stores/synchronization-jobs";
+    assert_eq!(ids(&linked, jobs), ids(&linked, &format!("{jobs}?id={}", text(&shown, "/id"))));
 
     let let_in = linked.rest().get(&format!("{path}/{CONNECTION}"));
     assert_eq!((&let_in["last_connection_ok"], let_in.get("last_connection_error")), (&json!(true), None), "{let_in}");

@@ -293,7 +293,7 @@ fn public_key(linked: &Linked, key: &str) -> Value {
 }
 
 /// RFC 3339, whole seconds.
-fn days_from_now(days: i64) -> String {
+pub(super) fn days_from_now(days: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(now).unwrap() + days * 86_400).unwrap();
     at.format(&time::format_description::well_known::Rfc3339).unwrap()
