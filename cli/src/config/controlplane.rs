@@ -1,6 +1,6 @@
 //! `controlplane.toml` → the control plane's settings.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use holdfast_controlplane::{
     Settings,
@@ -99,11 +99,14 @@ fn connections(section: &Section<'_>, (fewest, caps): (u64, ConnectionCaps)) -> 
 
 /// Where AWS is, if not where it usually is.
 fn aws(section: &Section<'_>) -> AwsSettings {
+    let attempt = section.number("attempt_timeout_seconds", ATTEMPT_SECONDS).map(Duration::from_secs);
+    let usual = AwsSettings::new();
     let aws = AwsSettings {
         kms_endpoint: section.url("kms_endpoint"),
         cloudhsmv2_endpoint: section.url("cloudhsmv2_endpoint"),
         sts_endpoint: section.url("sts_endpoint"),
         ca_file: section.path("ca_file"),
+        attempt_timeout: attempt.unwrap_or(usual.attempt_timeout),
     };
     section.finish();
     aws
@@ -111,6 +114,8 @@ fn aws(section: &Section<'_>) -> AwsSettings {
 
 /// As on a data plane.
 const MOST_CONNECTIONS: u64 = 1_000_000;
+/// AWS tries the proxy before it answers CreateCustomKeyStore; clients of ours wait three minutes for all tries.
+const ATTEMPT_SECONDS: RangeInclusive<u64> = 5..=60;
 /// A year.
 const MOST_RENEW_HOURS: u64 = 365 * 24;
 /// One block that a node reserves (design §6).
@@ -167,6 +172,21 @@ mod tests {
             "ops.connections must be a whole number from 1 to 1000000",
         ];
         assert!(faults.iter().all(|fault| error.contains(fault)) && error.lines().count() == 3, "{error}");
+    }
+
+    #[test]
+    fn a_time_for_aws_that_is_too_short_or_too_long_is_refused_by_its_name() {
+        let told = |seconds: u64| {
+            let rest = "data_dir = \"d\"\n[api]\nlisten = \"127.0.0.1:0\"\n[sync]\nlisten = \"127.0.0.1:0\"\n";
+            written(&format!("{rest}[aws]\nattempt_timeout_seconds = {seconds}\n")).map(|config| config.settings.aws.attempt_timeout)
+        };
+        for seconds in [5, 60] {
+            assert_eq!(told(seconds).unwrap(), Duration::from_secs(seconds));
+        }
+        for seconds in [0, 4, 61] {
+            let refused = told(seconds).unwrap_err().to_string();
+            assert!(refused.contains("aws.attempt_timeout_seconds must be a whole number from 5 to 60"), "{refused}");
+        }
     }
 
     #[test]

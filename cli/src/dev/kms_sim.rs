@@ -49,7 +49,7 @@ impl KmsSim {
     /// For the control plane: this is AWS.
     pub(super) fn aws(&self) -> AwsSettings {
         let url = Some(self.sim.url());
-        AwsSettings { kms_endpoint: url.clone(), cloudhsmv2_endpoint: url.clone(), sts_endpoint: url, ca_file: None }
+        AwsSettings { kms_endpoint: url.clone(), cloudhsmv2_endpoint: url.clone(), sts_endpoint: url, ..AwsSettings::new() }
     }
 
     /// For programs, and for AWS's own clients.

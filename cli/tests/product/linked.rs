@@ -11,6 +11,7 @@ mod key_crashes;
 mod key_stores;
 mod kms;
 mod laptop;
+mod leftovers;
 mod lists;
 mod native;
 mod parity;

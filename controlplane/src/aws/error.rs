@@ -1,10 +1,13 @@
 //! What AWS said when it did not do something.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
-use aws_sdk_kms::error::{DisplayErrorContext, ProvideErrorMetadata};
-use aws_sdk_kms::operation::RequestId;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::{
+    error::{DisplayErrorContext, ProvideErrorMetadata},
+    operation::RequestId,
+};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 
 /// AWS did not do something: which call, and AWS's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct AwsError {
 /// Kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwsFault {
-    /// AWS refused: asking again the same way can't help.
+    /// AWS refused, or it could not even be asked so: asking again the same way can't help.
     Refused,
     /// AWS throttled, after all tries.
     Throttled,
@@ -32,17 +35,15 @@ pub enum AwsFault {
     Broken,
     /// AWS was not reached, or its answer not read. It may have done what it was asked.
     Unreached,
-    /// There were no credentials to ask with.
+    /// There were no credentials to ask with: it was not asked.
     Credentials,
 }
 
 impl AwsError {
     /// How `call` ended, for `map_err`.
-    pub fn of<E, R>(call: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    pub fn of<E>(call: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: fmt::Debug + 'static,
-        SdkError<E, R>: RequestId,
+        E: ProvideErrorMetadata + Error + 'static,
     {
         move |error| Self::read(call, &error)
     }
@@ -62,33 +63,36 @@ impl AwsError {
         }
     }
 
-    fn read<E, R>(call: &'static str, error: &SdkError<E, R>) -> Self
+    fn read<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: fmt::Debug + 'static,
-        SdkError<E, R>: RequestId,
+        E: ProvideErrorMetadata + Error + 'static,
     {
         let request_id = error.request_id().map(str::to_owned);
-        let told = match error {
-            SdkError::ServiceError(answer) => Some(answer.err()),
-            _ => None,
+        let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
+        let fault = match error {
+            SdkError::ServiceError(answer) => {
+                let told = answer.err();
+                let fault = answered(told.code(), status);
+                let code = Some(told.code().unwrap_or("UnknownError").to_owned());
+                return Self { call, fault, code, message: told.message().unwrap_or_default().to_owned(), request_id };
+            }
+            _ if lacks_credentials(error) => AwsFault::Credentials,
+            SdkError::ConstructionFailure(_) => AwsFault::Refused,
+            SdkError::ResponseError(_) if status == TOO_MANY_REQUESTS => AwsFault::Throttled,
+            // Of what is new to the SDK nothing is known.
+            _ => AwsFault::Unreached,
         };
-        match told {
-            Some(told) => {
-                let code = told.code().unwrap_or("UnknownError").to_owned();
-                let message = told.message().unwrap_or_default().to_owned();
-                Self { call, fault: fault(&code), code: Some(code), message, request_id }
-            }
-            None => {
-                let message = DisplayErrorContext(error).to_string();
-                let fault = if message.contains("redential") { AwsFault::Credentials } else { AwsFault::Unreached };
-                Self { call, fault, code: None, message, request_id }
-            }
-        }
+        Self { call, fault, code: None, message: DisplayErrorContext(error).to_string(), request_id }
     }
 }
 
-fn fault(code: &str) -> AwsFault {
+/// What an answer means that AWS gave by this name and HTTP status. Names are known first: some services throttle, or tell of their faults, by
+/// status 400.
+fn answered(code: Option<&str>, status: u16) -> AwsFault {
+    let Some(code) = code else {
+        // Whoever stands between may have answered, before AWS did it or after.
+        return if status == TOO_MANY_REQUESTS { AwsFault::Throttled } else { AwsFault::Broken };
+    };
     match code {
         "ThrottlingException" | "Throttling" | "RequestLimitExceeded" | "TooManyRequestsException" => AwsFault::Throttled,
         "KMSInternalException"
@@ -97,13 +101,25 @@ fn fault(code: &str) -> AwsFault {
         | "InternalServerError"
         | "ServiceUnavailable"
         | "ServiceUnavailableException"
-        | "UnknownError"
         | "CloudHsmInternalFailureException"
         | "CloudHsmServiceException"
         | "KeyUnavailableException" => AwsFault::Broken,
+        _ if status == TOO_MANY_REQUESTS => AwsFault::Throttled,
+        _ if status >= FAULTS => AwsFault::Broken,
         // So is a quota that is full (LimitExceededException): it does not empty by itself.
         _ => AwsFault::Refused,
     }
+}
+
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl fmt::Display for AwsError {
@@ -120,18 +136,103 @@ impl fmt::Display for AwsError {
     }
 }
 
-impl std::error::Error for AwsError {}
+impl Error for AwsError {}
+
+/// Statuses from here on are faults of the one who answers (RFC 9110 §15.6).
+const FAULTS: u16 = 500;
+/// RFC 6585 §4.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+    use aws_sdk_kms::{
+        Client, Config,
+        config::{BehaviorVersion, Region},
+        error::{ConnectorError, ErrorMetadata},
+        operation::describe_key::DescribeKeyError,
+    };
+
     use super::*;
 
-    #[test]
-    fn what_passes_by_itself_is_told_from_what_aws_refuses() {
-        assert_eq!(fault("ThrottlingException"), AwsFault::Throttled);
-        assert_eq!(fault("KMSInternalException"), AwsFault::Broken);
-        for refused in ["LimitExceededException", "AccessDeniedException", "CustomKeyStoreInvalidStateException"] {
-            assert_eq!(fault(refused), AwsFault::Refused, "{refused}");
+    type Failed = SdkError<DescribeKeyError, HttpResponse>;
+
+    #[derive(Debug)]
+    struct Without;
+
+    impl ProvideCredentials for Without {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("there are none")))
         }
+    }
+
+    fn response(status: u16) -> HttpResponse {
+        HttpResponse::new(status.try_into().unwrap(), "".into())
+    }
+
+    fn fault(error: &Failed) -> AwsFault {
+        AwsError::read("KMS DescribeKey", error).fault
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_aws_refuses_by_name_and_by_status() {
+        let table = [
+            (Some("ThrottlingException"), 400, AwsFault::Throttled),
+            (Some("SlowDown"), 429, AwsFault::Throttled),
+            (None, 429, AwsFault::Throttled),
+            (Some("KMSInternalException"), 500, AwsFault::Broken),
+            (Some("ServiceUnavailable"), 400, AwsFault::Broken),
+            (Some("SomethingNewException"), 500, AwsFault::Broken),
+            (Some("SomethingNewException"), 503, AwsFault::Broken),
+            (None, 502, AwsFault::Broken),
+            (None, 403, AwsFault::Broken),
+            (Some("SomethingNewException"), 400, AwsFault::Refused),
+            (Some("LimitExceededException"), 400, AwsFault::Refused),
+            (Some("AccessDeniedException"), 400, AwsFault::Refused),
+            (Some("CustomKeyStoreInvalidStateException"), 400, AwsFault::Refused),
+        ];
+        for (name, status, expected) in table {
+            let mut told = ErrorMetadata::builder();
+            told = name.into_iter().fold(told, |told, name| told.code(name));
+            let error = Failed::service_error(DescribeKeyError::generic(told.build()), response(status));
+            assert_eq!(fault(&error), expected, "{name:?} {status}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_answered_may_be_done_unless_it_was_never_sent() {
+        let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let sent = [
+            Failed::timeout_error(broken()),
+            Failed::dispatch_failure(ConnectorError::io(broken().into())),
+            Failed::response_error("not to be read", response(200)),
+        ];
+        for error in &sent {
+            assert!(AwsError::read("KMS DescribeKey", error).may_be_done(), "{error:?}");
+        }
+        // The word alone is no reason.
+        let text = Failed::dispatch_failure(ConnectorError::other("the Credential of the proxy is wrong".into(), None));
+        assert_eq!(fault(&text), AwsFault::Unreached);
+        assert_eq!(fault(&Failed::construction_failure("a key id is needed")), AwsFault::Refused);
+        assert_eq!(fault(&Failed::response_error("not to be read", response(429))), AwsFault::Throttled);
+    }
+
+    #[tokio::test]
+    async fn a_call_without_credentials_was_not_sent_and_says_so() {
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url("http://127.0.0.1:1")
+            .credentials_provider(SharedCredentialsProvider::new(Without))
+            .build();
+        let asked = Client::from_conf(config).list_keys().send().await;
+        let error = asked.map_err(AwsError::of("KMS ListKeys")).unwrap_err();
+        assert_eq!((error.fault, &error.code, error.may_be_done()), (AwsFault::Credentials, &None, false), "{error}");
+        assert!(error.message.contains("there are none"), "{error}");
     }
 }

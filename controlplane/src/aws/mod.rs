@@ -36,7 +36,7 @@ pub use self::{
 };
 
 /// Where AWS is, if not where it usually is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsSettings {
     /// URL of KMS instead of the region's own.
     pub kms_endpoint: Option<String>,
@@ -46,13 +46,21 @@ pub struct AwsSettings {
     pub sts_endpoint: Option<String>,
     /// Root certificates to trust instead of the host's, PEM.
     pub ca_file: Option<PathBuf>,
+    /// How long one try of a call may take, and so how long after a crash something may still be made that was asked for before.
+    pub attempt_timeout: Duration,
 }
 
 impl AwsSettings {
     /// AWS is where it usually is.
     #[must_use]
     pub const fn new() -> Self {
-        Self { kms_endpoint: None, cloudhsmv2_endpoint: None, sts_endpoint: None, ca_file: None }
+        Self { kms_endpoint: None, cloudhsmv2_endpoint: None, sts_endpoint: None, ca_file: None, attempt_timeout: ATTEMPT }
+    }
+}
+
+impl Default for AwsSettings {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -107,6 +115,13 @@ impl Aws {
         self.settings.kms_endpoint.is_some()
     }
 
+    /// Whether AWS can't be working any more on what it was asked at `asked_ns` (nanoseconds since 1970, as `now_ns`) and nobody waits for:
+    /// what it is not seen to have done by then it has not done.
+    #[must_use]
+    pub fn is_settled(&self, asked_ns: u64, now_ns: u64) -> bool {
+        u128::from(now_ns.saturating_sub(asked_ns)) >= self.settings.attempt_timeout.as_nanos()
+    }
+
     /// KMS of a region.
     #[must_use]
     pub fn kms(&self, account: &Account, region: &str) -> aws_sdk_kms::Client {
@@ -147,15 +162,20 @@ impl Aws {
             .identity_cache(IdentityCache::lazy().build())
             .region(aws_config::Region::new(region.to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts());
+            .timeout_config(timeouts(self.settings.attempt_timeout));
         // Who takes a role on asks for the time; the default is the system's.
         base.set_time_source(Some(Default::default()));
         base.build()
     }
 }
 
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfigBuilder::new().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    let operation = attempt.saturating_mul(ATTEMPTS_IN_TIME);
+    TimeoutConfigBuilder::new()
+        .connect_timeout(CONNECT.min(attempt))
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
 }
 
 fn with<B>(config: B, url: &Option<String>, set: impl FnOnce(B, String) -> B) -> B {
@@ -173,4 +193,5 @@ const ATTEMPTS: u32 = 6;
 const CONNECT: Duration = Duration::from_secs(5);
 /// CreateCustomKeyStore tries the proxy before it answers.
 const ATTEMPT: Duration = Duration::from_secs(20);
-const OPERATION: Duration = Duration::from_secs(60);
+/// So many tries may take all of their time.
+const ATTEMPTS_IN_TIME: u32 = 3;

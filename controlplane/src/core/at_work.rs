@@ -1,10 +1,10 @@
 //! Who works on which object in AWS: one at a time for each, be it a call or the task that finishes what was left.
 //!
 //! Always holds: a turn that ends without its work being done, because it failed or its call was given up, is told to whoever waits in
-//! [`AtWork::left`], who looks at what there is to finish.
+//! [`AtWork::left`], who looks at what there is to finish; so is one of an object that someone asked to have looked at meanwhile.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,6 +16,8 @@ use uuid::Uuid;
 pub(super) struct AtWork {
     objects: Arc<Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>>,
     left: Arc<Notify>,
+    /// Those that someone asked to have looked at.
+    asked: Arc<Mutex<BTreeSet<Uuid>>>,
 }
 
 /// The right to work on an object.
@@ -25,6 +27,7 @@ pub(super) struct Turn {
     held: Option<OwnedMutexGuard<()>>,
     objects: Arc<Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>>,
     left: Arc<Notify>,
+    asked: Arc<Mutex<BTreeSet<Uuid>>>,
     done: bool,
 }
 
@@ -51,12 +54,29 @@ impl AtWork {
         self.left.notify_one();
     }
 
+    /// Asks whoever waits in [`AtWork::left`] to look at an object as soon as nobody works on it.
+    pub(super) fn ask_to_look(&self, id: Uuid) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.left.notify_one();
+    }
+
+    /// The objects that someone asked to have looked at, until their look is begun by [`AtWork::look_begun`].
+    pub(super) fn asked(&self) -> BTreeSet<Uuid> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was asked for up to now is done with the look that begins; whether anyone asked.
+    pub(super) fn look_begun(&self, id: Uuid) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+
     fn object(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(self.objects.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
     }
 
     fn made(&self, id: Uuid, held: OwnedMutexGuard<()>) -> Turn {
-        Turn { id, held: Some(held), objects: Arc::clone(&self.objects), left: Arc::clone(&self.left), done: false }
+        let (objects, left, asked) = (Arc::clone(&self.objects), Arc::clone(&self.left), Arc::clone(&self.asked));
+        Turn { id, held: Some(held), objects, left, asked, done: false }
     }
 }
 
@@ -76,7 +96,7 @@ impl Drop for Turn {
             objects.remove(&self.id);
         }
         drop(objects);
-        if !self.done {
+        if !self.done || self.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(&self.id) {
             self.left.notify_one();
         }
     }
@@ -109,5 +129,20 @@ mod tests {
         assert!(!told);
         drop(work.turn(Uuid::nil()).await);
         work.left().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_a_look_at_what_is_worked_on_is_heard_when_that_is_over() {
+        let (work, id) = (AtWork::default(), Uuid::nil());
+        let turn = work.turn(id).await;
+        work.ask_to_look(id);
+        work.left().await;
+        turn.done();
+        work.left().await;
+        assert_eq!(work.asked(), BTreeSet::from([id]));
+        assert!(work.look_begun(id) && !work.look_begun(id));
+        work.turn(id).await.done();
+        let told = tokio::select! { biased; () = work.left() => true, () = std::future::ready(()) => false };
+        assert!(work.asked().is_empty() && !told);
     }
 }

@@ -72,7 +72,12 @@ impl Core {
         let (mut pause, mut failing) = (FIRST_PAUSE, false);
         loop {
             let permit = looks.acquire().await;
-            let turn = self.stores_at_work.turn(id).await;
+            let Some(turn) = self.stores_at_work.try_turn(id) else {
+                // Whoever works on it may wait for AWS for long: the others are looked at meanwhile.
+                drop(permit);
+                self.stores_at_work.turn(id).await.done();
+                continue;
+            };
             let looked = self.look(id).await;
             drop((turn, permit));
             match looked {
@@ -96,7 +101,7 @@ impl Core {
     /// Looks once; whether something is still on its way.
     async fn look(&self, id: Uuid) -> Result<bool, CoreError> {
         let Some(entry) = self.view().await?.aws_key_store(id)? else { return Ok(false) };
-        let late = now_ns().saturating_sub(entry.stamps.updated_ns) >= u64::try_from(UNDER_WAY.as_nanos()).unwrap_or(u64::MAX);
+        let late = self.aws.is_settled(entry.stamps.updated_ns, now_ns());
         let trail = Trail::system("AWS key stores");
         self.find_out(&trail, id, late).await?;
         let after = self.view().await?.aws_key_store(id)?;
@@ -125,10 +130,8 @@ const fn on_its_way(entry: &AwsKeyStoreEntry) -> bool {
     moving || entry.doing.is_some()
 }
 
-/// Longer than AWS works at one request that nobody waits for any more: we give each attempt 20 s.
-const UNDER_WAY: Duration = Duration::from_secs(20);
 /// There may be many at the start.
-const LOOKS_AT_ONCE: usize = 4;
+const LOOKS_AT_ONCE: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Clients look every 20 s (the API's contract, §7.5), and AWS allows five looks a second for all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

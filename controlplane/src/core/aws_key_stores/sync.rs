@@ -1,4 +1,7 @@
 //! What AWS told of a custom key store, at a synchronisation.
+//!
+//! Always holds: a store of AWS has one entry here, in the KMS container by which it was first known, however many containers are of its
+//! account and have its region.
 
 use uuid::Uuid;
 
@@ -6,7 +9,7 @@ use super::{idle, put};
 use crate::{
     access::Trail,
     aws::stores::{Behind, StoreInAws},
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    core::{Core, CoreError, draw::now_ns, kms_containers, write::Plan},
     store::{
         ReadError, View,
         entry::{AwsKeyStoreEntry, AwsKeyStoreKind, KmsContainerEntry, Stamps},
@@ -26,7 +29,7 @@ impl Core {
         region: &str,
         told: &StoreInAws,
     ) -> Result<Option<AwsKeyStoreEntry>, CoreError> {
-        let known = known(&self.view().await?, (container.id, region), told)?;
+        let known = known(&self.view().await?, (container, region), told)?;
         // Whoever works on it knows better; what was listed before that is old.
         let _turn = match &known {
             Some(known) => Some(self.stores_at_work.turn(known.id).await),
@@ -38,10 +41,10 @@ impl Core {
         }
         let id = Uuid::new_v4();
         let plan = |view: &View| {
-            if let Some(before) = self::known(view, (container.id, region), told)? {
+            if let Some(before) = self::known(view, (container, region), told)? {
                 return Ok(Plan { changes: Vec::new(), answer: Some(before) });
             }
-            if is_being_made(view, (container.id, region), told)? {
+            if is_being_made(view, (container, region), told)? {
                 return Ok(Plan { changes: Vec::new(), answer: None });
             }
             let entry = new(id, (container.id, region), told);
@@ -51,16 +54,18 @@ impl Core {
     }
 }
 
-fn in_region(view: &View, (kms, region): (Uuid, &str)) -> Result<Vec<AwsKeyStoreEntry>, ReadError> {
-    Ok(view.aws_key_stores()?.into_iter().filter(|entry| entry.kms == kms && entry.region == region).collect())
+/// The entries of a region of a container's account, whichever container of that account they are in.
+fn in_region(view: &View, (container, region): (&KmsContainerEntry, &str)) -> Result<Vec<AwsKeyStoreEntry>, ReadError> {
+    let of_account = kms_containers::of_account(view, &container.account_id)?;
+    Ok(view.aws_key_stores()?.into_iter().filter(|entry| of_account.contains(&entry.kms) && entry.region == region).collect())
 }
 
 /// The entry of a store, by AWS's id.
-fn known(view: &View, place: (Uuid, &str), told: &StoreInAws) -> Result<Option<AwsKeyStoreEntry>, ReadError> {
+fn known(view: &View, place: (&KmsContainerEntry, &str), told: &StoreInAws) -> Result<Option<AwsKeyStoreEntry>, ReadError> {
     Ok(in_region(view, place)?.into_iter().find(|entry| entry.custom_key_store_id.as_deref() == Some(&told.id)))
 }
 
-fn is_being_made(view: &View, place: (Uuid, &str), told: &StoreInAws) -> Result<bool, ReadError> {
+fn is_being_made(view: &View, place: (&KmsContainerEntry, &str), told: &StoreInAws) -> Result<bool, ReadError> {
     Ok(in_region(view, place)?.iter().any(|entry| entry.custom_key_store_id.is_none() && entry.name == told.name))
 }
 
@@ -95,4 +100,64 @@ fn new(id: Uuid, (kms, region): (Uuid, &str), told: &StoreInAws) -> AwsKeyStoreE
     let entry = AwsKeyStoreEntry::new((id, kms), region, (told.name.clone(), kind), Stamps::new(now));
     let custom_key_store_id = Some(told.id.clone());
     AwsKeyStoreEntry { custom_key_store_id, state: told.state, connection_error: told.error.clone(), synced_ns: now, ..entry }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        audit::Audit,
+        aws::{Aws, AwsSettings},
+        core::Writer,
+        publish::tests::estate::Estate,
+        store::entry::{AddressEntry, AssumeRole, AwsCloud, Entry, EntryChange, KeyStoreStep},
+    };
+
+    const REGION: &str = "us-east-1";
+
+    fn container(number: u128, account: &str) -> KmsContainerEntry {
+        KmsContainerEntry {
+            id: Uuid::from_u128(number),
+            name: format!("k{number}"),
+            account_id: account.into(),
+            regions: vec![REGION.into()],
+            connection: Uuid::nil(),
+            connection_as_sent: "c".into(),
+            cloud: AwsCloud::Commercial,
+            assume_role: AssumeRole::default(),
+            acls: Vec::new(),
+            stamps: Stamps::default(),
+        }
+    }
+
+    fn told(id: &str, name: &str) -> StoreInAws {
+        let behind = Behind::Proxy { address: AddressEntry::default(), uri_path: "/p".into(), access_key_id: None };
+        StoreInAws { id: id.into(), name: name.into(), state: crate::store::entry::ConnectionState::Connected, error: None, behind }
+    }
+
+    #[tokio::test]
+    async fn a_store_is_known_once_in_whichever_container_of_its_account_and_region() {
+        let estate = Estate::new().await;
+        let (one, two, other) = (container(1, "111111111111"), container(2, "111111111111"), container(3, "222222222222"));
+        let kind = AwsKeyStoreKind::Linked { credential: None };
+        let making = AwsKeyStoreEntry::new((Uuid::from_u128(9), one.id), REGION, ("new".into(), kind), Stamps::default());
+        let making = AwsKeyStoreEntry { doing: Some(KeyStoreStep::Create), ..making };
+        let containers = [&one, &two, &other].map(|container| EntryChange::put(Entry::KmsContainer(container.clone())));
+        estate.commit(containers.into_iter().chain([put(making)]).collect()).await;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
+        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let synced = async |container, region, (id, name)| {
+            core.sync_key_store(&Trail::system("test"), container, region, &told(id, name)).await.unwrap()
+        };
+        let first = synced(&one, REGION, ("cks-1", "s")).await.unwrap();
+        assert_eq!(synced(&two, REGION, ("cks-1", "s")).await.as_ref(), Some(&first));
+        assert_eq!(synced(&two, REGION, ("cks-2", "new")).await, None, "it is being made by another container");
+        for (container, region) in [(&other, REGION), (&two, "eu-west-1")] {
+            let elsewhere = synced(container, region, ("cks-1", "s")).await.unwrap();
+            assert_ne!(elsewhere.id, first.id, "another one, of another account or region");
+        }
+    }
 }

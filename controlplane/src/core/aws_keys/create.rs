@@ -19,6 +19,8 @@ use super::{
     deletion::is_pending,
     describe::{look, put_told},
     in_aws, policy_of,
+    source::{with_source, without_source},
+    steps::undone,
     upload::first_import,
 };
 use crate::{
@@ -27,7 +29,10 @@ use crate::{
     core::{Core, CoreError, at_work::Turn, draw::now_ns, hyok_keys, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent},
+        entry::{
+            AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent,
+            SourceKeyEntry,
+        },
     },
 };
 
@@ -51,13 +56,28 @@ impl Core {
     /// # Errors
     /// [`CoreError`]: `Exists` for the alias; `Aws`, where it may be done with `doing` left to [`Core::keep_following_aws_keys`].
     pub(crate) async fn create_in_aws(&self, trail: &Trail, entry: AwsKeyEntry) -> Result<AwsKeyEntry, CoreError> {
+        self.create_from(trail, entry, None).await
+    }
+
+    /// The same of a key that may be uploaded from a source key that was made for it; what AWS refuses takes that along.
+    ///
+    /// # Errors
+    /// As [`Core::create_in_aws`].
+    pub(super) async fn create_from(
+        &self,
+        trail: &Trail,
+        entry: AwsKeyEntry,
+        made: Option<&SourceKeyEntry>,
+    ) -> Result<AwsKeyEntry, CoreError> {
         let turn = self.keys_at_work.turn(entry.id).await;
         let entry = AwsKeyEntry { doing: Some(entry.doing.clone().unwrap_or(KeyStep::Create)), ..entry };
         self.alias_is_free(&entry).await?;
         let entry = AwsKeyEntry { stamps: entry.stamps.touched(now_ns()), ..entry };
         let plan = |view: &View| {
             view.kms_container(entry.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
-            Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry.clone())))], answer: () })
+            let made = made.map(|source| with_source(view, source)).transpose()?;
+            let changes = made.into_iter().chain([EntryChange::put(Entry::AwsKey(Box::new(entry.clone())))]).collect();
+            Ok(Plan { changes, answer: () })
         };
         self.writer.change(trail, plan).await?;
         self.make_in_aws(trail, entry.id, turn).await
@@ -97,7 +117,7 @@ impl Core {
             Some(_) => None,
             None => match self.search(&making).await? {
                 Some(key_id) => Some(key_id),
-                None if young(&making.entry) => {
+                None if !self.aws.is_settled(making.entry.stamps.updated_ns, now_ns()) => {
                     return Err(CoreError::Unavailable("AWS has not been seen to make the key yet".into()));
                 }
                 None => {
@@ -132,7 +152,16 @@ impl Core {
         let Making { entry, kms, .. } = making;
         let id = entry.id;
         let key_id = made.or_else(|| entry.told.as_ref().map(|told| told.key_id.clone())).ok_or(NOT_FOUND)?;
-        let mut told = look_at_new(&kms, &key_id).await?;
+        let Some(mut told) = look_for(&kms, &key_id, |_| true).await? else {
+            // A new one may take AWS a while to know everywhere; one that it had told of, and tells of no more for long, is gone.
+            if entry.told.is_some() && self.aws.is_settled(entry.stamps.updated_ns, now_ns()) {
+                tracing::warn!(key = %id, "AWS has deleted the key before all of it was made");
+                let entry = self.keep_told(trail, id, &|entry| undone(entry, None)).await?;
+                turn.done();
+                return Ok(entry);
+            }
+            return Err(not_told());
+        };
         // Before the replica's entry says that all is done.
         if let Some(primary) = entry.spec.replica_of {
             self.look_at_primary(trail, primary).await?;
@@ -177,11 +206,12 @@ impl Core {
             match (&entry.kind, &entry.doing) {
                 // It was made for AWS alone.
                 (AwsKeyKind::Hyok { .. }, Some(KeyStep::Create)) => changes = hyok_keys::ended(view, holdfast_proto::ids::KeyId(id))?,
+                (AwsKeyKind::Imported { source: Some(from) }, _) => changes.extend(without_source(view, from, (id, None))?),
                 (
                     AwsKeyKind::Hyok { .. }
                     | AwsKeyKind::External { .. }
                     | AwsKeyKind::Native
-                    | AwsKeyKind::Imported { .. }
+                    | AwsKeyKind::Imported { source: None }
                     | AwsKeyKind::CloudHsm { .. },
                     _,
                 ) => {}
@@ -296,7 +326,11 @@ impl Making {
 /// How a key stands; a new one may take AWS a while to know everywhere (KMS Developer Guide, eventual consistency).
 async fn look_at_new(kms: &Client, key_id: &str) -> Result<KeyInAws, CoreError> {
     let told = look_for(kms, key_id, |_| true).await?;
-    told.ok_or_else(|| CoreError::Unavailable("AWS does not tell of the key that it has just made".into()))
+    told.ok_or_else(not_told)
+}
+
+fn not_told() -> CoreError {
+    CoreError::Unavailable("AWS does not tell of the key that it has just made".into())
 }
 
 /// How a key stands, looked at again for a while where that is not what is expected; none: AWS has it not.
@@ -314,11 +348,6 @@ pub(super) async fn look_for(
         pause *= 2;
     }
     look(kms, key_id).await
-}
-
-/// AWS may be working on a request that nobody waits for any more.
-fn young(entry: &AwsKeyEntry) -> bool {
-    u128::from(now_ns().saturating_sub(entry.stamps.updated_ns)) < UNDER_WAY.as_nanos()
 }
 
 /// Has AWS delete a key as soon as it may; one that is deleted, or waits for it, is no error.
@@ -357,7 +386,5 @@ const fn origin(kind: &AwsKeyKind) -> OriginType {
 const CREATING: &str = "Creating";
 /// Days (ScheduleKeyDeletion API).
 const SHORTEST_WINDOW: i32 = 7;
-/// As long as a try of a request may take.
-const UNDER_WAY: Duration = Duration::from_secs(20);
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

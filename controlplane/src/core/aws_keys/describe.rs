@@ -2,7 +2,7 @@
 //!
 //! Always holds: an entry changes only where AWS tells something new, so that its times stay as they are; who works on a key is first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_kms::Client;
 use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
@@ -12,7 +12,7 @@ use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws, material::settle_source}
 use crate::{
     access::Trail,
     aws::{self, AwsError},
-    core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
+    core::{Core, CoreError, at_work::Turn, draw::now_ns, kms_containers, write::Plan},
     store::{
         ReadError, View,
         entry::{
@@ -92,7 +92,7 @@ impl Core {
     pub(crate) async fn sync_keys(&self, trail: &Trail, place: Place<'_>, looked: Looked) -> Result<Vec<AwsKeyEntry>, CoreError> {
         let ids: Vec<Uuid> = looked.keys.iter().map(|_| Uuid::new_v4()).collect();
         let plan = |view: &View| {
-            let known = Known::read(view, place.region)?;
+            let known = Known::read(view, place)?;
             let (mut changes, mut entries) = (Vec::new(), Vec::new());
             for (told, new_id) in looked.keys.iter().zip(&ids) {
                 let entry = match known.entry(view, told)? {
@@ -107,7 +107,9 @@ impl Core {
                     }
                     None => {
                         let (kind, id) = known.kind(view, told)?;
-                        let entry = AwsKeyEntry::new(id.unwrap_or(*new_id), place, kind, ForAws::default());
+                        // A key is in the container that its key store is in.
+                        let kms = known.key_store(told).map_or(place.kms, |store| store.kms);
+                        let entry = AwsKeyEntry::new(id.unwrap_or(*new_id), Place { kms, ..place }, kind, ForAws::default());
                         let entry = AwsKeyEntry { synced_ns: now_ns(), ..with_told(&entry, told) };
                         changes.push(EntryChange::put(Entry::AwsKey(Box::new(entry.clone()))));
                         entry
@@ -150,7 +152,8 @@ fn with_told(entry: &AwsKeyEntry, told: &KeyInAws) -> AwsKeyEntry {
     after
 }
 
-fn kept(before: &AwsKeyEntry, mut entry: AwsKeyEntry) -> Plan<AwsKeyEntry> {
+/// What is committed where an entry is not what it was.
+pub(super) fn kept(before: &AwsKeyEntry, mut entry: AwsKeyEntry) -> Plan<AwsKeyEntry> {
     if entry == *before {
         return Plan { changes: Vec::new(), answer: entry };
     }
@@ -159,17 +162,23 @@ fn kept(before: &AwsKeyEntry, mut entry: AwsKeyEntry) -> Plan<AwsKeyEntry> {
     Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry.clone())))], answer: entry }
 }
 
-/// What is known of a region's keys and key stores.
+/// What is known of a region's keys and of an account's key stores there, whichever of its containers they are in.
 struct Known {
     by_arn: HashMap<String, AwsKeyEntry>,
     key_stores: Vec<AwsKeyStoreEntry>,
 }
 
 impl Known {
-    fn read(view: &View, region: &str) -> Result<Self, ReadError> {
-        let keys = view.aws_keys()?.into_iter().filter(|key| key.region == region);
+    fn read(view: &View, place: Place<'_>) -> Result<Self, ReadError> {
+        let keys = view.aws_keys()?.into_iter().filter(|key| key.region == place.region);
         let by_arn = keys.filter_map(|key| Some((key.told.as_ref()?.arn.clone(), key))).collect();
-        let key_stores = view.aws_key_stores()?.into_iter().filter(|store| store.region == region && !store.gone).collect();
+        let mut containers = BTreeSet::from([place.kms]);
+        if let Some(container) = view.kms_container(place.kms)? {
+            containers.extend(kms_containers::of_account(view, &container.account_id)?);
+        }
+        let key_stores = view.aws_key_stores()?.into_iter();
+        let key_stores =
+            key_stores.filter(|store| store.region == place.region && !store.gone && containers.contains(&store.kms)).collect();
         Ok(Self { by_arn, key_stores })
     }
 
@@ -247,7 +256,7 @@ mod tests {
         aws::{Aws, AwsSettings},
         core::Writer,
         publish::tests::estate::{Estate, store_id},
-        store::entry::{ExternalIdEntry, KeyStep, Stamps, Tag},
+        store::entry::{AssumeRole, AwsCloud, ExternalIdEntry, KeyStep, KmsContainerEntry, Stamps, Tag},
     };
 
     const PLACE: Place<'_> = Place { kms: Uuid::nil(), region: "us-east-1" };
@@ -260,6 +269,22 @@ mod tests {
     fn told(n: u8, origin: &str) -> KeyInAws {
         let arn = format!("arn:aws:kms:us-east-1:123456789012:key/{n}");
         KeyInAws { key_id: n.to_string(), arn, origin: origin.into(), state: "Enabled".into(), ..KeyInAws::default() }
+    }
+
+    /// One of the same account as all others.
+    fn container(id: Uuid) -> Entry {
+        Entry::KmsContainer(KmsContainerEntry {
+            id,
+            name: format!("kms {id}"),
+            account_id: "123456789012".into(),
+            regions: vec![PLACE.region.into()],
+            connection: Uuid::nil(),
+            connection_as_sent: "c".into(),
+            cloud: AwsCloud::Commercial,
+            assume_role: AssumeRole::default(),
+            acls: Vec::new(),
+            stamps: Stamps::default(),
+        })
     }
 
     /// What becomes of one key that AWS tells of, asked now.
@@ -306,12 +331,15 @@ mod tests {
         let (store, hyok, lost, making) = (store_id(1), KeyId(Uuid::from_u128(7)), Uuid::from_u128(8), Uuid::from_u128(9));
         let external_id = ExternalKeyId::try_from("theirs").unwrap();
         let kind = AwsKeyStoreKind::Linked { credential: None };
-        let key_store = AwsKeyStoreEntry::new((store.0, Uuid::nil()), PLACE.region, ("s".into(), kind), Stamps::default());
+        let key_store_kms = Uuid::from_u128(10);
+        let key_store = AwsKeyStoreEntry::new((store.0, key_store_kms), PLACE.region, ("s".into(), kind), Stamps::default());
         let key_store = AwsKeyStoreEntry { custom_key_store_id: Some("cks-1".into()), ..key_store };
         let begun = AwsKeyEntry::new(making, PLACE, AwsKeyKind::Native, ForAws::default());
         let begun = AwsKeyEntry { doing: Some(KeyStep::Create), ..begun };
         estate
             .commit(vec![
+                EntryChange::put(container(PLACE.kms)),
+                EntryChange::put(container(key_store_kms)),
                 EntryChange::put(Entry::AwsKeyStore(key_store)),
                 EntryChange::put(Entry::ExternalId(ExternalIdEntry { store, external_id, key: hyok })),
                 EntryChange::put(Entry::AwsKey(Box::new(begun.clone()))),
@@ -329,6 +357,7 @@ mod tests {
         };
         let linked = synced(&core, &external(4, "theirs")).await;
         assert_eq!((linked.id, linked.kind), (hyok.0, AwsKeyKind::Hyok { store: store.0 }));
+        assert_eq!(linked.kms, key_store_kms, "in the container of its key store, by whichever it was found");
         let other = synced(&core, &external(5, "unknown")).await;
         assert_eq!(other.kind, AwsKeyKind::External { custom_key_store_id: "cks-1".into() });
     }

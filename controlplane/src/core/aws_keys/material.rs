@@ -17,7 +17,7 @@ use super::{
 use crate::{
     access::{Manage, Permit, Trail},
     aws::{
-        AwsError,
+        AwsError, AwsFault,
         import::{self, MaterialInAws, WrappedMaterial},
     },
     core::{Core, CoreError, draw::now_ns},
@@ -118,11 +118,24 @@ impl Core {
             None => self.import_into(&kms, (&entry, &told), (&source, &import)).await?,
         };
         if import.rotate && !is_current(&kms, &told, key_material_id.as_deref()).await? {
-            rotate_on_demand(&kms, &told.key_id).await?;
+            match rotate_on_demand(&kms, &told.key_id).await {
+                // AWS has the material all the same: it waits for the next rotation.
+                Err(error) if error.fault == AwsFault::Refused => {
+                    let import = ImportEntry { rotate: false, ..import };
+                    let told = look(&kms, &told.key_id).await?;
+                    self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await?;
+                    return Err(error.into());
+                }
+                rotated => rotated?,
+            }
         }
         let told = look(&kms, &told.key_id).await?;
+        self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await
+    }
+
+    async fn keep_import(&self, trail: &Trail, id: Uuid, what: (&ImportEntry, Option<&str>, Option<&KeyInAws>)) -> Result<(), CoreError> {
         let now_ns = now_ns();
-        self.keep_told(trail, id, &|entry| imported(entry, (&import, key_material_id.as_deref(), told.as_ref()), now_ns)).await.map(drop)
+        self.keep_told(trail, id, &|entry| imported(entry, what, now_ns)).await.map(drop)
     }
 
     /// AWS's ids of the material that a symmetric key has.
@@ -199,7 +212,8 @@ fn new_one<'a>(materials: &'a [MaterialInAws], before: &[String]) -> Option<&'a 
 /// What becomes of a key's entry by an import that is done.
 fn imported(entry: &mut AwsKeyEntry, (import, id, told): (&ImportEntry, Option<&str>, Option<&KeyInAws>), now_ns: u64) {
     undone(entry, told);
-    let source = Some(import.from.clone());
+    let from = import.from.arrived();
+    let source = Some(from.clone());
     let same = entry.rotations.iter_mut().find(|material| material.key_material_id.as_deref() == id);
     match same {
         Some(same) => {
@@ -219,7 +233,7 @@ fn imported(entry: &mut AwsKeyEntry, (import, id, told): (&ImportEntry, Option<&
     if import.rotate {
         entry.rotated_ns = Some(now_ns);
     }
-    settle_source(entry, Some(&import.from));
+    settle_source(entry, Some(&from));
 }
 
 /// Whence the material comes that encrypts: what AWS says is current, or what was imported last where AWS does not say.
@@ -241,7 +255,7 @@ mod tests {
     use crate::{core::aws_keys::Place, store::entry::ForAws};
 
     fn from(source_key: u128) -> UploadedFrom {
-        UploadedFrom { source_key: Uuid::from_u128(source_key), name: "k".into(), tier_as_sent: None, valid_to_ns: None }
+        UploadedFrom { source_key: Uuid::from_u128(source_key), name: "k".into(), tier_as_sent: None, valid_to_ns: None, made: false }
     }
 
     fn import(source_key: u128) -> ImportEntry {

@@ -93,7 +93,10 @@ impl Core {
             self.changed(trail, (id, turn), done).await?;
             let arns: Vec<_> = iter::once(set.primary).chain(set.replicas).map(|member| member.arn).collect();
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
-                self.refresh_aws_key(trail, other).await?;
+                // It is done all the same.
+                if self.look_at_other(other, self.refresh_aws_key(trail, other)).await.is_err() {
+                    self.keys_at_work.ask_to_look(other);
+                }
             }
             // AWS takes a while, and is asked again until it has moved it.
             self.keys_at_work.nudge();
@@ -124,7 +127,7 @@ impl Core {
             let sets = [&known, told].into_iter().filter_map(|told| told.multi_region.as_ref());
             let arns: Vec<_> = sets.flat_map(|set| iter::once(&set.primary).chain(&set.replicas)).map(|key| key.arn.clone()).collect();
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
-                after_all(other, self.refresh_aws_key(trail, other).await)?;
+                self.look_at_other(other, self.refresh_aws_key(trail, other)).await?;
             }
         }
         self.keep_told(trail, id, &|entry| change(entry, told.as_ref())).await
@@ -132,7 +135,19 @@ impl Core {
 
     /// Looks at the primary key of a replica that was made, and at the rest of the set.
     pub(super) async fn look_at_primary(&self, trail: &Trail, primary: Uuid) -> Result<(), CoreError> {
-        after_all(primary, self.look_with_set(trail, primary, &put_told).await)
+        self.look_at_other(primary, self.look_with_set(trail, primary, &put_told)).await
+    }
+
+    /// Looks at another key of a set, in its turn. Whoever calls this may have the turn of one of the set, so that this waits for none: a
+    /// key that someone works on is looked at once that is over.
+    async fn look_at_other(&self, other: Uuid, look: impl Future<Output = Result<AwsKeyEntry, CoreError>>) -> Result<(), CoreError> {
+        let Some(turn) = self.keys_at_work.try_turn(other) else {
+            self.keys_at_work.ask_to_look(other);
+            return Ok(());
+        };
+        let looked = after_all(other, look.await);
+        turn.done();
+        looked
     }
 
     /// The keys here with these ARNs.
@@ -164,7 +179,7 @@ fn after_all(other: Uuid, looked: Result<AwsKeyEntry, CoreError>) -> Result<(), 
 fn replica_kind(primary: &AwsKeyKind, valid_to_ns: Option<u64>) -> AwsKeyKind {
     match primary {
         AwsKeyKind::Imported { source } => {
-            AwsKeyKind::Imported { source: source.clone().map(|source| UploadedFrom { valid_to_ns, ..source }) }
+            AwsKeyKind::Imported { source: source.as_ref().map(|source| UploadedFrom { valid_to_ns, ..source.arrived() }) }
         }
         other @ (AwsKeyKind::Native | AwsKeyKind::CloudHsm { .. } | AwsKeyKind::Hyok { .. } | AwsKeyKind::External { .. }) => other.clone(),
     }

@@ -7,13 +7,12 @@ use super::{
     AnyKey, in_aws,
     material::{importing, materials, rotate_on_demand, settle_source},
     steps::idle,
-    upload::{UploadSource, source_of},
 };
 use crate::{
     access::{Manage, Permit, Read, Right, Trail, Use},
     aws::{AwsError, import::MaterialInAws},
-    core::{Core, CoreError, draw::now_ns, source_keys::NewVaultKey},
-    store::entry::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyInAws, KeyStep, MaterialEntry, SourceKeyEntry, UploadedFrom},
+    core::{Core, CoreError, draw::now_ns},
+    store::entry::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyInAws, KeyStep, MaterialEntry},
 };
 
 /// Material that a key has or had: as AWS lists it, and what is known of it here.
@@ -133,31 +132,14 @@ impl Core {
         }
         // Before a source key is made in vain.
         idle(entry)?;
-        let source = self.successor_source(trail, entry).await?;
-        let from = UploadSource { source_key: source.id.to_string(), tier_as_sent: None, valid_to_ns }.of(&source);
         let turn = self.keys_at_work.turn(entry.id).await;
         let before = self.materials_before(entry).await?;
+        let (source, from) = self.successor_source(entry, valid_to_ns).await?;
         let import = ImportEntry { from, new_material: Some(true), description: None, key_material_id: None, before, rotate: true };
-        self.begin(trail, entry.id, &KeyStep::Import(import)).await?;
+        self.begin_with(trail, entry.id, (&KeyStep::Import(import), Some(&source))).await?;
         let done = self.finish_import(trail, entry.id).await;
         self.ended(trail, (entry.id, turn), done).await
     }
-
-    /// A new source key of the kind that a key's material is of.
-    pub(super) async fn successor_source(&self, trail: &Trail, entry: &AwsKeyEntry) -> Result<SourceKeyEntry, CoreError> {
-        let kind = entry.in_aws().and_then(|told| super::kinds::kind_of(&told.spec));
-        let kind = kind.ok_or_else(|| CoreError::State("keys of this spec are not made here".into()))?;
-        let stem = source_of(entry).map_or_else(|| format!("material of {}", entry.id), |from: &UploadedFrom| from.name.clone());
-        let name = next_name(&stem, now_ns());
-        self.new_vault_key(trail, NewVaultKey { name: Some(name), kind, ..NewVaultKey::exportable(kind) }).await
-    }
-}
-
-/// The name of what comes after a source key of this name.
-fn next_name(stem: &str, now_ns: u64) -> String {
-    let stem = stem.rsplit_once(NEXT).filter(|(_, time)| time.bytes().all(|b| b.is_ascii_digit())).map_or(stem, |(stem, _)| stem);
-    let short: String = stem.chars().take(200).collect();
-    format!("{short}{NEXT}{now_ns}")
 }
 
 /// AWS's list with what is known here of each; what AWS does not list comes last.
@@ -179,20 +161,11 @@ const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
 const PENDING: &str = "PENDING_ROTATION";
 /// EnableKeyRotation API, RotationPeriodInDays.
 const PERIOD: std::ops::RangeInclusive<u32> = 90..=2560;
-const NEXT: &str = "-rotated-";
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::entry::Stamps;
-
-    #[test]
-    fn the_name_of_a_successor_does_not_grow() {
-        let once = next_name("key", 5);
-        assert_eq!(once, "key-rotated-5");
-        assert_eq!(next_name(&once, 6), "key-rotated-6");
-        assert_eq!(next_name("key-rotated-by-hand", 6), "key-rotated-by-hand-rotated-6");
-    }
 
     #[test]
     fn what_aws_lists_is_joined_with_what_is_known_and_nothing_is_lost() {

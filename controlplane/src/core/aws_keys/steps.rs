@@ -6,14 +6,19 @@
 use aws_sdk_kms::Client;
 use uuid::Uuid;
 
-use super::{NOT_FOUND, describe::put_told, in_aws};
+use super::{
+    NOT_FOUND,
+    describe::{kept, put_told},
+    in_aws,
+    source::{with_source, without_source},
+};
 use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
     core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, Entry, EntryChange, KeyInAws, KeyStep},
+        entry::{AwsKeyEntry, Entry, EntryChange, KeyInAws, KeyStep, SourceKeyEntry},
     },
 };
 
@@ -45,12 +50,24 @@ impl Core {
 
     /// Commits a step, where none is under way.
     pub(super) async fn begin(&self, trail: &Trail, id: Uuid, step: &KeyStep) -> Result<(), CoreError> {
+        self.begin_with(trail, id, (step, None)).await
+    }
+
+    /// Commits a step, where none is under way, together with a source key that was made for it.
+    pub(super) async fn begin_with(
+        &self,
+        trail: &Trail,
+        id: Uuid,
+        (step, made): (&KeyStep, Option<&SourceKeyEntry>),
+    ) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let mut entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
             idle(&entry)?;
             entry.doing = Some(step.clone());
             entry.stamps = entry.stamps.touched(now_ns());
-            Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(entry)))], answer: () })
+            let made = made.map(|source| with_source(view, source)).transpose()?;
+            let changes = made.into_iter().chain([EntryChange::put(Entry::AwsKey(Box::new(entry)))]).collect();
+            Ok(Plan { changes, answer: () })
         };
         self.writer.change(trail, plan).await.map(drop)
     }
@@ -80,14 +97,9 @@ impl Core {
         }
     }
 
-    /// Ends a step that is not done, for this reason.
+    /// Ends a step that is not done, for this reason. A source key that was made for it goes with it.
     pub(super) async fn give_up(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
-        let why = why.to_string();
-        let undo = |entry: &mut AwsKeyEntry| {
-            entry.doing = None;
-            entry.failure = Some(why.clone());
-        };
-        self.keep_told(trail, id, &undo).await.map(drop)
+        self.writer.change(trail, |view: &View| given_up(view, id, why)).await.map(drop)
     }
 
     /// Ends a step that was left, once it is done or can't be any more.
@@ -109,6 +121,18 @@ impl Core {
     pub(super) async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         self.look_with_set(trail, id, &undone).await.map(drop)
     }
+}
+
+fn given_up(view: &View, id: Uuid, why: &CoreError) -> Result<Plan<()>, CoreError> {
+    let before = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+    let mut after = AwsKeyEntry { failure: Some(why.to_string()), ..before.clone() };
+    let left = after.doing.take();
+    let Plan { mut changes, .. } = kept(&before, after.clone());
+    match left {
+        Some(KeyStep::Import(import)) => changes.extend(without_source(view, &import.from, (id, Some(&after)))?),
+        Some(KeyStep::Create | KeyStep::Link | KeyStep::Change | KeyStep::SetPolicy { .. } | KeyStep::Rotate { .. }) | None => {}
+    }
+    Ok(Plan { changes, answer: () })
 }
 
 /// Refuses to begin something while something else is under way.

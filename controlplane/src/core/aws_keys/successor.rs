@@ -21,7 +21,9 @@ use crate::{
     core::{Core, CoreError, draw::now_ns, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent},
+        entry::{
+            AwsKeyEntry, AwsKeyKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent, SourceKeyEntry,
+        },
     },
 };
 
@@ -62,10 +64,10 @@ impl Core {
         let old = self.refresh_aws_key(trail, id).await?;
         // Before a source key is made in vain.
         idle(&old)?;
-        let successor = self.successor(trail, (&old, &how)).await?;
+        let (successor, source) = self.successor(&old, &how).await?;
         let new_id = successor.id;
         self.begin(trail, id, &KeyStep::Rotate { successor: new_id, disable: how.disable, retain_alias: how.retain_alias }).await?;
-        let made = self.create_with_material(trail, successor).await;
+        let made = self.create_with_material(trail, successor, source.as_ref()).await;
         let done = match made {
             Ok(()) => self.finish_rotation(trail, id).await,
             Err(error) => Err(error),
@@ -112,8 +114,8 @@ impl Core {
         self.taken_up(trail, id, done).await
     }
 
-    /// What the new key is to be.
-    async fn successor(&self, trail: &Trail, (old, how): (&AwsKeyEntry, &NewKeyRotation)) -> Result<AwsKeyEntry, CoreError> {
+    /// What the new key is to be, and the source key that was made for it and is not committed; none: it needs none, or was given one.
+    async fn successor(&self, old: &AwsKeyEntry, how: &NewKeyRotation) -> Result<(AwsKeyEntry, Option<SourceKeyEntry>), CoreError> {
         let told = replaceable(old)?;
         let made = SpecAndUsage {
             kind: kind_of(&told.spec).ok_or_else(|| CoreError::State(format!("keys of spec {} are not made here", told.spec)))?,
@@ -121,19 +123,18 @@ impl Core {
         };
         let uploaded = matches!(old.kind, AwsKeyKind::Imported { .. });
         let material = how.material.unwrap_or(if uploaded { NewMaterial::Here } else { NewMaterial::ByAws });
-        let kind = match (&how.source, material) {
+        let (kind, source) = match (&how.source, material) {
             (Some(source), _) => {
                 let (source_key, kind) = uploadable(&self.view().await?, source)?;
                 kinds::uploaded(kind, Some(&told.spec), Some(&told.usage))?;
                 self.inspected(&source_key).await?;
-                AwsKeyKind::Imported { source: Some(source.of(&source_key)) }
+                (AwsKeyKind::Imported { source: Some(source.of(&source_key)) }, None)
             }
             (None, NewMaterial::Here) => {
-                let source_key = self.successor_source(trail, old).await?;
-                let source = UploadSource { source_key: source_key.id.to_string(), tier_as_sent: None, valid_to_ns: how.valid_to_ns };
-                AwsKeyKind::Imported { source: Some(source.of(&source_key)) }
+                let (source_key, from) = self.successor_source(old, how.valid_to_ns).await?;
+                (AwsKeyKind::Imported { source: Some(from) }, Some(source_key))
             }
-            (None, NewMaterial::ByAws) => AwsKeyKind::Native,
+            (None, NewMaterial::ByAws) => (AwsKeyKind::Native, None),
         };
         let spec =
             NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: told.multi_region.is_some(), replica_of: None };
@@ -148,7 +149,7 @@ impl Core {
             },
             bypass_lockout_check: false,
         };
-        Ok(AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) })
+        Ok((AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) }, source))
     }
 }
 

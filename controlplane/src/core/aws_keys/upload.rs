@@ -49,17 +49,23 @@ impl Core {
         // A data plane is there and opens it, before anything is made in AWS.
         self.inspected(&source_key).await?;
         let id = entry.id;
-        self.create_with_material(permit.trail(), entry).await?;
+        self.create_with_material(permit.trail(), entry, None).await?;
         self.any_key(id).await
     }
 
-    /// Makes a key in AWS and, where it is to have a source key's material, imports that. Where that is refused, the key is withdrawn.
+    /// Makes a key in AWS and, where it is to have a source key's material, imports that. Where that is refused, the key is withdrawn, and
+    /// so is a source key that was made for it.
     ///
     /// # Errors
     /// Those of making a key, of asking a data plane, and of importing.
-    pub(super) async fn create_with_material(&self, trail: &Trail, entry: AwsKeyEntry) -> Result<(), CoreError> {
+    pub(super) async fn create_with_material(
+        &self,
+        trail: &Trail,
+        entry: AwsKeyEntry,
+        source: Option<&SourceKeyEntry>,
+    ) -> Result<(), CoreError> {
         let id = entry.id;
-        let made = self.create_in_aws(trail, entry).await?;
+        let made = self.create_from(trail, entry, source).await?;
         if source_of(&made).is_none() {
             return Ok(());
         }
@@ -103,6 +109,7 @@ impl UploadSource {
             name: source.name.clone(),
             tier_as_sent: self.tier_as_sent.clone(),
             valid_to_ns: self.valid_to_ns,
+            made: false,
         }
     }
 }

@@ -135,6 +135,11 @@ impl Core {
     }
 }
 
+/// The containers of an account: what AWS has there is known here once, by any of them.
+pub(super) fn of_account(view: &View, account_id: &str) -> Result<BTreeSet<Uuid>, ReadError> {
+    Ok(view.kms_containers()?.into_iter().filter(|container| container.account_id == account_id).map(|container| container.id).collect())
+}
+
 /// A container by its id or name.
 pub(super) fn find(view: &View, wanted: &str) -> Result<KmsContainerEntry, CoreError> {
     if let Some(found) = Uuid::try_parse(wanted).ok().map(|id| view.kms_container(id)).transpose()?.flatten() {

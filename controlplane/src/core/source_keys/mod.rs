@@ -30,7 +30,10 @@ pub use self::{
     on_partition::{NewPartitionKey, PartitionKeyOnToken},
     vault::{NewVaultKey, SourceKeyPatch, blob},
 };
-pub(super) use self::{find::find, vault::described};
+pub(super) use self::{
+    find::{find, in_use},
+    vault::{described, unique},
+};
 use super::{Core, CoreError, draw::now_ns};
 use crate::{
     access::{Permit, Read, Right},

@@ -17,7 +17,7 @@ use super::{
     usage,
 };
 use crate::{
-    access::{Manage, Permit, Read, Trail},
+    access::{Manage, Permit, Read},
     core::{Core, CoreError, draw::now_ns, write::Plan},
     publish::{KeyTask, Work},
     store::{
@@ -85,11 +85,20 @@ impl Core {
     /// # Errors
     /// [`CoreError`]: `Invalid`; `Exists` for the name; those of asking a data plane.
     pub async fn create_source_key(&self, permit: &Permit<Manage>, new: NewVaultKey) -> Result<SourceKeyEntry, CoreError> {
-        self.new_vault_key(permit.trail(), new).await
+        let entry = self.generated_vault_key(new).await?;
+        let plan = |view: &View| {
+            unique(view, &entry.name, entry.id)?;
+            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: () })
+        };
+        self.writer.change(permit.trail(), plan).await?;
+        Ok(entry)
     }
 
-    /// As [`Core::create_source_key`], for whoever may rotate a key in AWS that needs it.
-    pub(in crate::core) async fn new_vault_key(&self, trail: &Trail, new: NewVaultKey) -> Result<SourceKeyEntry, CoreError> {
+    /// Has a data plane make a local key. Whoever asks commits the entry, where [`unique`] has nothing against it.
+    ///
+    /// # Errors
+    /// As [`Core::create_source_key`].
+    pub(in crate::core) async fn generated_vault_key(&self, new: NewVaultKey) -> Result<SourceKeyEntry, CoreError> {
         let id = Uuid::new_v4();
         let name = new.name.unwrap_or_else(|| format!("key-{id}"));
         named(&name)?;
@@ -101,19 +110,13 @@ impl Core {
         let (usage, label) = (usage::sealed(usage_mask), String::new());
         let work = Work::Generate { kind: new.kind, usage, unexportable: new.unexportable, label };
         let key = self.generated(KeyTask { id, target: "local".into(), deadline: deadline(new.kind), work }).await?;
-        let entry = SourceKeyEntry {
+        Ok(SourceKeyEntry {
             description: new.description,
             labels: new.labels,
             undeletable: new.undeletable,
             usage_mask,
             ..SourceKeyEntry::new(id, name, key, Stamps::new(now_ns()))
-        };
-        let plan = |view: &View| {
-            unique(view, &entry.name, id)?;
-            Ok(Plan { changes: vec![EntryChange::put(Entry::SourceKey(entry.clone()))], answer: () })
-        };
-        self.writer.change(trail, plan).await?;
-        Ok(entry)
+        })
     }
 
     /// Changes what is said of a source key.
@@ -182,7 +185,7 @@ pub(super) fn named(name: &str) -> Result<(), CoreError> {
 }
 
 /// Refuses a name that another source key has.
-pub(super) fn unique(view: &View, name: &str, id: Uuid) -> Result<(), CoreError> {
+pub(in crate::core) fn unique(view: &View, name: &str, id: Uuid) -> Result<(), CoreError> {
     if view.source_keys()?.iter().any(|other| other.id != id && other.name == name) {
         return Err(CoreError::Exists { what: "source key", name: name.into() });
     }

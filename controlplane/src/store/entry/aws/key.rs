@@ -82,6 +82,9 @@ pub struct UploadedFrom {
     pub tier_as_sent: Option<String>,
     /// When the material expires, nanoseconds since 1970; none: never.
     pub valid_to_ns: Option<u64>,
+    /// It was made for a rotation that has not got it into AWS yet, and goes with that if it never does.
+    #[serde(default)]
+    pub made: bool,
 }
 
 /// What a key is to be (CreateKey API).
