@@ -102,7 +102,7 @@ fn resources() -> OpenApiRouter<Arc<Api>> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
+    use axum::{body::Body, http::HeaderValue};
 
     use super::*;
 
