@@ -38,8 +38,9 @@ pub(crate) async fn serve((listener, caps): (TcpListener, ConnectionCaps), ops: 
     let render = async move || metrics.map(|render| (render.0)()).unwrap_or_default();
     let app = Router::new().route("/livez", get(async || "live\n")).route("/readyz", get(ready)).route("/metrics", get(render));
     let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)?.acceptor(Admission(Connections::new("ops", caps))).handle(handle.clone());
-    // A connection that says nothing must not keep its place.
+    let admission = Admission(Connections::new("ops", caps));
+    // A connection that says nothing must not keep its place: without the choice of HTTP/2, which waits for the first bytes for ever.
+    let mut server = axum_server::from_tcp(listener)?.acceptor(admission).handle(handle.clone()).http1_only();
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut served = pin!(server.serve(app.into_make_service()));
     tokio::select! {
