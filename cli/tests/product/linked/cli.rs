@@ -2,11 +2,15 @@
 
 use std::{fs, time::Duration};
 
+use holdfast_sim_kms::When;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::site::{CONNECTION, KMS, Linked};
+use super::{
+    cloud_hsm::{self, CLUSTER_PASSWORD},
+    site::{CONNECTION, KMS, Linked},
+};
 use crate::{
     process::{Ended, run_with},
     rest::text,
@@ -187,6 +191,17 @@ fn keys_of_every_kind_are_made_and_changed_by_commands() {
     assert_eq!(shell.json(&["aws-key", "auto-rotation", id, "--off"])["auto_rotation_days"], 0);
     let replica = shell.json(&["aws-key", "replicate", id, "--region", "eu-west-1"]);
     assert!(replica["region"] == "eu-west-1" && replica["regions"]["is_replica"] == true, "{replica}");
+    let replica = text(&replica, "/id");
+    linked.wait_until("AWS has made the replica", |_| shell.json(&["aws-key", "show", replica])["state"] == "Enabled");
+    shell.good(&["aws-key", "primary-region", id, "eu-west-1"]);
+    for (key, is_replica) in [(id, true), (replica, false)] {
+        linked.wait_until("the other is the primary key", |_| {
+            let regions = shell.json(&["aws-key", "show", key])["regions"].clone();
+            regions == json!({ "is_replica": is_replica, "primary": "eu-west-1", "replicas": ["us-east-1"] })
+        });
+    }
+    assert!(shell.refused(&["aws-key", "primary-region", id, "us-west-2"], 2).contains("no replica in us-west-2"));
+    assert!(shell.refused(&["aws-key", "replicate", id, "--region", "us-west-2"], 5).contains("its primary key in eu-west-1"));
     let job = shell.json(&["job", "create", "yearly", "--operation", "key-rotation", "--run-at", "0 3 1 1 *", "--retain-alias", "true"]);
     assert_eq!(shell.json(&["aws-key", "enable-rotation", id, "--job", "yearly"])["rotation_job_id"], job["id"]);
     assert_eq!(shell.json(&["aws-key", "disable-rotation", id])["rotation_job_id"], "");
@@ -210,4 +225,59 @@ fn keys_of_every_kind_are_made_and_changed_by_commands() {
 
     let listed = shell.good(&["aws-key", "list", "--region", "us-east-1"]);
     assert!(listed.contains("native") && listed.contains("imported") && !listed.contains("eu-west-1"), "{listed}");
+}
+
+#[test]
+fn a_key_store_on_a_cluster_and_its_key_live_their_whole_lives_by_commands() {
+    let linked = Linked::start();
+    let shell = Shell::new(&linked);
+    let [cluster, ..] = cloud_hsm::clusters(&linked);
+    let (cluster, anchor) = (text(&cluster, "/ClusterId"), shell.file("anchor.pem", text(&cluster, "/Certificates/ClusterCertificate")));
+    let place = ["--kms", KMS, "--region", "us-east-1"];
+    assert!(shell.good(&[&["keystore", "clusters"], &place[..]].concat()).contains(cluster));
+    let [wrong, right] = ["not-the-password", CLUSTER_PASSWORD].map(|password| shell.file(password, password));
+    let on = ["--cluster", cluster, "--trust-anchor", &anchor];
+    let store = shell.json(&[&["keystore", "create-cloudhsm", "vault", "--password-file", &wrong], &place[..], &on].concat());
+    assert!(store["kind"] == "CLOUDHSM" && store["cloud_hsm_cluster_id"] == cluster, "{store}");
+    assert!(!shell.good(&[&["keystore", "clusters"], &place[..]].concat()).contains(cluster), "it is used");
+    assert!(shell.refused(&["keystore", "connect", "vault", "--wait"], 5).contains("INVALID_CREDENTIALS"));
+    shell.good(&["keystore", "disconnect", "vault", "--wait"]);
+    let renamed = shell.json(&["keystore", "update-cloudhsm", "vault", "--name", "safe", "--password-file", &right]);
+    assert_eq!((&renamed["name"], &renamed["id"]), (&json!("safe"), &store["id"]));
+    assert!(shell.refused(&["aws-key", "create-cloudhsm", "safe", "--alias", "early"], 5).contains("CONNECTED"));
+    assert_eq!(shell.json(&["keystore", "connect", "safe", "--wait"])["connection_state"], "CONNECTED");
+
+    let key = shell.json(&["aws-key", "create-cloudhsm", "safe", "--alias", "h1", "--tag", "team=blue"]);
+    assert!(key["kind"] == "cloud-hsm" && key["key_store_name"] == "safe" && key["origin"] == "AWS_CLOUDHSM", "{key}");
+    assert_eq!((&key["aliases"], &key["tags"]), (&json!(["h1"]), &json!([{ "key": "team", "value": "blue" }])));
+    assert_eq!(linked.round_trip("alias/h1"), "aGVsbG8=");
+    let id = text(&key, "/id");
+    assert!(shell.good(&["aws-key", "list", "--key-store", "safe"]).contains("h1"));
+    assert_eq!(shell.json(&["aws-key", "disable", id])["state"], "Disabled");
+    shell.refused(&["aws-key", "rotate", id], 5);
+    assert_eq!(shell.json(&["aws-key", "delete", id, "--days", "7"])["state"], "PendingDeletion");
+    linked.switches().advance(Duration::from_secs(8 * 24 * 3600));
+    shell.good(&["sync", "start", "--all", "--wait"]);
+    shell.good(&["aws-key", "forget", id]);
+    shell.good(&["keystore", "disconnect", "safe", "--wait"]);
+    shell.good(&["keystore", "delete", "safe"]);
+    shell.refused(&["keystore", "show", "safe"], 3);
+    assert_eq!(linked.kms("DescribeCustomKeyStores", &json!({}))["CustomKeyStores"], json!([]));
+}
+
+#[test]
+fn a_synchronization_is_broken_off_by_a_command() {
+    let linked = Linked::start();
+    let shell = Shell::new(&linked);
+    (0..2).for_each(|_| drop(linked.kms("CreateKey", &json!({}))));
+    let held = linked.switches().hold("DescribeKey", When::Before);
+    let job = shell.json(&["sync", "start", "--kms", KMS, "--region", "us-east-1"]);
+    let id = text(&job, "/id");
+    linked.block_on(held.reached());
+    assert_eq!((&job["status"], &shell.json(&["sync", "cancel", id])["abort"]), (&json!("in-progress"), &json!(true)));
+    held.release();
+    linked.wait_until("the job has ended", |_| shell.json(&["sync", "show", id])["status"] == "failed");
+    assert!(shell.good(&["sync", "list"]).contains(id));
+    shell.refused(&["sync", "cancel", id], 5);
+    shell.refused(&["sync", "cancel", "0b6c1f0e-50a1-4b7e-9c1d-7f7f9a1f3e55"], 3);
 }

@@ -80,39 +80,62 @@ fn the_aws_cli_takes_an_external_key_store_from_creation_to_deletion() {
 
 #[test]
 fn boto3_uses_a_local_key_and_one_on_softhsm_and_moves_ciphertexts_between_them() {
-    let hsm = SoftHsm::with_tokens(&["blue"]);
-    hsm.import("blue", "holdfast-health", &[9; 32]);
-    let partition = format!(
-        "[[module]]\nname = \"soft\"\npath = {:?}\n[[partition]]\nname = \"blue\"\nmodule = \"soft\"\ntoken_label = \"blue\"\npin_file = {:?}\n",
-        softhsm::MODULE,
-        hsm.pin()
-    );
-    let linked = Linked::start_with(Setup { node_config: partition, environment: vec![hsm.environment()], ..Setup::default() });
+    let (_hsm, linked) = beside_a_token("blue");
     let aws = Aws::of(&linked);
     let stores = [Unlinked::on_local_keys(&linked, "local"), Unlinked::on_a_token(&linked, "blue")];
     let asked: Value = stores.iter().map(|store| store.0.clone()).collect();
     let made: Value = serde_json::from_str(&aws.script::<&str>("walk.py", &[], &asked.to_string())).unwrap();
     assert_eq!(made.as_array().map(Vec::len), Some(2));
+
+    // Blocked at Holdfast, either is unusable in AWS, by its key store or by itself; unblocked, it works.
+    for (store, made) in stores.iter().zip(made.as_array().unwrap()) {
+        let encrypt = json!({ "KeyId": made["key"], "Plaintext": "aGVsbG8=" });
+        let decrypt = json!({ "CiphertextBlob": linked.kms("Encrypt", &encrypt)["CiphertextBlob"] });
+        for blocked in [store.path(), store.key_path()] {
+            linked.rest().act(&format!("{blocked}/block"));
+            for (operation, body) in [("Encrypt", &encrypt), ("Decrypt", &decrypt)] {
+                assert_eq!(linked.try_kms(operation, body).unwrap_err().name, "KMSInvalidStateException", "{operation} {blocked}");
+            }
+            linked.rest().act(&format!("{blocked}/unblock"));
+            assert_eq!(linked.kms("Decrypt", &decrypt)["Plaintext"], "aGVsbG8=", "{blocked}");
+        }
+    }
 }
 
 #[test]
-fn credentials_and_keys_are_rotated_under_load_without_a_failed_call() {
+fn credentials_and_keys_are_rotated_under_load_without_a_failed_call_be_they_local_or_on_softhsm() {
     let _alone = alone();
-    let linked = Linked::start();
-    let aws = Aws::of(&linked);
-    let store = linked.connected_store("loaded");
-    let key = linked.linked_key(&store, "loaded");
+    let (_hsm, linked) = beside_a_token("blue");
+    let source = linked.source_key("health");
+    rotated_under_load(&linked, (linked.new_store("local", &source, true), &source), |round| {
+        linked.source_key(&format!("version {round}"))
+    });
+    let Token { partition, mut store, virtual_key } = Token::of(&linked, "blue");
+    store["linked_state"] = true.into();
+    rotated_under_load(&linked, (store, &virtual_key), |round| on_token(&mut linked.rest(), &partition, &format!("version {round}")));
+}
+
+/// Makes a linked key store and a key in it, and rotates its credential and the key, to another source key each time, while boto3 uses it.
+fn rotated_under_load(linked: &Linked, (new, source): (Value, &str), next: impl Fn(u32) -> String) {
+    let tier = &new["local_hosted_params"]["source_key_tier"];
+    let created = linked.rest().post(STORES, &new);
+    let store = format!("{STORES}/{}", text(&created, "/id"));
+    linked.connect(&store);
+    let mut key = hyok_key(text(&created, "/id"), source, "");
+    (key["local_hosted_params"]["linked_state"], key["local_hosted_params"]["source_key_tier"]) = (true.into(), tier.clone());
+    let key = linked.rest().post("cckm/aws/create-hyok-key", &key);
     let path = format!("cckm/aws/keys/{}", text(&key, "/id"));
-    let load = aws.start("load.py", &[text(&key, "/aws_param/KeyID")]);
+    let load = Aws::of(linked);
+    let load = load.start("load.py", &[text(&key, "/aws_param/KeyID")]);
     for round in 1..=3 {
-        let rotated = linked.rest().act(&format!("{}/rotate-credential", store.path));
+        let rotated = linked.rest().act(&format!("{store}/rotate-credential"));
         assert_eq!(rotated["credential_count"], round + 1);
-        let next = linked.source_key(&format!("version {round}"));
-        linked.rest().post(&format!("{path}/rotate"), &json!({ "source_key_tier": "local", "source_key_id": next }));
+        let onto = json!({ "source_key_tier": tier, "source_key_id": next(round) });
+        linked.rest().post(&format!("{path}/rotate"), &onto);
         linked.until_shown(&format!("{path}/versions?version={round}"), |page| page["resources"][0]["state"] == "active");
     }
     let ended = load.end();
-    assert_eq!(ended["failures"], json!([]));
+    assert_eq!(ended["failures"], json!([]), "{tier}");
     assert!(ended["calls"].as_u64() > Some(12), "{ended}");
 }
 
@@ -131,6 +154,45 @@ fn the_aws_encryption_sdk_encrypts_and_decrypts_a_file() {
     assert!(sealed.len() > text_of_file.len() && !sealed.windows(64).any(|part| part == &text_of_file[..64]));
 }
 
+/// A rig whose data plane has a partition: a new SoftHSM token of this label.
+fn beside_a_token(label: &str) -> (SoftHsm, Linked) {
+    let hsm = SoftHsm::with_tokens(&[label]);
+    hsm.import(label, "holdfast-health", &[9; 32]);
+    let partition = format!(
+        "[[module]]\nname = \"soft\"\npath = {:?}\n[[partition]]\nname = {label:?}\nmodule = \"soft\"\ntoken_label = {label:?}\npin_file = {:?}\n",
+        softhsm::MODULE,
+        hsm.pin()
+    );
+    let linked = Linked::start_with(Setup { node_config: partition, environment: vec![hsm.environment()], ..Setup::default() });
+    (hsm, linked)
+}
+
+/// What a key store and its keys on a partition are made of.
+struct Token {
+    partition: String,
+    /// The body of a new key store on it.
+    store: Value,
+    /// What a new key is made on.
+    virtual_key: String,
+}
+
+impl Token {
+    fn of(linked: &Linked, label: &str) -> Self {
+        let named = json!({ "name": "hsm", "password": "a PIN", "partitions": [{ "partition_label": label }] });
+        linked.rest().post("connectionmgmt/services/luna-network/connections", &named);
+        let added = linked.rest().post("cckm/hsm/luna/add-partition", &json!({ "connection": "hsm" }));
+        let partition = text(&added, "/id");
+        let health = on_token(&mut linked.rest(), partition, "health");
+        let source = on_token(&mut linked.rest(), partition, "source");
+        let virtual_key = linked.rest().post("cckm/virtual/keys", &json!({ "source_key_id": source }));
+        let mut store = key_store(label, KMS, &health);
+        store["local_hosted_params"]["partition_id"] = partition.into();
+        store["local_hosted_params"]["source_key_tier"] = "luna-hsm".into();
+        store["aws_param"]["xks_proxy_uri_endpoint"] = linked.endpoint().into();
+        Self { partition: partition.to_owned(), store, virtual_key: text(&virtual_key, "/id").to_owned() }
+    }
+}
+
 /// A key store with a key that AWS has not heard of: what an AWS administrator is given.
 struct Unlinked(Value);
 
@@ -142,18 +204,8 @@ impl Unlinked {
 
     /// On a partition of the data plane.
     fn on_a_token(linked: &Linked, label: &str) -> Self {
-        let named = json!({ "name": "hsm", "password": "a PIN", "partitions": [{ "partition_label": label }] });
-        linked.rest().post("connectionmgmt/services/luna-network/connections", &named);
-        let added = linked.rest().post("cckm/hsm/luna/add-partition", &json!({ "connection": "hsm" }));
-        let partition = text(&added, "/id");
-        let health = on_token(&mut linked.rest(), partition, "health");
-        let source = on_token(&mut linked.rest(), partition, "source");
-        let virtual_key = linked.rest().post("cckm/virtual/keys", &json!({ "source_key_id": source }));
-        let mut new = key_store(label, KMS, &health);
-        new["local_hosted_params"]["partition_id"] = partition.into();
-        new["local_hosted_params"]["source_key_tier"] = "luna-hsm".into();
-        new["aws_param"]["xks_proxy_uri_endpoint"] = linked.endpoint().into();
-        Self::new(linked, &new, text(&virtual_key, "/id"))
+        let Token { store, virtual_key, .. } = Token::of(linked, label);
+        Self::new(linked, &store, &virtual_key)
     }
 
     fn new(linked: &Linked, store: &Value, source: &str) -> Self {

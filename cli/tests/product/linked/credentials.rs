@@ -130,7 +130,7 @@ fn only_a_linked_key_store_is_given_a_job_of_the_right_kind_and_a_job_in_use_sta
     linked.rest().delete(&job);
 }
 
-/// The access key id with which AWS signs.
+/// A job for one operation or the other (contract §13).
 fn job(name: &str, operation: &str) -> Value {
     json!({
         "name": name, "operation": operation, "run_at": "0 9 * * fri",

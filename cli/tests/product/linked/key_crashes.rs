@@ -69,13 +69,8 @@ fn after_a_crash_a_key_shows_what_aws_made_of_each_change_and_may_be_changed_aga
         ("ScheduleKeyDeletion", "schedule-deletion", json!({ "days": 9 }), "/aws_param/KeyState", json!("PendingDeletion")),
         ("CancelKeyDeletion", "cancel-deletion", Value::Null, "/aws_param/KeyState", json!("Disabled")),
     ];
-    for (operation, action, body, member, value) in changes {
-        let path = format!("{key}/{action}");
-        let before = linked.rest().get(&key).pointer(member).cloned();
-        linked.crash((operation, When::Before), ("POST", &path, &body));
-        assert_eq!(linked.rest().good("GET", &key, b"").pointer(member), before.as_ref(), "{operation}");
-        crash_again(&mut linked, (operation, When::After), (&path, &body));
-        linked.until_shown(&key, |shown| shown.pointer(member) == Some(&value));
+    for change in changes {
+        crashes_over(&mut linked, &key, change);
     }
 }
 
@@ -98,17 +93,29 @@ fn a_policy_that_was_begun_is_put_to_its_end() {
     }
 }
 
-/// Has the control plane die while AWS holds its call, and starts it again.
-/// As soon as what was begun before is settled.
+/// Has the control plane die over a change before AWS makes it, and again when AWS has: only then is it shown.
+pub(super) fn crashes_over(linked: &mut Linked, key: &str, (operation, action, body, member, value): (&str, &str, Value, &str, Value)) {
+    let path = format!("{key}/{action}");
+    let before = linked.rest().get(key).pointer(member).cloned();
+    linked.crash((operation, When::Before), ("POST", &path, &body));
+    assert_eq!(linked.rest().good("GET", key, b"").pointer(member), before.as_ref(), "{operation}");
+    crash_again(linked, (operation, When::After), (&path, &body));
+    linked.until_shown(key, |shown| shown.pointer(member) == Some(&value));
+}
+
+/// Has the control plane die over a change as soon as nothing that was begun before keeps that from being made.
 fn crash_again(linked: &mut Linked, (operation, when): (&str, When), (path, body): (&str, &Value)) {
-    let key = path.rsplit_once('/').unwrap().0.to_owned();
-    // Only who has nothing under way is changed, be it by what it has already.
+    until_idle(linked, path.rsplit_once('/').unwrap().0);
+    linked.crash((operation, when), ("POST", path, body));
+}
+
+/// Waits until nothing is under way with a key: only then it is changed, be it by what it has already.
+pub(super) fn until_idle(linked: &Linked, key: &str) {
     linked.wait_until("nothing is under way", |linked| {
-        let description = linked.rest().good("GET", &key, b"")["aws_param"]["Description"].clone();
+        let description = linked.rest().good("GET", key, b"")["aws_param"]["Description"].clone();
         let same = json!({ "description": description }).to_string();
         linked.rest().send("POST", &format!("{key}/update-description"), same.as_bytes()).status != 409
     });
-    linked.crash((operation, when), ("POST", path, body));
 }
 
 fn new_key(store: &Store, alias: &str) -> Value {
@@ -124,7 +131,7 @@ fn unlinked(linked: &Linked, store: &Store) -> String {
 }
 
 /// Waits until a key of an alias is there, linked, and does what it should.
-fn made(linked: &Linked, alias: &str) {
+pub(super) fn made(linked: &Linked, alias: &str) {
     let page = linked.until_shown(&format!("cckm/aws/keys?alias={alias}"), |page| page["total"] == 1);
     assert_eq!((&page["resources"][0]["linked_state"], &page["resources"][0]["failure"]), (&json!(true), &Value::Null));
     let sealed = linked.kms("Encrypt", &json!({ "KeyId": format!("alias/{alias}"), "Plaintext": "aGVsbG8=" }));
@@ -133,7 +140,7 @@ fn made(linked: &Linked, alias: &str) {
 }
 
 /// How many keys AWS has that customers manage.
-fn keys_in_aws(linked: &Linked) -> usize {
+pub(super) fn keys_in_aws(linked: &Linked) -> usize {
     linked.kms("ListKeys", &json!({}))["Keys"].as_array().unwrap().len()
 }
 

@@ -209,7 +209,7 @@ fn a_job_rotates_keys_to_new_ones_and_to_new_material() {
 }
 
 /// The known client's body (contract §8.4).
-fn replicate(region: &str, alias: &str) -> Value {
+pub(super) fn replicate(region: &str, alias: &str) -> Value {
     let mut body = native("", "");
     body["replica_region"] = region.into();
     (body["kms"], body["tags"], body["region"]) = ("".into(), Value::Null, "".into());

@@ -11,11 +11,12 @@ use std::{
 use holdfast_sim_kms::{Control, Sim, SimSettings, When};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tonic::Status;
 
 use super::kms::{Kms, Refused};
 use crate::{
     admin::Admin,
-    http::Answer,
+    http::{Answer, Http},
     process::Holdfast,
     rest::{Rest, connection, container, hyok_key, key_store, source_key, text},
     site::{Site, keep_ports, start_control_plane},
@@ -47,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// How long the simulator takes to connect or disconnect a key store.
     pub(crate) connect_delay: Duration,
+    /// How long the simulator waits for a data plane. A debug build on a busy machine may be later than AWS allows.
+    pub(crate) proxy_patience: Duration,
 }
 
 /// A data plane.
@@ -73,7 +76,8 @@ pub(crate) struct Store {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: 1, node_config: String::new(), environment: Vec::new(), connect_delay: Duration::from_millis(50) }
+        let (connect_delay, proxy_patience) = (Duration::from_millis(50), PROXY_PATIENCE);
+        Self { nodes: 1, node_config: String::new(), environment: Vec::new(), connect_delay, proxy_patience }
     }
 }
 
@@ -86,9 +90,7 @@ impl Linked {
         let runtime = Runtime::new().unwrap();
         let site = Site::new();
         let mut settings = SimSettings::new(Some(fs::read(site.path("controlplane/ca.crt")).unwrap()));
-        settings.connect_delay = setup.connect_delay;
-        // A debug build on a busy machine may be late; that AWS waits 250 ms is shown by the simulator's own tests.
-        settings.proxy_patience = PROXY_PATIENCE;
+        (settings.connect_delay, settings.proxy_patience) = (setup.connect_delay, setup.proxy_patience);
         let sim = runtime.block_on(Sim::start(settings)).unwrap();
         let url = sim.url();
         let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
@@ -251,16 +253,36 @@ impl Linked {
         self.nodes[node].run(&self.environment);
     }
 
+    /// Waits for a call of the gRPC API in a thread of its own: none when it failed.
+    pub(crate) fn begin_call<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, Status>> + Send + 'static,
+    ) -> thread::JoinHandle<Option<T>> {
+        let runtime = self.runtime.handle().clone();
+        thread::spawn(move || runtime.block_on(call).ok())
+    }
+
     /// Kills the control plane while AWS's `operation`, asked for by this request, is held before or after it was done; starts it again.
-    pub(crate) fn crash(&mut self, (operation, when): (&str, When), (method, path, body): (&'static str, &str, &Value)) {
+    pub(crate) fn crash(&mut self, held: (&str, When), (method, path, body): (&'static str, &str, &Value)) {
+        self.crash_over(held, |linked| linked.begin(method, path, body));
+    }
+
+    /// The same over whatever asks for it.
+    pub(crate) fn crash_over<T>(&mut self, (operation, when): (&str, When), begin: impl FnOnce(&Self) -> thread::JoinHandle<Option<T>>) {
         let held = self.switches().hold(operation, when);
-        let call = self.begin(method, path, body);
+        let call = begin(self);
         self.block_on(held.reached());
         self.kill_control_plane();
         // One that is held before it is done never is then.
         held.abandon();
         assert!(call.join().unwrap().is_none(), "{operation} {when:?}: answered");
         self.restart_control_plane();
+    }
+
+    /// What the control plane counts.
+    pub(crate) fn metrics(&mut self) -> String {
+        let ops = self.control.as_mut().unwrap().wait_for_listener("ops");
+        Http::plain(ops).send("GET", "/metrics", &[], &[]).text().to_owned()
     }
 
     /// The access key id that AWS has for a key store.

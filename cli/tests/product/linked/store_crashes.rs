@@ -134,9 +134,8 @@ fn a_key_store_is_gone_if_aws_deleted_it_and_stays_if_not() {
     assert!(stores_in_aws(&linked).is_empty());
 }
 
-/// Has the control plane die while AWS holds its call, and starts it again.
 /// The names of AWS's custom key stores, in order.
-fn stores_in_aws(linked: &Linked) -> Vec<String> {
+pub(super) fn stores_in_aws(linked: &Linked) -> Vec<String> {
     let told = linked.kms("DescribeCustomKeyStores", &json!({}));
     let mut names: Vec<_> =
         told["CustomKeyStores"].as_array().unwrap().iter().map(|store| text(store, "/CustomKeyStoreName").to_owned()).collect();

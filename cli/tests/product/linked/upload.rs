@@ -237,7 +237,8 @@ pub(super) fn native(spec: &str, usage: &str) -> Value {
     body
 }
 
-fn import(source: &str, more: Value) -> Value {
+/// The known client's body (contract §8.4), with more members.
+pub(super) fn import(source: &str, more: Value) -> Value {
     let mut body = json!({ "source_key_identifier": source, "source_key_tier": "local", "key_expiration": false, "valid_to": "" });
     let Value::Object(more) = more else { panic!("an object") };
     body.as_object_mut().unwrap().extend(more);
@@ -245,7 +246,7 @@ fn import(source: &str, more: Value) -> Value {
 }
 
 /// Source key name → state of the material.
-fn materials(linked: &Linked, path: &str) -> BTreeMap<String, String> {
+pub(super) fn materials(linked: &Linked, path: &str) -> BTreeMap<String, String> {
     let all = linked.rest().get(&format!("{path}/rotations?"));
     let all = all["resources"].as_array().unwrap();
     all.iter().map(|item| (text(item, "/source_key_name").into(), text(item, "/aws_param/KeyMaterialState").into())).collect()

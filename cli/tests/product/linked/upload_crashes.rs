@@ -1,4 +1,4 @@
-//! A control plane that dies at any step of an upload, of a rotation or of a replica finds its way when it is back: what AWS has made is
+//! A control plane that dies at any step of an upload or of a rotation to a new key finds its way when it is back: what AWS has made is
 //! finished, what it has not is withdrawn.
 
 use holdfast_sim_kms::When;
@@ -27,7 +27,8 @@ fn an_upload_that_was_cut_off_is_finished_or_withdrawn() {
         let alias = format!("cut-{}-{when:?}", operation.to_lowercase()).to_lowercase();
         let mut body = upload("aes", "", "");
         body["aws_param"]["Alias"] = alias.as_str().into();
-        die(&mut linked, (operation, when), ("POST", "cckm/aws/upload-key", &body));
+        linked.wait_for_nodes();
+        linked.crash((operation, when), ("POST", "cckm/aws/upload-key", &body));
         let shown = settled(&linked, |key| key["aws_param"]["Alias"] == json!([format!("alias/{alias}")]) || !made);
         if made {
             let key = shown.iter().find(|key| key["aws_param"]["Alias"] == json!([format!("alias/{alias}")])).unwrap();
@@ -55,10 +56,11 @@ fn a_rotation_that_was_cut_off_is_finished_or_withdrawn() {
         let alias = format!("cut-{operation}-{when:?}").to_lowercase();
         let mut body = upload("mac", "", "");
         body["aws_param"]["Alias"] = alias.as_str().into();
+        linked.wait_for_nodes();
         let old = linked.rest().post("cckm/aws/upload-key", &body);
         let path = format!("cckm/aws/keys/{}", text(&old, "/id"));
         let how = json!({ "disable_encrypt": true, "retain_alias": true });
-        die(&mut linked, (operation, when), ("POST", &format!("{path}/rotate"), &how));
+        linked.crash((operation, when), ("POST", &format!("{path}/rotate"), &how));
         let mac = json!({ "KeyId": format!("alias/{alias}"), "Message": "aGVsbG8=", "MacAlgorithm": "HMAC_SHA_256" });
         if rotated {
             let old = linked.until_shown(&path, |shown| shown["rotated_to"].is_string());
@@ -84,21 +86,6 @@ fn an_import_that_is_refused_by_aws_leaves_no_key_that_works_and_frees_nothing_t
     let left = linked.kms("DescribeKey", &json!({ "KeyId": keys[0]["KeyId"] }));
     assert_eq!((keys.as_array().unwrap().len(), text(&left, "/KeyMetadata/KeyState")), (1, "PendingDeletion"));
     assert_eq!(linked.rest().get("cckm/aws/keys?origin=EXTERNAL")["total"], 0);
-}
-
-/// Has the control plane killed while AWS holds a call, before or after AWS did it, and starts it again.
-fn die(linked: &mut Linked, (operation, when): (&str, When), (method, path, body): (&'static str, &str, &Value)) {
-    let held = linked.switches().hold(operation, when);
-    let begun = linked.begin(method, path, body);
-    linked.block_on(held.reached());
-    linked.kill_control_plane();
-    match when {
-        When::Before => held.abandon(),
-        When::After => held.release(),
-    }
-    assert!(begun.join().unwrap().is_none(), "{operation} {when:?}: it died before it could answer");
-    linked.restart_control_plane();
-    linked.wait_for_nodes();
 }
 
 /// The keys of origin EXTERNAL once nothing is left to do with them, and one is as it should be.
