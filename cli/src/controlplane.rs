@@ -7,10 +7,12 @@ use std::{
     num::NonZeroU32,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, Subcommand};
-use holdfast_controlplane::{ControlPlane, DemoOptions, InitOptions, init};
+use holdfast_controlplane::{ControlPlane, DemoOptions, InitOptions, Settings, init, settings::Render};
+use holdfast_dataplane::metrics;
 use holdfast_proto::secret::Secret;
 
 use crate::{
@@ -73,9 +75,11 @@ pub(crate) fn run(args: ControlPlaneArgs) -> Result<ExitCode, Failure> {
 fn serve(file: &Path) -> Result<ExitCode, Failure> {
     let config = config::controlplane::read(file).map_err(Failure::from_error)?;
     logging::install(&config.log);
+    let numbers = metrics::install().map_err(Failure::from_error)?;
+    let settings = Settings { metrics: Some(Render(Arc::new(move || numbers.render()))), ..config.settings };
     runtime()?.block_on(async {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
-        let plane = ControlPlane::start(config.settings).await.map_err(Failure::from_error)?;
+        let plane = ControlPlane::start(settings).await.map_err(Failure::from_error)?;
         signals.next().await;
         plane.drain().await;
         Ok(ExitCode::SUCCESS)

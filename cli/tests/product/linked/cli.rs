@@ -278,6 +278,8 @@ fn a_synchronization_is_broken_off_by_a_command() {
     held.release();
     linked.wait_until("the job has ended", |_| shell.json(&["sync", "show", id])["status"] == "failed");
     assert!(shell.good(&["sync", "list"]).contains(id));
-    shell.refused(&["sync", "cancel", id], 5);
+    let whole = shell.json(&["sync", "start", "--kms", KMS, "--region", "us-east-1", "--wait"]);
+    assert_eq!((&whole["status"], &whole["abort"]), (&json!("completed"), &json!(false)));
+    shell.refused(&["sync", "cancel", text(&whole, "/id")], 5);
     shell.refused(&["sync", "cancel", "0b6c1f0e-50a1-4b7e-9c1d-7f7f9a1f3e55"], 3);
 }

@@ -106,13 +106,12 @@ fn boto3_uses_a_local_key_and_one_on_softhsm_and_moves_ciphertexts_between_them(
 fn credentials_and_keys_are_rotated_under_load_without_a_failed_call_be_they_local_or_on_softhsm() {
     let _alone = alone();
     let (_hsm, linked) = beside_a_token("blue");
-    let source = linked.source_key("health");
-    rotated_under_load(&linked, (linked.new_store("local", &source, true), &source), |round| {
-        linked.source_key(&format!("version {round}"))
-    });
+    let source = linked.source_key("local");
+    let store = linked.new_store("local", &source, true);
+    rotated_under_load(&linked, (store, &source), |round| linked.source_key(&format!("local {round}")));
     let Token { partition, mut store, virtual_key } = Token::of(&linked, "blue");
     store["linked_state"] = true.into();
-    rotated_under_load(&linked, (store, &virtual_key), |round| on_token(&mut linked.rest(), &partition, &format!("version {round}")));
+    rotated_under_load(&linked, (store, &virtual_key), |round| on_token(&mut linked.rest(), &partition, &format!("blue {round}")));
 }
 
 /// Makes a linked key store and a key in it, and rotates its credential and the key, to another source key each time, while boto3 uses it.
