@@ -55,7 +55,6 @@ fn material_that_was_to_take_over_does_and_the_key_shows_whose_it_is() {
         ("RotateKeyOnDemand", When::After),
     ] {
         until_idle(&linked, &key);
-        linked.wait_for_nodes();
         let before = linked.rest().get(&key)["local_key_id"].clone();
         linked.crash((operation, when), ("POST", &rotate, &Value::Null));
         let shown = linked.until_shown(&key, |shown| shown["local_key_id"] != before);
@@ -82,7 +81,6 @@ fn material_that_aws_deleted_is_shown_as_gone_and_its_import_is_finished() {
         linked.crash_over(("DeleteImportedKeyMaterial", When::After), |linked| linked.begin_call(deletion(linked, &made)));
         linked.until_shown(&key, |shown| shown["aws_param"]["KeyState"] == "PendingImport");
         until_idle(&linked, &key);
-        linked.wait_for_nodes();
         linked.crash(("ImportKeyMaterial", when), ("POST", &format!("{key}/import-material"), &import(&source, json!({}))));
         linked.until_shown(&key, |shown| shown["aws_param"]["KeyState"] == "Enabled");
         until_idle(&linked, &key);

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{RefCell, RefMut},
+    fmt::Debug,
     fs,
     path::PathBuf,
     thread,
@@ -10,7 +11,7 @@ use std::{
 
 use holdfast_sim_kms::{Control, Sim, SimSettings, When};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
 use tonic::Status;
 
 use super::kms::{Kms, Refused};
@@ -267,16 +268,29 @@ impl Linked {
         self.crash_over(held, |linked| linked.begin(method, path, body));
     }
 
-    /// The same over whatever asks for it.
-    pub(crate) fn crash_over<T>(&mut self, (operation, when): (&str, When), begin: impl FnOnce(&Self) -> thread::JoinHandle<Option<T>>) {
+    /// The same over whatever asks for it. The nodes are up to date again then.
+    pub(crate) fn crash_over<T: Debug>(
+        &mut self,
+        (operation, when): (&str, When),
+        begin: impl FnOnce(&Self) -> thread::JoinHandle<Option<T>>,
+    ) {
         let held = self.switches().hold(operation, when);
         let call = begin(self);
-        self.block_on(held.reached());
+        let reached = self.block_on(async {
+            while !call.is_finished() {
+                if timeout(BETWEEN_LOOKS, held.reached()).await.is_ok() {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(reached, "{operation} {when:?}: AWS was not asked for it, but {:?}", call.join());
         self.kill_control_plane();
         // One that is held before it is done never is then.
         held.abandon();
         assert!(call.join().unwrap().is_none(), "{operation} {when:?}: answered");
         self.restart_control_plane();
+        self.wait_for_nodes();
     }
 
     /// What the control plane counts.

@@ -27,7 +27,6 @@ fn an_upload_that_was_cut_off_is_finished_or_withdrawn() {
         let alias = format!("cut-{}-{when:?}", operation.to_lowercase()).to_lowercase();
         let mut body = upload("aes", "", "");
         body["aws_param"]["Alias"] = alias.as_str().into();
-        linked.wait_for_nodes();
         linked.crash((operation, when), ("POST", "cckm/aws/upload-key", &body));
         let shown = settled(&linked, |key| key["aws_param"]["Alias"] == json!([format!("alias/{alias}")]) || !made);
         if made {
@@ -56,7 +55,6 @@ fn a_rotation_that_was_cut_off_is_finished_or_withdrawn() {
         let alias = format!("cut-{operation}-{when:?}").to_lowercase();
         let mut body = upload("mac", "", "");
         body["aws_param"]["Alias"] = alias.as_str().into();
-        linked.wait_for_nodes();
         let old = linked.rest().post("cckm/aws/upload-key", &body);
         let path = format!("cckm/aws/keys/{}", text(&old, "/id"));
         let how = json!({ "disable_encrypt": true, "retain_alias": true });
