@@ -293,6 +293,16 @@ mod tests {
         core.sync_keys(&Trail::system("test"), PLACE, looked).await.unwrap().remove(0)
     }
 
+    #[test]
+    fn material_that_is_another_than_before_was_rotated_by_whomever() {
+        let with = |id: Option<&str>| KeyInAws { key_material_id: id.map(str::to_owned), ..told(1, "AWS_KMS") };
+        let new = AwsKeyEntry::new(Uuid::nil(), PLACE, AwsKeyKind::Native, ForAws::default());
+        let first = with_told(&with_told(&new, &with(None)), &with(Some("a")));
+        assert_eq!((first.rotated_ns, with_told(&first, &with(Some("a"))).rotated_ns), (None, None));
+        assert_eq!(with_told(&first, &with(None)).rotated_ns, None, "it was deleted");
+        assert!(with_told(&first, &with(Some("b"))).rotated_ns.is_some());
+    }
+
     #[tokio::test]
     async fn a_key_that_aws_has_gets_one_entry_which_changes_only_when_aws_tells_something_new() {
         let core = core(&Estate::new().await).await;
