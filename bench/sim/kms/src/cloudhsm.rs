@@ -15,7 +15,7 @@ use crate::{
     clock::seconds,
     draw,
     error::{AwsException, ErrorName},
-    state::{Cluster, Region, StoreKind},
+    state::{Cluster, Password, Region, StoreKind},
 };
 
 /// Answers a call of CloudHSM v2.
@@ -79,11 +79,11 @@ pub(crate) fn related(region: &Region, id: &str, trust_anchor: &str) -> Result<(
 }
 
 /// The `ConnectionErrorCode` that connecting to the cluster ends with.
-pub(crate) fn connection_error(region: &Region, id: &str, password: &str) -> Option<&'static str> {
+pub(crate) fn connection_error(region: &Region, id: &str, password: &Password) -> Option<&'static str> {
     match region.clusters.iter().find(|cluster| cluster.id == id) {
         None => Some("CLUSTER_NOT_FOUND"),
         Some(cluster) if cluster.hsms == 0 => Some("INSUFFICIENT_CLOUDHSM_HSMS"),
-        Some(cluster) if cluster.kms_user_password != password => Some("INVALID_CREDENTIALS"),
+        Some(cluster) if cluster.kms_user_password != *password => Some("INVALID_CREDENTIALS"),
         Some(_) => None,
     }
 }
@@ -171,7 +171,7 @@ fn clusters(region: &mut Region, now_ms: i64) -> Result<&[Cluster], AwsException
                 created_ms: now_ms,
                 hsms,
                 trust_anchor,
-                kms_user_password: KMS_USER_PASSWORD.into(),
+                kms_user_password: Password(KMS_USER_PASSWORD.into()),
             })
             .collect();
     }

@@ -76,6 +76,7 @@ pub(crate) enum ErrorName {
     DryRunOperation,
     ExpiredImportToken,
     ExpiredToken,
+    IncompleteSignature,
     IncorrectKey,
     IncorrectKeyMaterial,
     IncorrectTrustAnchor,
@@ -141,6 +142,7 @@ impl ErrorName {
             Self::DryRunOperation => (400, "DryRunOperationException"),
             Self::ExpiredImportToken => (400, "ExpiredImportTokenException"),
             Self::ExpiredToken => (400, "ExpiredTokenException"),
+            Self::IncompleteSignature => (400, "IncompleteSignatureException"),
             Self::IncorrectKey => (400, "IncorrectKeyException"),
             Self::IncorrectKeyMaterial => (400, "IncorrectKeyMaterialException"),
             Self::IncorrectTrustAnchor => (400, "IncorrectTrustAnchorException"),
@@ -185,7 +187,7 @@ impl ErrorName {
         }
     }
 
-    const ALL: [Self; 59] = [
+    const ALL: [Self; 60] = [
         Self::AccessDenied,
         Self::AlreadyExists,
         Self::CloudHsmClusterInUse,
@@ -204,6 +206,7 @@ impl ErrorName {
         Self::DryRunOperation,
         Self::ExpiredImportToken,
         Self::ExpiredToken,
+        Self::IncompleteSignature,
         Self::IncorrectKey,
         Self::IncorrectKeyMaterial,
         Self::IncorrectTrustAnchor,

@@ -31,6 +31,9 @@ pub struct SimSettings {
     /// How long one call to a proxy may take, connecting included. The specification's 250 ms, unless a test is about something else and
     /// must not depend on how fast its machine is.
     pub proxy_patience: Duration,
+    /// How many cryptographic requests a second an external key store takes; the rest is throttled. AWS's 1,800, unless a test means to
+    /// meet the limit.
+    pub requests_per_second: u32,
     /// How long a key store is CONNECTING and DISCONNECTING.
     pub connect_delay: Duration,
     /// How often the health of each connected proxy is asked for.
@@ -52,6 +55,7 @@ impl SimSettings {
             proxy_ca,
             client_certificate: false,
             proxy_patience: Duration::from_millis(250),
+            requests_per_second: 1800,
             connect_delay: Duration::from_millis(200),
             health_interval: Duration::from_secs(60),
             state_file: None,
@@ -68,6 +72,8 @@ impl fmt::Debug for SimSettings {
             .field("region", &self.region)
             .field("client_certificate", &self.client_certificate)
             .field("proxy_patience", &self.proxy_patience)
+            .field("proxy_patience", &self.proxy_patience)
+            .field("requests_per_second", &self.requests_per_second)
             .field("connect_delay", &self.connect_delay)
             .field("health_interval", &self.health_interval)
             .field("state_file", &self.state_file)

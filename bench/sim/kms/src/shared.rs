@@ -61,7 +61,7 @@ impl Shared {
         Ok(Arc::new(Self {
             links,
             client_ca,
-            rates: Rates::default(),
+            rates: Rates::of(settings.requests_per_second),
             healths: Healths::default(),
             wire_holds: WireHolds::default(),
             clock: Clock::ahead_by(state.ahead_ms),

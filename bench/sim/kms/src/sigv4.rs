@@ -35,18 +35,19 @@ pub(crate) struct Caller {
 /// Finds out who calls.
 ///
 /// # Errors
-/// `MissingAuthenticationTokenException`: unsigned. `InvalidSignatureException`: malformed, for another service, out of time, or not
-/// made with the key's secret. `UnrecognizedClientException`: no such access key or session. `ExpiredTokenException`: a session is over.
+/// `MissingAuthenticationTokenException`: unsigned. `IncompleteSignatureException`: malformed. `InvalidSignatureException`: for another
+/// service, out of time, or not made with the key's secret. `UnrecognizedClientException`: no such access key or session. `ExpiredTokenException`: a session is over.
 pub(crate) fn verify(shared: &Shared, head: &Parts, body: &[u8], service: &str) -> Result<Caller, AwsException> {
     let Some(authorization) = text(&head.headers, "authorization") else {
         return Err(AwsException::new(ErrorName::MissingAuthenticationToken, "Missing Authentication Token"));
     };
-    let claimed = Claimed::parse(authorization).ok_or_else(|| refused("The Authorization header is not as Signature Version 4 has it."))?;
+    let claimed =
+        Claimed::parse(authorization).ok_or_else(|| incomplete("The Authorization header is not as Signature Version 4 has it."))?;
     if claimed.service != service {
         return Err(refused(&format!("Credential should be scoped to correct service: '{service}'. ")));
     }
-    let date = text(&head.headers, "x-amz-date").ok_or_else(|| refused("There is no x-amz-date header."))?;
-    let at = moment(date).filter(|_| date.get(..8) == Some(claimed.day)).ok_or_else(|| refused("The x-amz-date is malformed."))?;
+    let date = text(&head.headers, "x-amz-date").ok_or_else(|| incomplete("There is no x-amz-date header."))?;
+    let at = moment(date).filter(|_| date.get(..8) == Some(claimed.day)).ok_or_else(|| incomplete("The x-amz-date is malformed."))?;
     if [at.duration_since(SystemTime::now()), SystemTime::now().duration_since(at)].iter().flatten().any(|off| *off > MAX_SKEW) {
         return Err(refused(&format!("Signature expired: {date} is not within 5 min. of the server's time")));
     }
@@ -136,6 +137,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 fn moment(date: &str) -> Option<SystemTime> {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     Some(PrimitiveDateTime::parse(date, format).ok()?.assume_utc().into())
+}
+
+fn incomplete(message: &str) -> AwsException {
+    AwsException::new(ErrorName::IncompleteSignature, message)
 }
 
 fn refused(message: &str) -> AwsException {

@@ -88,5 +88,5 @@ pub(crate) struct Cluster {
     /// PEM of the certificate that a key store must name as its trust anchor.
     pub(crate) trust_anchor: String,
     /// What `kmsuser` logs in with.
-    pub(crate) kms_user_password: String,
+    pub(crate) kms_user_password: Password,
 }

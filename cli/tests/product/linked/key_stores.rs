@@ -163,12 +163,13 @@ fn a_cloudhsm_key_store_is_created_connected_changed_and_deleted_in_aws() {
     linked.rest().post(&format!("{path}/connect"), &json!({ "key_store_password": PASSWORD }));
     until_state(&linked, &path, "CONNECTED");
     let rename = json!({ "name": "renamed", "linked_state": false, "local_hosted_params": { "max_credentials": 0, "blocked": false } });
+    linked.switches().refuse("UpdateCustomKeyStore", "CustomKeyStoreInvalidStateException", 1);
     let answer = linked.rest().send("PATCH", &path, rename.to_string().as_bytes());
     assert!(answer.status == 422 && answer.text().contains("CustomKeyStoreInvalidStateException"), "{}", answer.text());
     assert_eq!(linked.rest().get(&path)["name"], "on a cluster");
     refused(&linked, "DELETE", &path, (409, "disconnect it first"));
-    disconnect(&linked, &path);
     assert_eq!(linked.rest().patch(&path, &rename)["name"], "renamed");
+    disconnect(&linked, &path);
     let told = linked.kms("DescribeCustomKeyStores", &json!({}));
     assert_eq!(told["CustomKeyStores"][0]["CustomKeyStoreName"], "renamed");
 

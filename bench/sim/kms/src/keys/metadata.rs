@@ -57,12 +57,12 @@ pub(super) fn key_id(call: &Call, body: &Value) -> Result<String, AwsException> 
     required(input.key_id, "keyId")
 }
 
-/// The state that clients see: a key in a custom key store that is not connected is unavailable.
+/// The state that clients see: a key in a custom key store that is not connected is unavailable, unless it is pending deletion.
 pub(crate) fn shown_state(region: &Region, key: &Key) -> KeyState {
     let store = key.store_id.as_ref().map(|id| region.stores.get(id));
     let connected = store.is_none_or(|store| store.is_some_and(|store| store.connection == Connection::Connected));
     match key.state {
-        KeyState::Enabled if !connected => KeyState::Unavailable,
+        KeyState::Enabled | KeyState::Disabled if !connected => KeyState::Unavailable,
         state @ (KeyState::Enabled
         | KeyState::Disabled
         | KeyState::Creating

@@ -59,7 +59,10 @@ pub(crate) fn status(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let id = key_id(call, body)?;
     call.look(|region| {
         let key = find::key(region, call, &id)?;
-        rotatable(key)?;
+        // Of a key that can't rotate by its spec AWS only says that it does not.
+        if !rotates_by_origin(key) {
+            return Err(unsupported(key));
+        }
         let mut members = Map::new();
         members.insert("KeyId".into(), key.id.clone().into());
         let rotation = key.rotation.filter(|_| key.deletion.is_none());
@@ -206,8 +209,11 @@ fn retire_current(key: &mut Key) {
 
 /// Only symmetric keys outside of custom key stores can rotate in any way.
 fn rotatable(key: &Key) -> Result<(), AwsException> {
-    let fits = key.spec.kind() == Kind::Symmetric && matches!(key.origin, Origin::AwsKms | Origin::External);
-    if fits { Ok(()) } else { Err(unsupported(key)) }
+    if key.spec.kind() == Kind::Symmetric && rotates_by_origin(key) { Ok(()) } else { Err(unsupported(key)) }
+}
+
+const fn rotates_by_origin(key: &Key) -> bool {
+    matches!(key.origin, Origin::AwsKms | Origin::External)
 }
 
 fn primary(key: &Key) -> Result<(), AwsException> {
@@ -250,5 +256,5 @@ const LEAST_DAYS: i64 = 90;
 const MOST_CAUGHT_UP: i64 = 40;
 const USUAL_DAYS: i64 = 365;
 const MOST_DAYS: i64 = 2560;
-/// AWS's quota.
-const MOST_ON_DEMAND: usize = 10;
+/// AWS's quota, as its clients' model of KMS has it (`RotateKeyOnDemand`); pages of the developer guide may still say 10.
+const MOST_ON_DEMAND: usize = 25;

@@ -28,10 +28,20 @@ pub(crate) enum StoreKind {
         /// PEM.
         trust_anchor: String,
         /// What AWS was told; the cluster may have another.
-        password: String,
+        password: Password,
     },
     /// `EXTERNAL_KEY_STORE`.
     External(External),
+}
+
+/// What `kmsuser` of a CloudHSM cluster logs in with.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Password(pub(crate) String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
 }
 
 /// An external key store's proxy.
@@ -44,6 +54,9 @@ pub(crate) struct External {
     pub(crate) connectivity: Connectivity,
     /// With `VPC_ENDPOINT_SERVICE` only.
     pub(crate) vpc_service: Option<String>,
+    /// The account that has the VPC endpoint service, where it was told.
+    #[serde(default)]
+    pub(crate) vpc_owner: Option<String>,
     pub(crate) credential: ProxyCredential,
     /// The one before, for the fault of a stale credential.
     #[serde(default)]
@@ -94,5 +107,17 @@ impl Connection {
             Self::Disconnecting => "DISCONNECTING",
             Self::Failed(_) => "FAILED",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_kept_as_text_and_not_printed() {
+        let kind = StoreKind::CloudHsm { cluster_id: "cluster-a".into(), trust_anchor: "pem".into(), password: Password("secret".into()) };
+        assert!(!format!("{kind:?}").contains("secret"));
+        assert!(serde_json::to_string(&kind).unwrap().contains("\"password\":\"secret\""));
     }
 }

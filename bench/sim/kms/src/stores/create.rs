@@ -29,6 +29,7 @@ struct Input {
     xks_proxy_uri_endpoint: Option<String>,
     xks_proxy_uri_path: Option<String>,
     xks_proxy_vpc_endpoint_service_name: Option<String>,
+    xks_proxy_vpc_endpoint_service_owner: Option<String>,
     xks_proxy_authentication_credential: Option<CredentialInput>,
 }
 
@@ -120,6 +121,7 @@ impl Input {
             self.xks_proxy_uri_endpoint.is_some(),
             self.xks_proxy_uri_path.is_some(),
             self.xks_proxy_vpc_endpoint_service_name.is_some(),
+            self.xks_proxy_vpc_endpoint_service_owner.is_some(),
             self.xks_proxy_authentication_credential.is_some(),
         ];
         if foreign.contains(&true) {
@@ -139,18 +141,21 @@ impl Input {
             ));
         }
         let connectivity = members::connectivity(&required(self.xks_proxy_connectivity, "xksProxyConnectivity")?)?;
-        let vpc_service = match (connectivity, self.xks_proxy_vpc_endpoint_service_name) {
-            (Connectivity::PublicEndpoint, None) => None,
-            (Connectivity::PublicEndpoint, Some(_)) => {
-                return Err(AwsException::invalid("XksProxyVpcEndpointServiceName is valid with VPC_ENDPOINT_SERVICE only."));
+        let vpc_owner = self.xks_proxy_vpc_endpoint_service_owner;
+        let (vpc_service, vpc_owner) = match (connectivity, self.xks_proxy_vpc_endpoint_service_name) {
+            (Connectivity::PublicEndpoint, None) if vpc_owner.is_none() => (None, None),
+            (Connectivity::PublicEndpoint, _) => return Err(members::vpc_only()),
+            (Connectivity::VpcEndpointService, name) => {
+                let service = members::vpc_service(required(name, "xksProxyVpcEndpointServiceName")?)?;
+                (Some(service), vpc_owner.map(members::vpc_owner).transpose()?)
             }
-            (Connectivity::VpcEndpointService, name) => Some(members::vpc_service(required(name, "xksProxyVpcEndpointServiceName")?)?),
         };
         Ok(StoreKind::External(External {
             endpoint: members::endpoint(required(self.xks_proxy_uri_endpoint, "xksProxyUriEndpoint")?)?,
             path: members::path(required(self.xks_proxy_uri_path, "xksProxyUriPath")?)?,
             connectivity,
             vpc_service,
+            vpc_owner,
             credential: required(self.xks_proxy_authentication_credential, "xksProxyAuthenticationCredential")?.check()?,
             previous: None,
         }))

@@ -98,6 +98,9 @@ fn entry(store: &Store) -> Value {
             if let Some(service) = &external.vpc_service {
                 proxy["VpcEndpointServiceName"] = service.as_str().into();
             }
+            if let Some(owner) = &external.vpc_owner {
+                proxy["VpcEndpointServiceOwner"] = owner.as_str().into();
+            }
             put("XksProxyConfiguration", proxy);
         }
     }

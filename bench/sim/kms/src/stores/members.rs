@@ -7,11 +7,11 @@ use serde::Deserialize;
 use crate::{
     call::required,
     error::AwsException,
-    state::{Connectivity, ProxyCredential},
+    state::{Connectivity, Password, ProxyCredential},
 };
 
 /// `XksProxyAuthenticationCredential`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CredentialInput {
     access_key_id: Option<String>,
@@ -75,12 +75,24 @@ pub(super) fn path(path: String) -> Result<String, AwsException> {
 
 /// `XksProxyVpcEndpointServiceName`.
 pub(super) fn vpc_service(name: String) -> Result<String, AwsException> {
-    let pattern = r"^com\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$";
+    let pattern = r"^(com|eu)\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$";
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
-    if !name.starts_with("com.amazonaws.vpce.") || !name.contains(".vpce-svc-") {
+    if !["com.amazonaws.vpce.", "eu.amazonaws.vpce."].iter().any(|start| name.starts_with(start)) || !name.contains(".vpce-svc-") {
         return Err(unfit(&name, "xksProxyVpcEndpointServiceName", &must_match(pattern)));
     }
     text(name, "xksProxyVpcEndpointServiceName", &Limits { least: 20, most: 64, pattern, fits: &fits })
+}
+
+/// `XksProxyVpcEndpointServiceOwner`: an account.
+pub(super) fn vpc_owner(account: String) -> Result<String, AwsException> {
+    let fits = |b: u8| b.is_ascii_digit();
+    text(account, "xksProxyVpcEndpointServiceOwner", &Limits { least: 12, most: 12, pattern: "^[0-9]+$", fits: &fits })
+}
+
+/// What of a VPC endpoint service is told of a proxy that has none.
+pub(super) fn vpc_only() -> AwsException {
+    let text = "XksProxyVpcEndpointServiceName and XksProxyVpcEndpointServiceOwner are valid with VPC_ENDPOINT_SERVICE only.";
+    AwsException::invalid(text)
 }
 
 /// `CloudHsmClusterId`.
@@ -94,10 +106,10 @@ pub(super) fn cluster_id(id: String) -> Result<String, AwsException> {
 }
 
 /// `KeyStorePassword`.
-pub(super) fn password(password: String) -> Result<String, AwsException> {
+pub(super) fn password(password: String) -> Result<Password, AwsException> {
     // Its value is no part of the error.
     if (7..=32).contains(&password.len()) {
-        return Ok(password);
+        return Ok(Password(password));
     }
     Err(AwsException::invalid("1 validation error detected: Value at 'keyStorePassword' must have length between 7 and 32"))
 }

@@ -1,14 +1,15 @@
 //! `UpdateCustomKeyStore`.
 //!
-//! Always holds: an external store's name, credential and path can change while it is CONNECTED; everything else, and all of a CloudHSM
-//! store, only while it is DISCONNECTED; a changed proxy is asked for its health before the change is kept.
+//! Always holds: a store's name, and an external one's credential and path, can change while it is CONNECTED; everything else only while it
+//! is DISCONNECTED; a changed proxy is asked for its health before the change is kept; only the given members change, so that of two calls
+//! at once neither undoes the other.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     create::free_proxy,
-    empty, find, find_mut, free_name,
+    empty, find_mut, free_name,
     members::{self, CredentialInput},
     probe, wrong_state,
 };
@@ -19,7 +20,7 @@ use crate::{
     state::{Connection, Connectivity, External, Region, Store, StoreKind},
 };
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Input {
     custom_key_store_id: Option<String>,
@@ -30,6 +31,7 @@ struct Input {
     xks_proxy_uri_endpoint: Option<String>,
     xks_proxy_uri_path: Option<String>,
     xks_proxy_vpc_endpoint_service_name: Option<String>,
+    xks_proxy_vpc_endpoint_service_owner: Option<String>,
     xks_proxy_authentication_credential: Option<CredentialInput>,
 }
 
@@ -40,52 +42,71 @@ struct Input {
 pub(crate) async fn update(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let mut input: Input = call.input(body)?;
     let id = required(input.custom_key_store_id.take(), "customKeyStoreId")?;
-    let old = call.look(|region| find(region, &id).cloned())?;
-    let name = input.new_custom_key_store_name.take().map(members::name).transpose()?;
-    let free = |region: &Region| name.as_deref().map_or(Ok(()), |name| free_name(region, name, Some(&id)));
-    call.look(free)?;
     let now_ms = call.now_ms();
-    let kind = match &old.kind {
-        StoreKind::CloudHsm { .. } => call.change(|region| input.cloud_hsm(region, &old, now_ms))?,
-        StoreKind::External(external) => {
-            let wanted = input.external(&old, external)?;
-            call.look(|region| free_proxy(region, &wanted, Some(&id)))?;
-            let same = wanted.endpoint == external.endpoint && wanted.path == external.path && wanted.credential == external.credential;
-            let reached = wanted.connectivity == Connectivity::PublicEndpoint || old.connection == Connection::Connected;
-            if !same && reached {
-                probe::health(call, &id, &wanted).await.map_err(|error| error.at_configuration())?;
-            }
-            StoreKind::External(wanted)
-        }
-    };
+    // Once to learn which proxy to ask, and once more on what is there then.
+    let planned = call.change(|region| input.clone().planned(region, &id, now_ms))?;
+    if let Some(proxy) = planned.to_ask() {
+        probe::health(call, &id, proxy).await.map_err(|error| error.at_configuration())?;
+    }
     call.change(|region| {
-        free(region)?;
-        if let StoreKind::External(wanted) = &kind {
-            free_proxy(region, wanted, Some(&id))?;
-        }
+        let Planned { name, kind, .. } = input.planned(region, &id, now_ms)?;
         let store = find_mut(region, &id)?;
-        if store.connection != old.connection {
-            return Err(wrong_state(store));
-        }
-        store.kind = kind;
-        store.name = name.clone().unwrap_or_else(|| store.name.clone());
+        (store.name, store.kind) = (name, kind);
         Ok(empty())
     })
 }
 
+/// What a store is to become.
+struct Planned {
+    name: String,
+    kind: StoreKind,
+    /// Whether its proxy has to show first that it is well.
+    asks: bool,
+}
+
+impl Planned {
+    const fn to_ask(&self) -> Option<&External> {
+        match &self.kind {
+            StoreKind::External(external) if self.asks => Some(external),
+            StoreKind::External(_) | StoreKind::CloudHsm { .. } => None,
+        }
+    }
+}
+
 impl Input {
+    /// The store as it is now, with what is given changed. Changes nothing itself, except that a region's clusters are made when they are
+    /// first asked for.
+    fn planned(mut self, region: &mut Region, id: &str, now_ms: i64) -> Result<Planned, AwsException> {
+        let store = find_mut(region, id)?.clone();
+        let name = self.new_custom_key_store_name.take().map(members::name).transpose()?;
+        if let Some(name) = &name {
+            free_name(region, name, Some(id))?;
+        }
+        let name = name.unwrap_or_else(|| store.name.clone());
+        match &store.kind {
+            StoreKind::CloudHsm { .. } => Ok(Planned { name, kind: self.cloud_hsm(region, &store, now_ms)?, asks: false }),
+            StoreKind::External(now) => {
+                let wanted = self.external(&store, now)?;
+                free_proxy(region, &wanted, Some(id))?;
+                let same = wanted.endpoint == now.endpoint && wanted.path == now.path && wanted.credential == now.credential;
+                let reached = wanted.connectivity == Connectivity::PublicEndpoint || store.connection == Connection::Connected;
+                Ok(Planned { name, kind: StoreKind::External(wanted), asks: !same && reached })
+            }
+        }
+    }
+
     fn cloud_hsm(self, region: &mut Region, old: &Store, now_ms: i64) -> Result<StoreKind, AwsException> {
         let foreign = self.xks_proxy_connectivity.is_some()
             || self.xks_proxy_uri_endpoint.is_some()
             || self.xks_proxy_uri_path.is_some()
             || self.xks_proxy_vpc_endpoint_service_name.is_some()
+            || self.xks_proxy_vpc_endpoint_service_owner.is_some()
             || self.xks_proxy_authentication_credential.is_some();
         if foreign {
             return Err(AwsException::invalid("XksProxy parameters are valid for external key stores only."));
         }
-        if old.connection != Connection::Disconnected {
-            return Err(wrong_state(old));
-        }
+        let elsewhere = self.cloud_hsm_cluster_id.is_some() || self.key_store_password.is_some();
+        only_where_allowed(old, elsewhere)?;
         let mut kind = old.kind.clone();
         if let StoreKind::CloudHsm { cluster_id, trust_anchor, password } = &mut kind {
             if let Some(other) = self.cloud_hsm_cluster_id.map(members::cluster_id).transpose()?
@@ -108,26 +129,23 @@ impl Input {
         }
         let elsewhere = self.xks_proxy_connectivity.is_some()
             || self.xks_proxy_uri_endpoint.is_some()
-            || self.xks_proxy_vpc_endpoint_service_name.is_some();
-        match old.connection {
-            Connection::Disconnected => {}
-            Connection::Connected if !elsewhere => {}
-            Connection::Connected | Connection::Connecting | Connection::Disconnecting | Connection::Failed(_) => {
-                return Err(wrong_state(old));
-            }
-        }
+            || self.xks_proxy_vpc_endpoint_service_name.is_some()
+            || self.xks_proxy_vpc_endpoint_service_owner.is_some();
+        only_where_allowed(old, elsewhere)?;
         let connectivity = self.xks_proxy_connectivity.map_or(Ok(now.connectivity), |name| members::connectivity(&name))?;
         if connectivity != now.connectivity && self.xks_proxy_uri_endpoint.is_none() {
             return Err(AwsException::invalid("With XksProxyConnectivity, XksProxyUriEndpoint has to change, too."));
         }
         let named = self.xks_proxy_vpc_endpoint_service_name.filter(|name| !name.is_empty());
-        let vpc_service = match (connectivity, named) {
-            (Connectivity::PublicEndpoint, None) => None,
-            (Connectivity::PublicEndpoint, Some(_)) => {
-                return Err(AwsException::invalid("XksProxyVpcEndpointServiceName is valid with VPC_ENDPOINT_SERVICE only."));
+        let owner = self.xks_proxy_vpc_endpoint_service_owner.filter(|owner| !owner.is_empty());
+        let (vpc_service, vpc_owner) = match connectivity {
+            Connectivity::PublicEndpoint if named.is_none() && owner.is_none() => (None, None),
+            Connectivity::PublicEndpoint => return Err(members::vpc_only()),
+            Connectivity::VpcEndpointService => {
+                let service = named.map(members::vpc_service).transpose()?.or_else(|| now.vpc_service.clone());
+                let owner = owner.map(members::vpc_owner).transpose()?.or_else(|| now.vpc_owner.clone());
+                (Some(required(service, "xksProxyVpcEndpointServiceName")?), owner)
             }
-            (Connectivity::VpcEndpointService, Some(name)) => Some(members::vpc_service(name)?),
-            (Connectivity::VpcEndpointService, None) => Some(required(now.vpc_service.clone(), "xksProxyVpcEndpointServiceName")?),
         };
         let credential = self.xks_proxy_authentication_credential.map(CredentialInput::check).transpose()?;
         let changed = credential.as_ref().is_some_and(|new| *new != now.credential);
@@ -136,8 +154,18 @@ impl Input {
             path: self.xks_proxy_uri_path.map(members::path).transpose()?.unwrap_or_else(|| now.path.clone()),
             connectivity,
             vpc_service,
+            vpc_owner,
             previous: if changed { Some(now.credential.clone()) } else { now.previous.clone() },
             credential: credential.unwrap_or_else(|| now.credential.clone()),
         })
+    }
+}
+
+/// Fails if the store's connection does not allow this change: `elsewhere` is one that leads to another place.
+fn only_where_allowed(store: &Store, elsewhere: bool) -> Result<(), AwsException> {
+    match store.connection {
+        Connection::Disconnected => Ok(()),
+        Connection::Connected if !elsewhere => Ok(()),
+        Connection::Connected | Connection::Connecting | Connection::Disconnecting | Connection::Failed(_) => Err(wrong_state(store)),
     }
 }

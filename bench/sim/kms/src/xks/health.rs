@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::{Asked, ProxyError, Target, ask as ask_proxy};
@@ -21,9 +21,11 @@ pub(crate) async fn ask(shared: &Shared, target: &Target, operation: &str) -> Re
     judge(&answer)
 }
 
-/// Checks the proxies of all connected stores for ever.
+/// Checks the proxies of all connected stores for ever, first when one interval is over: a proxy that starts together with the simulator
+/// may not listen yet.
 pub(crate) async fn keep_checking(shared: Arc<Shared>) {
-    let mut ticks = interval(shared.settings.health_interval.max(Duration::from_millis(1)));
+    let every = shared.settings.health_interval.max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

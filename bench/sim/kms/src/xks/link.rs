@@ -1,7 +1,7 @@
 //! Connections to proxies: TLS 1.2 or 1.3, HTTP/1.1, kept alive.
 //!
 //! Always holds: one request at a time on a connection; connections are shared by requests to the same address in the same region with the
-//! same client certificate; one that was kept and turns out to be closed is replaced within the same call.
+//! same client certificate; a request is sent again only if nothing of it went out, on a kept connection that turned out to be closed.
 
 use std::{
     collections::HashMap,
@@ -38,6 +38,9 @@ pub(super) struct Wanted<'w> {
     /// Whether the client certificate is shown.
     pub(super) certificate: bool,
 }
+
+/// Nothing of the request was sent.
+struct Unsent(ProxyError);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -81,16 +84,13 @@ impl Links {
         request: Request<Bytes>,
     ) -> Result<(StatusCode, Bytes), ProxyError> {
         let key = Key { authority: wanted.authority.to_owned(), region: wanted.region.to_owned(), certificate: wanted.certificate };
-        if let Some(kept) = self.take(&key).await {
-            match self.send_on(kept, &key, request.clone()).await {
-                Err(error) if error.is_parse() => return Err(fault(&error)),
-                // The proxy closed it before it began to answer, as it may at any time.
-                Err(_) => {}
-                Ok(answer) => return answer,
-            }
+        if let Some(kept) = self.take(&key).await
+            && let Ok(answer) = self.send_on(kept, &key, request.clone()).await
+        {
+            return answer;
         }
         let fresh = self.connect(shared, wanted).await?;
-        self.send_on(fresh, &key, request).await.map_err(|error| fault(&error))?
+        self.send_on(fresh, &key, request).await.unwrap_or_else(|Unsent(error)| Err(error))
     }
 
     async fn send_on(
@@ -98,8 +98,13 @@ impl Links {
         mut connection: SendRequest<Full<Bytes>>,
         key: &Key,
         request: Request<Bytes>,
-    ) -> Result<Result<(StatusCode, Bytes), ProxyError>, hyper::Error> {
-        let response = connection.send_request(request.map(Full::new)).await?;
+    ) -> Result<Result<(StatusCode, Bytes), ProxyError>, Unsent> {
+        let response = match connection.try_send_request(request.map(Full::new)).await {
+            Ok(response) => response,
+            Err(error) if error.message().is_some() => return Err(Unsent(fault(error.error()))),
+            // The proxy may have read it, and done what it asks.
+            Err(error) => return Ok(Err(fault(error.error()))),
+        };
         let status = response.status();
         let Ok(body) = Limited::new(response.into_body(), MAX_ANSWER).collect().await else {
             return Ok(Err(ProxyError::Unreadable("it broke off or is too long".into())));

@@ -22,6 +22,7 @@ async fn a_key_in_a_cloud_hsm_store_works_while_the_store_is_connected() {
     let encrypt = || rig.kms.encrypt().key_id(&key.key_id).plaintext(Blob::new("plain"));
     let ciphertext = encrypt().send().await.unwrap().ciphertext_blob.unwrap();
     assert_eq!(rig.kms.rotate_key_on_demand().key_id(&key.key_id).send().await.name(), "UnsupportedOperationException");
+    assert_eq!(rig.kms.get_key_rotation_status().key_id(&key.key_id).send().await.name(), "UnsupportedOperationException");
     assert_eq!(create().multi_region(true).send().await.name(), "UnsupportedOperationException");
     rig.kms.disconnect_custom_key_store().custom_key_store_id(&store).send().await.unwrap();
     until(&rig, &store, ConnectionStateType::Disconnected).await;

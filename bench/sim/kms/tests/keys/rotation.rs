@@ -40,7 +40,7 @@ async fn a_rotation_on_demand_makes_new_material_current() {
     let ids: Vec<_> = all.iter().map(|kept| kept.key_material_id.clone()).collect();
     assert_eq!(ids, [first, second]);
     assert_eq!((all[0].rotation_type.clone(), all[1].rotation_type.clone()), (None, Some(RotationType::OnDemand)));
-    for _ in 1..10 {
+    for _ in 1..25 {
         kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
     }
     assert_eq!(kms.rotate_key_on_demand().key_id(&id).send().await.name(), "LimitExceededException");
@@ -71,6 +71,11 @@ async fn only_symmetric_keys_with_material_of_aws_rotate_by_themselves() {
         assert_eq!(kms.enable_key_rotation().key_id(id).send().await.name(), "UnsupportedOperationException");
     }
     assert_eq!(kms.rotate_key_on_demand().key_id(&signing).send().await.name(), "UnsupportedOperationException");
+    let mac = rig.key(KeySpec::Hmac256, KeyUsageType::GenerateVerifyMac).await;
+    for id in [&signing, &mac] {
+        let status = kms.get_key_rotation_status().key_id(id).send().await.unwrap();
+        assert_eq!((status.key_rotation_enabled, status.rotation_period_in_days), (false, None));
+    }
     let id = rig.symmetric().await;
     for days in [89, 2561] {
         assert_eq!(kms.enable_key_rotation().key_id(&id).rotation_period_in_days(days).send().await.name(), "ValidationException");

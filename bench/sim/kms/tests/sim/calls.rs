@@ -46,6 +46,11 @@ async fn a_call_without_a_good_signature_is_refused_by_name_and_not_counted() {
     let unsigned = Request::post("/").header("host", &good.authority).header("x-amz-target", "TrentService.ListKeys");
     let answer = good.send(unsigned.body("{}".into()).unwrap()).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "MissingAuthenticationTokenException"));
+    for malformed in ["Basic bWU6c2VjcmV0", "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-central-1/kms", ""] {
+        let request = Request::post("/").header("host", &good.authority).header("x-amz-target", "TrentService.ListKeys");
+        let answer = good.send(request.header("authorization", malformed).body("{}".into()).unwrap()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "IncompleteSignatureException"), "{malformed:?}");
+    }
     assert_eq!(sim.control().calls(), Vec::<String>::new());
     let skewed = Client { skew: 240, ..good };
     skewed.done("ListKeys", &json!({})).await;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     proxy::Proxy,
-    rig::{client, settings, settled},
+    rig::{PATIENT, client, settings, settled},
 };
 
 #[tokio::test]
@@ -39,6 +39,27 @@ async fn stores_keys_and_a_connect_under_way_outlive_a_restart_and_the_file_is_i
     let sim = Sim::start(settings).await.unwrap();
     assert_eq!(settled(&client(&sim), id).await["ConnectionState"], "CONNECTED");
     assert_eq!(client(&sim).done("Decrypt", &json!({"CiphertextBlob": blob})).await["Plaintext"], "aGVsbG8=");
+}
+
+#[tokio::test]
+async fn a_proxy_that_starts_with_the_simulator_is_not_asked_for_its_health_at_once() {
+    let (proxy, dir) = (Proxy::start().await, tempfile::tempdir().unwrap());
+    let mut settings = settings(&proxy);
+    (settings.state_file, settings.proxy_patience) = (Some(dir.path().join("state.json")), PATIENT);
+    let sim = Sim::start(settings.clone()).await.unwrap();
+    let this = client(&sim).done("CreateCustomKeyStore", &proxy.store("kept")).await;
+    let id = this["CustomKeyStoreId"].as_str().unwrap();
+    client(&sim).done("ConnectCustomKeyStore", &this).await;
+    settled(&client(&sim), id).await;
+    sim.stop().await;
+    proxy.seen();
+
+    let sim = Sim::start(settings).await.unwrap();
+    let create = json!({"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": id, "XksKeyId": "k"});
+    let key = client(&sim).done("CreateKey", &create).await["KeyMetadata"]["KeyId"].clone();
+    client(&sim).done("Encrypt", &json!({"KeyId": key, "Plaintext": "aGVsbG8="})).await;
+    let operations: Vec<_> = proxy.seen().iter().map(|seen| seen.body["requestMetadata"]["kmsOperation"].clone()).collect();
+    assert_eq!(operations, ["CreateKey", "Encrypt"]);
 }
 
 #[tokio::test]

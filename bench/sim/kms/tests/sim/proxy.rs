@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -28,7 +29,10 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use time::{PrimitiveDateTime, macros::format_description};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 use tokio_rustls::TlsAcceptor;
 
 /// What the proxy does.
@@ -48,8 +52,10 @@ pub(crate) enum Mood {
     Cutting,
     /// Its key managers are away, and its keys disabled.
     Away,
-    /// Closes each connection after its answer, without saying so.
-    Leaving,
+    /// Reads a request, and closes its connection instead of an answer.
+    HangingUp,
+    /// Keeps a request for [`Proxy::go_on`], then does as the specification says.
+    Waiting,
 }
 
 /// A request that arrived.
@@ -76,6 +82,11 @@ pub(crate) struct Proxy {
 struct Inside {
     mood: Mutex<Mood>,
     seen: Mutex<Vec<Seen>>,
+    /// A request is being kept.
+    keeps: Notify,
+    go_on: Notify,
+    /// Every open connection listens to it.
+    leave: watch::Sender<()>,
 }
 
 impl Proxy {
@@ -89,7 +100,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (ca_pem, config) = tls(client_ca);
-        let inside = Arc::new(Inside { mood: Mutex::new(Mood::Well), seen: Mutex::default() });
+        let (mood, leave) = (Mutex::new(Mood::Well), watch::Sender::new(()));
+        let inside = Arc::new(Inside { mood, seen: Mutex::default(), keeps: Notify::new(), go_on: Notify::new(), leave });
         let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&inside)));
         Self { port, ca_pem, inside, accepting }
     }
@@ -106,6 +118,22 @@ impl Proxy {
     pub(crate) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.inside.seen.lock().unwrap())
     }
+
+    /// Waits until a request is kept.
+    pub(crate) async fn keeps_one(&self) {
+        self.inside.keeps.notified().await;
+    }
+
+    /// Lets the kept request go on.
+    pub(crate) fn go_on(&self) {
+        self.inside.go_on.notify_one();
+    }
+
+    /// Closes all connections, without having said so in an answer.
+    pub(crate) async fn leave(&self) {
+        self.inside.leave.send_replace(());
+        self.inside.leave.closed().await;
+    }
 }
 
 impl Drop for Proxy {
@@ -121,14 +149,10 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, inside: Arc<Inside>) {
         tokio::spawn(async move {
             let Ok(stream) = tls.accept(stream).await else { return };
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec()));
-            let leaves = Arc::new(Mutex::new(false));
+            let mut leave = inside.leave.subscribe();
             let service = service_fn(|request| {
-                let (inside, certificate, leaves) = (Arc::clone(&inside), certificate.clone(), Arc::clone(&leaves));
+                let (inside, certificate) = (Arc::clone(&inside), certificate.clone());
                 async move {
-                    // The connection is closed when the next request comes, without an answer to it.
-                    if *leaves.lock().unwrap() {
-                        return Err("gone");
-                    }
                     let (head, body) = take(request).await;
                     inside.seen.lock().unwrap().push(Seen {
                         path: head.uri.path().to_owned(),
@@ -138,12 +162,26 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, inside: Arc<Inside>) {
                         connection,
                     });
                     let mood = *inside.mood.lock().unwrap();
-                    *leaves.lock().unwrap() = mood == Mood::Leaving;
+                    match mood {
+                        Mood::HangingUp => return Err("gone"),
+                        Mood::Waiting => {
+                            inside.keeps.notify_one();
+                            inside.go_on.notified().await;
+                        }
+                        Mood::Well | Mood::Silent | Mood::Refusing(..) | Mood::Babbling | Mood::Lying | Mood::Cutting | Mood::Away => {}
+                    }
                     Ok(answer(mood, head.uri.path(), &body).await)
                 }
             });
+            let mut served = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             // A client that goes away is no error here.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            tokio::select! {
+                _ = served.as_mut() => {}
+                _ = leave.changed() => {
+                    served.as_mut().graceful_shutdown();
+                    let _ = served.await;
+                }
+            }
         });
     }
 }
@@ -158,7 +196,7 @@ async fn answer(mood: Mood, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
         Mood::Silent => std::future::pending().await,
         Mood::Refusing(status, name) => respond(status, json!({"errorName": name}).to_string()),
         Mood::Babbling => respond(200, "<html>".into()),
-        Mood::Well | Mood::Leaving | Mood::Lying | Mood::Cutting | Mood::Away => {
+        Mood::Well | Mood::HangingUp | Mood::Waiting | Mood::Lying | Mood::Cutting | Mood::Away => {
             respond(200, made(mood, path, &serde_json::from_slice(body).unwrap()).to_string())
         }
     }

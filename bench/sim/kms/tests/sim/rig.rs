@@ -29,7 +29,7 @@ impl Rig {
         Self::start_with(|settings| settings.proxy_patience = PATIENT).await
     }
 
-    async fn start_with(change: impl FnOnce(&mut SimSettings)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut SimSettings)) -> Self {
         let proxy = Proxy::start().await;
         let mut settings = settings(&proxy);
         change(&mut settings);

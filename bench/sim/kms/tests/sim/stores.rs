@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    proxy::ACCESS_KEY_ID,
+    proxy::{ACCESS_KEY_ID, Mood},
     rig::{Rig, settled},
 };
 
@@ -161,4 +161,54 @@ async fn a_cloudhsm_store_wants_a_fit_cluster_its_trust_anchor_and_the_right_pas
     rig.client.done("UpdateCustomKeyStore", &right).await;
     rig.client.done("ConnectCustomKeyStore", &this).await;
     assert_eq!(settled(&rig.client, &id).await["ConnectionState"], "CONNECTED");
+    // Connected, it takes a new name, and nothing else.
+    assert_eq!(rig.client.refused("UpdateCustomKeyStore", &right).await, "CustomKeyStoreInvalidStateException");
+    rig.client.done("UpdateCustomKeyStore", &json!({"CustomKeyStoreId": id, "NewCustomKeyStoreName": "renamed"})).await;
+    assert_eq!(settled(&rig.client, &id).await["CustomKeyStoreName"], "renamed");
+}
+
+#[tokio::test]
+async fn of_two_updates_at_once_neither_undoes_the_other() {
+    let rig = Rig::patient().await;
+    let id = rig.client.done("CreateCustomKeyStore", &rig.store("one")).await["CustomKeyStoreId"].as_str().unwrap().to_owned();
+    let credential = json!({"AccessKeyId": "ZYXWVUTSRQPONMLK2345", "RawSecretAccessKey": "b".repeat(43)});
+    let slow = json!({"CustomKeyStoreId": id, "XksProxyAuthenticationCredential": credential});
+    rig.proxy.feel(Mood::Waiting);
+    let client = rig.client.clone();
+    let slow = tokio::spawn(async move { client.done("UpdateCustomKeyStore", &slow).await });
+    rig.proxy.keeps_one().await;
+    rig.proxy.feel(Mood::Well);
+    let quick = json!({"CustomKeyStoreId": id, "NewCustomKeyStoreName": "two", "XksProxyUriPath": "/moved/kms/xks/v1"});
+    rig.client.done("UpdateCustomKeyStore", &quick).await;
+    rig.proxy.go_on();
+    slow.await.unwrap();
+    let store = settled(&rig.client, &id).await;
+    let proxy = &store["XksProxyConfiguration"];
+    assert_eq!(
+        (&store["CustomKeyStoreName"], &proxy["UriPath"], &proxy["AccessKeyId"]),
+        (&json!("two"), &json!("/moved/kms/xks/v1"), &json!("ZYXWVUTSRQPONMLK2345"))
+    );
+}
+
+#[tokio::test]
+async fn a_vpc_endpoint_service_may_be_of_another_partition_and_another_account() {
+    let rig = Rig::start().await;
+    let vpc = |service: &str, owner: &str| {
+        let store = with(rig.store("vpc"), "XksProxyConnectivity", json!("VPC_ENDPOINT_SERVICE"));
+        with(with(store, "XksProxyVpcEndpointServiceName", json!(service)), "XksProxyVpcEndpointServiceOwner", json!(owner))
+    };
+    let service = "eu.amazonaws.vpce.eusc-de-east-1.vpce-svc-0123456789abcdef0";
+    for wrong in [vpc("org.amazonaws.vpce.eu-central-1.vpce-svc-0123456789abcdef0", "444455556666"), vpc(service, "4444")] {
+        assert_eq!(rig.client.refused("CreateCustomKeyStore", &wrong).await, "ValidationException", "{wrong}");
+    }
+    let public = with(rig.store("public"), "XksProxyVpcEndpointServiceOwner", json!("444455556666"));
+    assert_eq!(rig.client.refused("CreateCustomKeyStore", &public).await, "ValidationException");
+    let id = rig.client.done("CreateCustomKeyStore", &vpc(service, "444455556666")).await["CustomKeyStoreId"].as_str().unwrap().to_owned();
+    let proxy = async || settled(&rig.client, &id).await["XksProxyConfiguration"].clone();
+    assert_eq!(
+        (&proxy().await["VpcEndpointServiceName"], &proxy().await["VpcEndpointServiceOwner"]),
+        (&json!(service), &json!("444455556666"))
+    );
+    rig.client.done("UpdateCustomKeyStore", &json!({"CustomKeyStoreId": id, "XksProxyVpcEndpointServiceOwner": "777788889999"})).await;
+    assert_eq!(proxy().await["VpcEndpointServiceOwner"], "777788889999");
 }

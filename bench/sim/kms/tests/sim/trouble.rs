@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     proxy::{Mood, Proxy},
-    rig::{self, PATIENCE, Rig, settled},
+    rig::{self, PATIENCE, PATIENT, Rig, settled},
 };
 
 const PLAIN: &str = "aGVsbG8=";
@@ -191,12 +191,51 @@ async fn connections_are_kept_and_one_that_was_closed_costs_nothing() {
     rig.client.done("Encrypt", &encrypt).await;
     let seen = rig.proxy.seen();
     assert!(seen.windows(2).all(|pair| pair[0].connection == pair[1].connection), "{seen:?}");
-    rig.proxy.feel(Mood::Leaving);
     for _ in 0..3 {
+        rig.proxy.leave().await;
         rig.client.done("Encrypt", &encrypt).await;
     }
     let connections: Vec<_> = rig.proxy.seen().iter().map(|seen| seen.connection).collect();
-    assert!(connections.windows(2).all(|pair| pair[0] < pair[1]), "{connections:?}");
+    assert!(connections.len() == 3 && connections.windows(2).all(|pair| pair[0] < pair[1]), "{connections:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_the_proxy_read_is_not_sent_again_when_it_hangs_up() {
+    let rig = Rig::patient().await;
+    let encrypt = json!({"KeyId": rig.key().await, "Plaintext": PLAIN});
+    rig.client.done("Encrypt", &encrypt).await;
+    rig.proxy.seen();
+    rig.proxy.feel(Mood::HangingUp);
+    // On a connection that was kept, and on a fresh one.
+    for _ in 0..2 {
+        let refused = rig.client.kms("Encrypt", &encrypt).await;
+        assert!(refused.error() == "KMSInvalidStateException" && refused.text.contains("cannot communicate"), "{}", refused.text);
+        assert_eq!(rig.proxy.seen().len(), 1);
+    }
+    rig.proxy.feel(Mood::Well);
+    rig.client.done("Encrypt", &encrypt).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_disabled_is_unavailable_all_the_same_while_its_store_is_not_connected() {
+    let rig = Rig::start().await;
+    let key = json!({"KeyId": rig.key().await});
+    let state = async || rig.client.done("DescribeKey", &key).await["KeyMetadata"]["KeyState"].as_str().unwrap().to_owned();
+    let store = rig.client.done("DescribeKey", &key).await["KeyMetadata"]["CustomKeyStoreId"].clone();
+    let this = json!({"CustomKeyStoreId": store});
+    rig.client.done("DisableKey", &key).await;
+    assert_eq!(state().await, "Disabled");
+    rig.client.done("DisconnectCustomKeyStore", &this).await;
+    settled(&rig.client, store.as_str().unwrap()).await;
+    assert_eq!(state().await, "Unavailable");
+    let encrypt = json!({"KeyId": key["KeyId"], "Plaintext": PLAIN});
+    assert_eq!(rig.client.refused("Encrypt", &encrypt).await, "KMSInvalidStateException");
+    rig.client.done("ConnectCustomKeyStore", &this).await;
+    settled(&rig.client, store.as_str().unwrap()).await;
+    assert_eq!(state().await, "Disabled");
+    rig.client.done("DisconnectCustomKeyStore", &this).await;
+    rig.client.done("ScheduleKeyDeletion", &json!({"KeyId": key["KeyId"], "PendingWindowInDays": 7})).await;
+    assert_eq!(state().await, "PendingDeletion");
 }
 
 #[tokio::test]
@@ -254,4 +293,29 @@ async fn the_client_certificate_names_the_region_and_can_be_switched() {
     let shown = proxy.seen().remove(0).certificate.unwrap();
     let name = b"cks.kms.eu-central-1.amazonaws.com";
     assert!(shown.windows(name.len()).any(|part| part == name));
+}
+
+#[tokio::test]
+async fn every_operation_that_goes_to_the_proxy_is_counted_and_throttled() {
+    // One each second: of so many some come too early, however slow the machine is.
+    let rig = Rig::start_with(|settings| (settings.proxy_patience, settings.requests_per_second) = (PATIENT, 1)).await;
+    let key = rig.key().await;
+    let blob = rig.client.done("Encrypt", &json!({"KeyId": key, "Plaintext": PLAIN})).await["CiphertextBlob"].clone();
+    for (operation, body) in [
+        ("Encrypt", json!({"KeyId": key, "Plaintext": PLAIN})),
+        ("Decrypt", json!({"CiphertextBlob": blob})),
+        ("GenerateDataKey", json!({"KeyId": key, "KeySpec": "AES_256"})),
+        ("GenerateDataKeyWithoutPlaintext", json!({"KeyId": key, "KeySpec": "AES_256"})),
+        ("ReEncrypt", json!({"CiphertextBlob": blob, "DestinationKeyId": key})),
+    ] {
+        let mut throttled = None;
+        for _ in 0..50 {
+            let answer = rig.client.kms(operation, &body).await;
+            if answer.status != 200 {
+                throttled = Some((answer.status.as_u16(), answer.error()));
+                break;
+            }
+        }
+        assert_eq!(throttled, Some((400, "ThrottlingException".into())), "{operation}");
+    }
 }
