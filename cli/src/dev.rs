@@ -6,7 +6,14 @@ mod hand_out;
 mod kms_sim;
 mod partitions;
 
-use std::{fs, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, process::ExitCode, str::FromStr};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    num::NonZeroU32,
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+};
 
 use clap::Args;
 use holdfast_controlplane::{
@@ -25,7 +32,7 @@ use self::{
 };
 use crate::{
     data_dir::DataDir,
-    failure::Failure,
+    failure::{Failure, Kind},
     handout::{Handout, local_url},
     logging::{self, Format, LogSettings},
     node,
@@ -62,12 +69,12 @@ pub(crate) struct DevArgs {
     /// A PKCS#11 token with a demo key store; repeatable
     #[arg(long, value_name = "SPEC", long_help = format!("A PKCS#11 token with a demo key store of its own, or one for its group; repeatable: {FORM}"))]
     partition: Vec<PartitionSpec>,
-    /// Run a simulator of AWS KMS too, and have it be the control plane's AWS
+    /// Run a simulator of AWS KMS too, and have it be the control plane's AWS; settled at the first start that says so
     #[arg(long)]
     with_kms_sim: bool,
-    /// AWS JSON over plain HTTP, for the control plane and for AWS's own clients
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8446", requires = "with_kms_sim")]
-    kms_sim_listen: SocketAddr,
+    /// AWS JSON over plain HTTP, for the control plane and for AWS's own clients [default: 127.0.0.1:8446]
+    #[arg(long, value_name = "ADDR:PORT")]
+    kms_sim_listen: Option<SocketAddr>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
@@ -89,9 +96,10 @@ pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let control_runtime = runtime()?;
     let data_runtime = runtime()?;
     let start = Start { dir: DataDir::open(&args.data_dir)?, args };
+    let with_kms_sim = start.with_kms_sim()?;
     let first = start.make_what_is_missing()?;
     let groups = start.partitions().prepare()?;
-    let kms_sim = start.args.with_kms_sim.then(|| start.kms_sim()).transpose()?;
+    let kms_sim = with_kms_sim.then(|| start.kms_sim()).transpose()?;
     let control = control_runtime.block_on(ControlPlane::start(start.control_plane(kms_sim.as_ref()))).map_err(Failure::from_error)?;
     let served = data_runtime.block_on(start.serve(Found { first, groups: &groups, kms_sim: kms_sim.as_ref() }, &control));
     control_runtime.block_on(control.drain());
@@ -147,11 +155,21 @@ impl Start {
         Handout::read(&file).map_err(|cause| Failure::file("read", &file, &cause))
     }
 
+    /// Whether the simulator runs: where it is asked for or was before, since what it made is linked to it, and no other AWS knows any of it.
+    fn with_kms_sim(&self) -> Result<bool, Failure> {
+        let known = self.handed_out()?.is_some_and(|known| known.kms_sim.is_some());
+        let with = self.args.with_kms_sim || known || self.dir.kms_sim().join(kms_sim::STATE).exists();
+        match self.args.kms_sim_listen {
+            Some(_) if !with => Err(Failure::of(Kind::Usage, "--kms-sim-listen goes with --with-kms-sim")),
+            Some(_) | None => Ok(with),
+        }
+    }
+
     fn kms_sim(&self) -> Result<KmsSim, Failure> {
         let known = self.handed_out()?;
         let region = known.as_ref().map(|known| known.xks.region.clone()).or_else(|| self.args.region.clone());
         KmsSim::start(Beside {
-            listen: self.args.kms_sim_listen,
+            listen: self.args.kms_sim_listen.unwrap_or(KMS_SIM_LISTEN),
             folder: self.dir.kms_sim(),
             ca: self.dir.control_plane().join("ca.crt"),
             region: region.unwrap_or_else(|| DEFAULT_REGION.into()),
@@ -236,3 +254,4 @@ impl std::fmt::Display for Quota {
 /// A name in the certificates that `init` and `enroll` make.
 const HOST: &str = "localhost";
 const DEFAULT_REGION: &str = "us-east-1";
+const KMS_SIM_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8446));

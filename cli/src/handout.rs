@@ -84,11 +84,13 @@ impl Handout {
         }
     }
 
-    /// For a shell to read: after it AWS's own clients ask the simulator, where there is one. It names both planes, too.
+    /// For a shell to read: after it AWS's own clients ask the simulator, where there is one, whatever the shell had of AWS before. It names
+    /// both planes, too.
     pub(crate) fn environment(&self) -> Option<String> {
         let (sim, api) = (self.kms_sim.as_ref()?, self.api.as_ref()?);
         let set = [
             ("AWS_ENDPOINT_URL", sim.url.as_str()),
+            ("AWS_REGION", &sim.region),
             ("AWS_DEFAULT_REGION", &sim.region),
             ("AWS_ACCESS_KEY_ID", &sim.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", &sim.secret_access_key),
@@ -96,7 +98,10 @@ impl Handout {
             ("HOLDFAST_SERVER", &api.url),
             ("HOLDFAST_CA", &api.ca.display().to_string()),
         ];
-        Some(set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat())
+        Some(
+            "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\n".to_owned()
+                + &set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat(),
+        )
     }
 
     /// Writes the file whole or not at all, mode 0600.
@@ -231,6 +236,15 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Handout::read(&file).unwrap().unwrap().xks.prefix, "/p/kms/xks/v1");
         assert!(Handout::read(&folder.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_shell_that_reads_the_environment_has_nothing_left_of_another_aws() {
+        let sim = KmsSim { url: "http://u".into(), access_key_id: "AKIA".into(), secret_access_key: "s".into(), region: "us-east-1".into() };
+        let api = Api { url: "https://a".into(), username: "admin".into(), password: "p".into(), ca: "/ca.crt".into() };
+        let text = Handout { api: Some(api), kms_sim: Some(sim), ..handout() }.environment().unwrap();
+        assert!(text.starts_with("unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\nexport AWS_ENDPOINT_URL='http://u'\n"), "{text}");
+        assert!(text.contains("export AWS_REGION='us-east-1'\nexport AWS_DEFAULT_REGION='us-east-1'\n"), "{text}");
     }
 
     #[test]

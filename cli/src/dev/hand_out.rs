@@ -36,6 +36,9 @@ impl Start {
         let known = self.handed_out()?;
         let before = known.as_ref().map(|known| known.partitions.clone()).unwrap_or_default();
         let mut notes = Vec::new();
+        if kms_sim.is_some() && !self.args.with_kms_sim {
+            notes.push("the simulator of AWS KMS runs again: what is linked in this data directory is linked to it".to_owned());
+        }
         let (mut xks, password) = match (first, known) {
             (Some(InitReport { admin_password, demo: Some(demo), .. }), _) => (Xks::from(demo), admin_password.expose().to_owned()),
             (_, Some(Handout { xks, api: Some(api), .. })) => (xks, api.password),

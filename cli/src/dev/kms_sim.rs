@@ -37,7 +37,7 @@ impl KmsSim {
         fs::create_dir_all(&folder).map_err(|cause| Failure::file("make", &folder, &cause))?;
         let mut settings = SimSettings::new(Some(fs::read(&ca).map_err(|cause| Failure::file("read", &ca, &cause))?));
         (settings.listen, settings.region) = (listen, region);
-        settings.state_file = Some(folder.join("state.json"));
+        settings.state_file = Some(folder.join(STATE));
         if let Some(known) = known {
             (settings.access_key_id, settings.secret_access_key) = (known.access_key_id, known.secret_access_key);
         }
@@ -83,6 +83,8 @@ impl KmsSim {
     }
 }
 
+/// Its state file, in its folder.
+pub(super) const STATE: &str = "state.json";
 /// Name of the connection and of the KMS container.
 const CONTAINER: &str = "kms-sim";
 /// So that replicas can be tried out.

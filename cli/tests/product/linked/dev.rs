@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::kms::Kms;
 use crate::{
     client::{dev_arguments, handout},
-    process::Holdfast,
+    process::{Holdfast, run},
     rest::{Rest, text},
 };
 
@@ -38,6 +38,34 @@ fn a_simulator_beside_dev_is_the_aws_of_its_control_plane_and_is_found_again() {
 }
 
 #[test]
+fn a_start_that_does_not_ask_for_the_simulator_goes_on_with_the_one_that_was_there() {
+    let folder = TempDir::new().unwrap();
+    let dev = start(folder.path());
+    let before = handout(folder.path());
+    let key = made(&mut kms(&before));
+    assert_eq!(dev.stop().0.code(), Some(0));
+    let mut dev = Holdfast::start(&any_port(dev_arguments(folder.path())));
+    dev.wait_for("the simulator of AWS KMS runs again");
+    dev.wait_for("curl --aws-sigv4");
+    let after = handout(folder.path());
+    let environment = fs::read_to_string(folder.path().join("kms-sim/env")).unwrap();
+    assert!(environment.contains(text(&after, "/kms_sim/url")), "{environment}");
+    assert_eq!(before["kms_sim"]["access_key_id"], after["kms_sim"]["access_key_id"]);
+    kms(&after).call("DescribeKey", &json!({ "KeyId": key })).unwrap();
+    let mut rest = Rest::sign_in(&after, "admin", text(&after, "/api/password"));
+    let account = rest.post("cckm/aws/accounts", &json!({ "connection": "kms-sim" }));
+    assert_eq!(account["account_id"], "111122223333", "the control plane's AWS is the simulator");
+}
+
+#[test]
+fn without_a_simulator_there_is_no_place_for_it_to_listen() {
+    let folder = TempDir::new().unwrap();
+    let ended = run(&any_port(dev_arguments(folder.path())));
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("goes with --with-kms-sim"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_lost_access_key_is_replaced_in_the_connection() {
     let folder = TempDir::new().unwrap();
     let dev = start(folder.path());
@@ -53,11 +81,16 @@ fn a_lost_access_key_is_replaced_in_the_connection() {
 }
 
 pub(super) fn start(folder: &Path) -> Holdfast {
-    let mut arguments = dev_arguments(folder);
-    arguments.extend(["--with-kms-sim", "--kms-sim-listen", "127.0.0.1:0"].map(str::to_owned));
+    let mut arguments = any_port(dev_arguments(folder));
+    arguments.push("--with-kms-sim".into());
     let mut dev = Holdfast::start(&arguments);
     dev.wait_for("curl --aws-sigv4");
     dev
+}
+
+fn any_port(mut arguments: Vec<String>) -> Vec<String> {
+    arguments.extend(["--kms-sim-listen", "127.0.0.1:0"].map(str::to_owned));
+    arguments
 }
 
 fn kms(handout: &Value) -> Kms {

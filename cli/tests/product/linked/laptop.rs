@@ -1,5 +1,5 @@
 //! Every command of `deploy/docs/laptop.md`, as it stands there: the first block in a terminal of its own, the others one after another.
-//! What a block of text after them says must be in what they print; of those without one, each command must end well.
+//! What a block of text after them says must be in what they print, and each command must end well, unless that text is an exception of AWS.
 
 use std::{
     env, fs,
@@ -37,25 +37,23 @@ fn the_laptop_tutorial_works_as_it_is_written() {
     let (first, others) = steps.split_first().unwrap();
     let mut dev = Holdfast::spawn(&mut shell("bash", &["-c", first.commands.trim_end()]));
     dev.wait_for("curl --aws-sigv4");
-    let mut script = String::from("exec 2>&1\ntrap 'failed=1' ERR\n");
+    let mut script = String::from("exec 2>&1\nset -o pipefail\ntrap 'failed=1' ERR\n");
     for step in others {
         script += &format!("failed=0\n{}\necho; echo \"{ENDED} $failed\"\n", step.commands);
     }
-    // A page that waits for what never comes must not hang.
-    let output = shell("timeout", &["1200", "bash", "-c", &script]).output().unwrap();
+    // A page that waits for what never comes must not hang. What a reader's terminal has of another AWS is in nobody's way.
+    let other_aws = [("AWS_PROFILE", "work"), ("AWS_SESSION_TOKEN", "of another key"), ("AWS_REGION", "ap-south-1")];
+    let output = shell("timeout", &["1200", "bash", "-c", &script]).envs(other_aws).output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     let mut rest = output.as_str();
     for Step { commands, shown } in others {
         let Some((printed, after)) = rest.split_once(ENDED) else { panic!("never ended: {commands}\n{output}") };
         let (failed, after) = after.split_once('\n').unwrap();
-        match shown {
-            Some(shown) => {
-                for line in shown.lines() {
-                    assert!(printed.contains(line), "{commands}\nprinted no {line:?}:\n{printed}");
-                }
-            }
-            None => assert_eq!(failed.trim(), "0", "{commands}\nprinted:\n{printed}"),
+        let shown = shown.as_deref().unwrap_or_default();
+        for line in shown.lines() {
+            assert!(printed.contains(line), "{commands}\nprinted no {line:?}:\n{printed}");
         }
+        assert!(failed.trim() == "0" || shown.contains("Exception"), "{commands}\nprinted:\n{printed}");
         rest = after;
     }
     assert!(others.len() > 8 && others.iter().filter(|step| step.shown.is_some()).count() > 4, "the page has lost its blocks");
