@@ -10,12 +10,16 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::site::{Linked, STORES, Setup};
-use crate::rest::{hyok_key, text};
+use super::site::{AWS_PATIENCE, Linked, STORES, Setup};
+use crate::{
+    process::alone,
+    rest::{hyok_key, text},
+};
 
 #[test]
 fn no_call_of_aws_fails_while_the_credential_is_rotated_and_old_ones_are_deleted() {
-    let linked = Linked::start_with(Setup { nodes: 2, ..Setup::default() });
+    let _alone = alone();
+    let linked = Linked::start_with(Setup { nodes: 2, proxy_patience: AWS_PATIENCE, ..Setup::default() });
     let store = linked.connected_store("busy");
     let made = linked.rest().post("cckm/aws/create-hyok-key", &hyok_key(&store.id, &store.source_key, "busy"));
     let external = text(&made, "/aws_param/XksKeyConfiguration/Id");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::site::{KMS, Linked, STORES, Setup};
+use super::site::{AWS_PATIENCE, KMS, Linked, STORES, Setup};
 use crate::{
     http::Answer,
     process::alone,
@@ -65,7 +65,7 @@ fn aws_has_its_answers_within_its_own_patience() {
     // Whatever else loads the machine waits.
     let _alone = alone();
     // The specification's 250 ms, and one more try.
-    let linked = Linked::start_with(Setup { proxy_patience: Duration::from_millis(250), ..Setup::default() });
+    let linked = Linked::start_with(Setup { proxy_patience: AWS_PATIENCE, ..Setup::default() });
     let key = linked.linked_key(&linked.connected_store("a store"), "in-time");
     for _ in 0..10 {
         assert_eq!(linked.round_trip(text(&key, "/aws_param/KeyID")), PLAIN);

@@ -4,7 +4,7 @@ use std::{
     cell::{RefCell, RefMut},
     fmt::Debug,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -49,7 +49,7 @@ pub(crate) struct Setup {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// How long the simulator takes to connect or disconnect a key store.
     pub(crate) connect_delay: Duration,
-    /// How long the simulator waits for a data plane. A debug build on a busy machine may be later than AWS allows.
+    /// How long the simulator waits for a data plane.
     pub(crate) proxy_patience: Duration,
 }
 
@@ -254,6 +254,13 @@ impl Linked {
         self.nodes[node].run(&self.environment);
     }
 
+    /// Kills a data plane, and starts it again on the same ports and data with its configuration changed.
+    pub(crate) fn restart_node_with(&mut self, node: usize, change: impl FnOnce(&Path)) {
+        self.kill_node(node);
+        change(&self.nodes[node].config);
+        self.start_node(node);
+    }
+
     /// Waits for a call of the gRPC API in a thread of its own: none when it failed.
     pub(crate) fn begin_call<T: Send + 'static>(
         &self,
@@ -397,7 +404,10 @@ pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
 pub(crate) const STORES: &str = "cckm/aws/custom-key-stores";
 /// Far longer than anything that a test waits for should take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+/// Where how fast a data plane answers is not what is tested.
+pub(crate) const PROXY_PATIENCE: Duration = Duration::from_secs(5);
+/// The XKS specification's.
+pub(crate) const AWS_PATIENCE: Duration = Duration::from_millis(250);
 /// Enough for a call in which the simulator is patient with the proxy; after a crash so much is waited for what AWS may have done.
 const ATTEMPT_SECONDS: u64 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
