@@ -7,6 +7,7 @@ mod clients;
 mod cloud_hsm;
 mod credentials;
 mod dev;
+mod faults;
 mod hyok_jobs;
 mod hyok_keys;
 mod key_crashes;
