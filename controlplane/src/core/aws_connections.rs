@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::{
     Core, CoreError,
     aws_names::{self, ArnOf},
-    draw::now_ns,
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         View,
         entry::{

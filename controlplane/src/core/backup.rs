@@ -11,10 +11,11 @@ use std::{
 use holdfast_proto::{records::SourceKey, seal::sealed_under, secret::Secret};
 use uuid::Uuid;
 
-use super::{Core, CoreError, draw::now_ns};
+use super::{Core, CoreError};
 use crate::{
     access::{Administer, Permit},
     backup::{Backup, Header, Kdf, Record},
+    clock::now_ns,
     files::{self, FileError},
     store::{View, seal::ControlSeal, sled::FORMAT},
 };

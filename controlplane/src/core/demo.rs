@@ -20,7 +20,7 @@ pub use self::{kms::DemoKms, partition::PartitionDemo};
 use super::{
     Core, CoreError, bad_name,
     credentials::{NewCredential, sealed},
-    draw::{now_ns, suffix, tag},
+    draw::{suffix, tag},
     hyok_keys::{Made, NewHyokKey, entries},
     key_stores,
     source_keys::NewSourceKey,
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Trail},
+    clock::now_ns,
     store::{
         View,
         entry::{

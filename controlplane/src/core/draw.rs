@@ -6,7 +6,6 @@ use holdfast_proto::{ids::AccessKeyId, secret::Secret};
 use zeroize::Zeroizing;
 
 use super::CoreError;
-pub(super) use crate::clock::now_ns;
 
 /// The tag of a version.
 pub(super) fn tag() -> Result<[u8; 4], CoreError> {

@@ -5,9 +5,10 @@
 
 use uuid::Uuid;
 
-use super::{Core, CoreError, draw::now_ns, source_keys::described, write::Plan};
+use super::{Core, CoreError, source_keys::described, write::Plan};
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         View,
         entry::{Entry, EntryChange, EntryName, HsmConnectionEntry, HsmServerEntry, Stamps},

@@ -19,7 +19,7 @@ pub(super) use self::{
 pub use super::state::Link;
 use super::{
     APPLIED_WITHIN, Applied, Core, CoreError, aws_keys, bad_name,
-    draw::{now_ns, tag},
+    draw::tag,
     key_stores,
     state::{KeyCommand, hyok_key, new_hyok_key},
     virtual_keys::{self, VirtualKey, on_tier},
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Read, Use},
+    clock::now_ns,
     store::{
         View,
         entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStep, KeyStoreEntry, KmsContainerEntry, LegacyEntry},

@@ -13,13 +13,14 @@ use uuid::Uuid;
 use super::{
     Core, CoreError,
     credentials::{NewCredential, sealed},
-    draw::{now_ns, tag},
+    draw::tag,
     hyok_keys::{Made, NewHyokKey, entries},
     key_stores,
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit},
+    clock::now_ns,
     store::{
         View,
         entry::{AddressEntry, Entry, EntryChange, KeyStoreEntry, SentEntry, SourceKeyEntry, Stamps, Tier},

@@ -37,7 +37,7 @@ impl Core {
             let registered = known.as_ref().is_some_and(|node| node.registered);
             // Of a node that never came, its certificate isn't known; what counts is when the name was forgotten.
             let (fingerprint, enrolled_ms) = known.map_or((Fingerprint([0; 32]), 0), |node| (node.fingerprint, node.enrolled_ms));
-            let revoked_ms = Some(super::draw::now_ns() / 1_000_000);
+            let revoked_ms = Some(crate::clock::now_ns() / 1_000_000);
             let forgotten = NodeEntry { name: name.clone(), fingerprint, enrolled_ms, revoked_ms, registered: false };
             Ok(Plan { changes: vec![EntryChange::put(Entry::Node(forgotten))], answer: registered })
         };

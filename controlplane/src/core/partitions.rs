@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Core, CoreError, draw::now_ns, hsm, write::Plan};
+use super::{Core, CoreError, hsm, write::Plan};
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     names::NodeName,
     publish::{NodeView, PartitionReport},
     store::{

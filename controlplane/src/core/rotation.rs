@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Core, CoreError,
-    draw::{now_ns, tag},
+    draw::tag,
     hyok_keys::{self, Backed, SourceOf},
     state::{KeyCommand, NewVersion, hyok_key, wants_rotation, with_version},
     virtual_keys::on_tier,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Use},
+    clock::now_ns,
     store::{
         View,
         entry::{Entry, EntryChange, VersionEntry, VirtualKeyEntry},

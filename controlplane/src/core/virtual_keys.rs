@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::{
     Core, CoreError,
-    draw::{now_ns, tag},
+    draw::tag,
     source_keys,
     state::{NewVersion, VirtualKeyCommand, VirtualKeyRefusal, tier_fits, virtual_key, with_version},
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         View,
         entry::{Entry, EntryChange, EntryName, PartitionEntry, SourceKeyEntry, Stamps, Tier, VersionEntry, VirtualKeyEntry},

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::{
     access::{Permit, Right},
     aws::{AwsError, AwsFault},
-    core::{Core, CoreError, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError},
     store::entry::{ConnectionUsedEntry, Entry},
 };
 

@@ -7,9 +7,9 @@ use super::{begun, found, idle, put};
 use crate::{
     access::{Manage, Permit},
     aws::stores::{self, ClusterForAws},
+    clock::now_ns,
     core::{
         Core, CoreError,
-        draw::now_ns,
         key_stores::{Operation, allowed, aws_standing, container, free_name, nameable},
         write::Plan,
     },

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::{
     access::Trail,
-    core::{Core, CoreError, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError},
     store::entry::{AwsKeyStoreEntry, ConnectionState, EntryName},
 };
 

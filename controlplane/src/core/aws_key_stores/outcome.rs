@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{step::put, verdict::Verdict};
 use crate::{
     aws::stores::{Behind, StoreInAws},
-    core::{CoreError, credentials, draw::now_ns, hyok_keys, key_stores},
+    clock::now_ns,
+    core::{CoreError, credentials, hyok_keys, key_stores},
     store::{
         ReadError, View,
         entry::{

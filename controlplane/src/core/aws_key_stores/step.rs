@@ -17,7 +17,8 @@ use crate::{
         AwsError, AwsFault,
         stores::{self, Behind, StoreInAws},
     },
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, write::Plan},
     store::{
         View,
         entry::{AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, KeyStoreStep},

@@ -9,7 +9,8 @@ use super::{idle, put};
 use crate::{
     access::Trail,
     aws::stores::{Behind, StoreInAws},
-    core::{Core, CoreError, draw::now_ns, kms_containers, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, kms_containers, write::Plan},
     store::{
         ReadError, View,
         entry::{AwsKeyStoreEntry, AwsKeyStoreKind, KmsContainerEntry, Stamps},

@@ -26,7 +26,8 @@ use super::{
 use crate::{
     access::Trail,
     aws::{self, AwsError, AwsFault},
-    core::{Core, CoreError, at_work::Turn, draw::now_ns, hyok_keys, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, at_work::Turn, hyok_keys, write::Plan},
     store::{
         View,
         entry::{

@@ -12,7 +12,8 @@ use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws, material::settle_source}
 use crate::{
     access::Trail,
     aws::{self, AwsError},
-    core::{Core, CoreError, at_work::Turn, draw::now_ns, kms_containers, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, at_work::Turn, kms_containers, write::Plan},
     store::{
         ReadError, View,
         entry::{

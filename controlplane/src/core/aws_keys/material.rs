@@ -20,7 +20,8 @@ use crate::{
         AwsError, AwsFault,
         import::{self, MaterialInAws, WrappedMaterial},
     },
-    core::{Core, CoreError, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError},
     store::entry::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyInAws, KeyStep, MaterialEntry, SourceKeyEntry, Stamps, UploadedFrom},
 };
 

@@ -50,12 +50,14 @@ pub(super) use self::{
 };
 use super::{
     CoreError,
-    draw::now_ns,
     hyok_keys::{Backed, Placed},
 };
-use crate::store::{
-    ReadError, View,
-    entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, ForAws, KeyInAws, KmsContainerEntry, NewKeySpec, Stamps, Tag},
+use crate::{
+    clock::now_ns,
+    store::{
+        ReadError, View,
+        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, ForAws, KeyInAws, KmsContainerEntry, NewKeySpec, Stamps, Tag},
+    },
 };
 
 /// A key with all that is shown of it.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::deletion::is_pending;
 use crate::{
-    core::draw::now_ns,
+    clock::now_ns,
     store::entry::{AwsKeyEntry, KeyStep},
 };
 

@@ -11,7 +11,8 @@ use super::{
 use crate::{
     access::{Manage, Permit, Read, Right, Trail, Use},
     aws::{AwsError, import::MaterialInAws},
-    core::{Core, CoreError, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError},
     store::entry::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyInAws, KeyStep, MaterialEntry},
 };
 

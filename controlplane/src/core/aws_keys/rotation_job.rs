@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Use},
-    core::{Core, CoreError, draw::now_ns, hyok_keys::SourceOf, rotation::Rotation, state::tier_fits, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, hyok_keys::SourceOf, rotation::Rotation, state::tier_fits, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, JobParams, KeyRotationJobEntry, KeyRotationParams},

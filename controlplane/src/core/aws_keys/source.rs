@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::upload::{UploadSource, source_of};
 use crate::{
+    clock::now_ns,
     core::{
         Core, CoreError,
-        draw::now_ns,
         source_keys::{self, NewVaultKey},
     },
     store::{

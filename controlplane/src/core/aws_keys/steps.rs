@@ -15,7 +15,8 @@ use super::{
 use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
-    core::{Core, CoreError, at_work::Turn, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, at_work::Turn, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, Entry, EntryChange, KeyInAws, KeyStep, SourceKeyEntry},

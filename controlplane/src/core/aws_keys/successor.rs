@@ -18,7 +18,8 @@ use super::{
 use crate::{
     access::{Permit, Right, Trail},
     aws::AwsError,
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, write::Plan},
     store::{
         View,
         entry::{

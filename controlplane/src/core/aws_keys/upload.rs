@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Trail},
-    core::{Core, CoreError, draw::now_ns, source_keys, state::tier_fits},
+    clock::now_ns,
+    core::{Core, CoreError, source_keys, state::tier_fits},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyProgress, SourceKeyEntry, UploadedFrom},

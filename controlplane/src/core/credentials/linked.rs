@@ -10,10 +10,10 @@ use super::{CreatedCredential, NewCredential, RotatedCredential, addable, oldest
 use crate::{
     access::{Manage, Permit},
     aws::stores::ProxyForAws,
+    clock::now_ns,
     core::{
         Core, CoreError,
         aws_key_stores::{self, begun, idle, put},
-        draw::now_ns,
         jobs,
         key_stores::{self, Needs, Operation, allowed},
         write::Plan,

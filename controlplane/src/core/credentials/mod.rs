@@ -14,12 +14,13 @@ use uuid::Uuid;
 
 use super::{
     Applied, Core, CoreError, bad_name,
-    draw::{access_key_id, now_ns, secret_access_key},
+    draw::{access_key_id, secret_access_key},
     key_stores::{self, NotNow, Operation, allowed, standing},
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     names::NodeName,
     store::{
         ReadError, View,

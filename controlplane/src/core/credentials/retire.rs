@@ -10,7 +10,8 @@ use holdfast_proto::ids::{CredentialId, StoreId};
 use super::{UsedCredential, gone, with_use};
 use crate::{
     access::Trail,
-    core::{Core, CoreError, draw::now_ns, key_stores, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, key_stores, write::Plan},
     publish::NodeView,
     store::View,
 };

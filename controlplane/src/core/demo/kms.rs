@@ -8,10 +8,10 @@ use holdfast_proto::secret::Secret;
 use super::partition;
 use crate::{
     access::{Manage, Permit, Read, Trail},
+    clock::now_ns,
     core::{
         Core, CoreError,
         aws_connections::GivenConnection,
-        draw::now_ns,
         kms_containers::{self, GivenContainer},
         write::Plan,
     },

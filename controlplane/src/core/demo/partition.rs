@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::{BETWEEN_TRIES, DemoCredential, DemoOptions, MAX_CREDENTIALS, replacing_oldest};
 use crate::{
     access::{Manage, Permit, Trail},
+    clock::now_ns,
     core::{
         Core, CoreError, bad_name,
         credentials::{NewCredential, sealed},
-        draw::{now_ns, suffix, tag},
+        draw::{suffix, tag},
         hyok_keys::{Made, NewHyokKey, entries},
         key_stores::{self, KeyStoreOptions, NewKeyStore, Settled},
         source_keys::{self, ExistingKey},

@@ -7,9 +7,9 @@ use holdfast_proto::ids::KeyId;
 use super::{Backed, backed};
 use crate::{
     access::{Manage, Permit},
+    clock::now_ns,
     core::{
         Applied, Core, CoreError,
-        draw::now_ns,
         state::{KeyCommand, hyok_key},
         virtual_keys::VersionOnSource,
         write::Plan,

@@ -22,9 +22,10 @@ pub use self::{
     params::{GivenBackup, GivenKeyRotation, GivenParams, GivenSynchronization, Operation},
     run::Runner,
 };
-use super::{Core, CoreError, aws_names, draw::now_ns, write::Plan};
+use super::{Core, CoreError, aws_names, write::Plan};
 use crate::{
     access::{Manage, Permit, Read, Right},
+    clock::now_ns,
     store::{
         View,
         entry::{AwsKeyEntry, Entry, EntryChange, EntryName, JobConfigEntry, JobParams, JobRanEntry, Stamps},

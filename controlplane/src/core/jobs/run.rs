@@ -25,7 +25,8 @@ use super::{
 use crate::{
     access::Who,
     audit::{Audit, Record, Via},
-    core::{Core, CoreError, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError},
     store::entry::{Entry, EntryName, JobConfigEntry, JobRanEntry},
 };
 

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::{Address, in_range, link::counterpart, unique};
 use crate::{
     access::{Manage, Permit},
+    clock::now_ns,
     core::{
         Applied, Core, CoreError, bad_name,
         credentials::{NewCredential, sealed},
-        draw::now_ns,
         kms_containers, partitions,
         source_keys::{self, ExistingKey, NewSourceKey},
         write::Plan,

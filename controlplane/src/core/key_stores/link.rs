@@ -10,11 +10,11 @@ use super::{Address, Operation, allowed, container, found, standing};
 use crate::{
     access::{Manage, Permit, Trail},
     aws::stores::{self, ProxyForAws},
+    clock::now_ns,
     core::{
         APPLIED_WITHIN, Applied, Core, CoreError,
         aws_key_stores::{begun, put},
         credentials,
-        draw::now_ns,
         write::Plan,
     },
     names::NodeName,

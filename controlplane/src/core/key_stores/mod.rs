@@ -29,9 +29,10 @@ pub(super) use self::{
     push::{Needs, is_used_by_aws},
     state::{NotNow, Operation, Place, Standing, allowed},
 };
-use super::{Applied, Core, CoreError, aws_key_stores, draw::now_ns, source_keys::cm_id, write::Plan};
+use super::{Applied, Core, CoreError, aws_key_stores, source_keys::cm_id, write::Plan};
 use crate::{
     access::{Permit, Read, Right, Use},
+    clock::now_ns,
     store::{
         ReadError, View,
         entry::{AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, KeyStoreEntry, Tier},

@@ -9,11 +9,11 @@ use super::{KeyStorePatch, Operation, allowed, link::as_it_was, standing};
 use crate::{
     access::Trail,
     aws::stores::{self, ProxyForAws},
+    clock::now_ns,
     core::{
         Core, CoreError,
         aws_key_stores::{self, begun, idle, put},
         credentials::{NewCredential, addable, sealed},
-        draw::now_ns,
         write::Plan,
     },
     store::{

@@ -13,10 +13,10 @@ use holdfast_proto::{
 use super::{Address, Operation, allowed, create::source_key, distinct, found, free_name, nameable, standing};
 use crate::{
     access::{Manage, Permit},
+    clock::now_ns,
     core::{
         Applied, Core, CoreError,
         credentials::{NewCredential, addable, sealed},
-        draw::now_ns,
         state::tier_fits,
         write::Plan,
     },

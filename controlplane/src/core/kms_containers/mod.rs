@@ -13,11 +13,11 @@ use super::{
     Core, CoreError,
     aws_connections::{self, assume_role},
     aws_names,
-    draw::now_ns,
     write::Plan,
 };
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         ReadError, View,
         entry::{AssumeRole, Entry, EntryChange, EntryName, KeyStoreEntry, KmsContainerEntry, Stamps},

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 pub use self::policy::policy;
 pub(super) use self::policy::{check, document};
-use super::{Core, CoreError, aws_keys, aws_names, draw::now_ns, kms_containers, write::Plan};
+use super::{Core, CoreError, aws_keys, aws_names, kms_containers, write::Plan};
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         ReadError, View,
         entry::{AwsCloud, Entry, EntryChange, EntryName, KeyPolicy, PolicyContent, PolicyPeople, PolicyTemplateEntry, Stamps},

@@ -34,9 +34,10 @@ pub(super) use self::{
     find::{find, in_use},
     vault::{described, unique},
 };
-use super::{Core, CoreError, draw::now_ns};
+use super::{Core, CoreError};
 use crate::{
     access::{Permit, Read, Right},
+    clock::now_ns,
     publish::{Done, KeyAttributes, KeyTask, TaskError, Work},
     store::{
         ReadError, View,

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::{DEADLINE, ExistingKey, fit, usage, vault};
 use crate::{
     access::{Manage, Permit, Read, Trail},
-    core::{Core, CoreError, draw::now_ns, partitions, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, partitions, write::Plan},
     publish::{Done, KeyTask, ListedKey, TaskError, Work},
     store::{
         View,

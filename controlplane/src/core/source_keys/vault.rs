@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Read},
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, write::Plan},
     publish::{KeyTask, Work},
     store::{
         View,

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{
     access::Trail,
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyStoreEntry, Entry, EntryChange},

@@ -14,9 +14,10 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 pub(super) use self::worker::Syncing;
-use super::{Core, CoreError, aws_names, draw::now_ns, kms_containers, write::Plan};
+use super::{Core, CoreError, aws_names, kms_containers, write::Plan};
 use crate::{
     access::{Manage, Permit, Read},
+    clock::now_ns,
     store::{
         ReadError, View,
         entry::{Entry, EntryChange, EntryName, KmsContainerEntry, Stamps, SyncJobEntry, SyncStatus},

@@ -15,10 +15,10 @@ use crate::{
         AwsError, AwsFault, keys,
         stores::{self, StoreInAws},
     },
+    clock::now_ns,
     core::{
         Core, CoreError,
         aws_keys::{Looked, Place as KeyPlace},
-        draw::now_ns,
     },
     store::entry::{KeyInAws, KmsContainerEntry},
 };

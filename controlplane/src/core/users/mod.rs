@@ -8,12 +8,13 @@ pub mod tokens;
 use holdfast_proto::secret::Secret;
 use uuid::Uuid;
 
-use super::{Core, CoreError, draw::now_ns, write::Plan};
+use super::{Core, CoreError, write::Plan};
 use crate::{
     access::{
         Administer, Own, PasswordChecked, Permit,
         password::{HashFailed, Hashed, generate},
     },
+    clock::now_ns,
     names::UserName,
     store::{
         View,

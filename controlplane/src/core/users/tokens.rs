@@ -14,7 +14,8 @@ use crate::{
         Administer, Caller, Own, Permit, Read, covers,
         opaque::{Drawn, Kind},
     },
-    core::{Core, CoreError, draw::now_ns, write::Plan},
+    clock::now_ns,
+    core::{Core, CoreError, write::Plan},
     names::UserName,
     store::{
         ReadError, View,
