@@ -32,6 +32,9 @@ struct Row {
     rpc: Box<dyn Fn(&mut Grpc) -> Code>,
 }
 
+/// A call about the object with this id.
+type Rpc = dyn Fn(&mut Grpc, String) -> Code;
+
 /// What is asked of an object, both ways.
 struct Asked {
     status: Expected,
@@ -40,8 +43,7 @@ struct Asked {
     action: String,
     body: Value,
     reads: bool,
-    /// With the object's id.
-    rpc: Rc<dyn Fn(&mut Grpc, String) -> Code>,
+    rpc: Rc<Rpc>,
 }
 
 /// What is answered to a question about an object.
