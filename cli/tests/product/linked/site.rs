@@ -95,7 +95,6 @@ impl Linked {
         let sim = runtime.block_on(Sim::start(settings)).unwrap();
         let url = sim.url();
         let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
-        let aws = format!("{aws}attempt_timeout_seconds = {ATTEMPT_SECONDS}\n");
         let control_config = site.control_plane_config(&aws);
         let mut control = start_control_plane(&control_config);
         let sync = control.wait_for_listener("sync");
@@ -408,6 +407,4 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) const PROXY_PATIENCE: Duration = Duration::from_secs(5);
 /// The XKS specification's.
 pub(crate) const AWS_PATIENCE: Duration = Duration::from_millis(250);
-/// Enough for a call in which the simulator is patient with the proxy; after a crash so much is waited for what AWS may have done.
-const ATTEMPT_SECONDS: u64 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
