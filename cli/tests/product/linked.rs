@@ -2,6 +2,7 @@
 //! code with the product.
 
 mod aws;
+mod busy;
 mod cli;
 mod clients;
 mod cloud_hsm;
@@ -16,6 +17,7 @@ mod kms;
 mod laptop;
 mod leftovers;
 mod lists;
+mod lost_answers;
 mod material_crashes;
 mod multi_region_crashes;
 mod native;

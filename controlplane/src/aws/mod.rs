@@ -7,6 +7,7 @@ mod account;
 mod error;
 pub mod import;
 pub mod keys;
+mod once;
 pub mod stores;
 
 use std::{
@@ -33,6 +34,7 @@ use self::account::AccountKey;
 pub use self::{
     account::{Account, Credentials},
     error::{AwsError, AwsFault},
+    once::{once, unless_throttled},
 };
 
 /// Where AWS is, if not where it usually is.
@@ -122,6 +124,19 @@ impl Aws {
         u128::from(now_ns.saturating_sub(asked_ns)) >= self.settings.attempt_timeout.as_nanos()
     }
 
+    /// How long one try of a call may take.
+    #[must_use]
+    pub const fn attempt_timeout(&self) -> Duration {
+        self.settings.attempt_timeout
+    }
+
+    /// How long after AWS was last asked to do something that it is not seen to have done it has not done it: AWS takes up to minutes to
+    /// know of a key everywhere (KMS Developer Guide, eventual consistency).
+    #[must_use]
+    pub const fn settled_after(&self) -> Duration {
+        self.settings.attempt_timeout.saturating_mul(SETTLED_AFTER_ATTEMPTS)
+    }
+
     /// KMS of a region.
     #[must_use]
     pub fn kms(&self, account: &Account, region: &str) -> aws_sdk_kms::Client {
@@ -195,3 +210,5 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// So many tries may take all of their time.
 const ATTEMPTS_IN_TIME: u32 = 3;
+/// A call that nobody waits for any more may end meanwhile, and everything of AWS come to know of it.
+const SETTLED_AFTER_ATTEMPTS: u32 = 6;

@@ -1,9 +1,14 @@
 //! Custom key stores as AWS KMS has them, and what is asked of it about them (CreateCustomKeyStore API and its kin).
 //!
-//! Always holds: a password is sent on and never kept; what AWS tells is read leniently, since only its names and states matter here.
+//! Always holds: a password is sent on and never kept; what AWS tells is read leniently, since only its names and states matter here; AWS is
+//! asked to make or change a key store once, so that what it refuses it has not done.
 
 use aws_sdk_kms::{
     Client,
+    operation::{
+        create_custom_key_store::builders::CreateCustomKeyStoreFluentBuilder,
+        update_custom_key_store::builders::UpdateCustomKeyStoreFluentBuilder,
+    },
     types::{
         CustomKeyStoreType, CustomKeyStoresListEntry, XksProxyAuthenticationCredentialType, XksProxyConfigurationType,
         XksProxyConnectivityType,
@@ -11,7 +16,7 @@ use aws_sdk_kms::{
 };
 use holdfast_proto::{ids::AccessKeyId, secret::Secret};
 
-use super::{AwsError, AwsFault};
+use super::{AwsError, AwsFault, once, unless_throttled};
 use crate::store::entry::{AddressEntry, ConnectionState, Connectivity};
 
 /// A custom key store as AWS told it.
@@ -110,7 +115,7 @@ pub async fn describe(kms: &Client, name_or_id: &str) -> Result<Option<StoreInAw
 /// [`AwsError`].
 pub async fn create_for_proxy(kms: &Client, proxy: ProxyForAws) -> Result<String, AwsError> {
     let address = proxy.address.unwrap_or_default();
-    let made = kms
+    let asked = kms
         .create_custom_key_store()
         .custom_key_store_type(CustomKeyStoreType::ExternalKeyStore)
         .set_custom_key_store_name(proxy.name)
@@ -118,11 +123,8 @@ pub async fn create_for_proxy(kms: &Client, proxy: ProxyForAws) -> Result<String
         .set_xks_proxy_uri_path(proxy.uri_path)
         .set_xks_proxy_authentication_credential(proxy.credential.map(credential).transpose()?)
         .xks_proxy_connectivity(way(address.connectivity))
-        .set_xks_proxy_vpc_endpoint_service_name(address.vpc_service)
-        .send()
-        .await
-        .map_err(AwsError::of(CREATE))?;
-    made.custom_key_store_id.ok_or_else(|| unread(CREATE))
+        .set_xks_proxy_vpc_endpoint_service_name(address.vpc_service);
+    create(asked).await
 }
 
 /// CreateCustomKeyStore for a CloudHSM cluster; gives the id.
@@ -130,17 +132,14 @@ pub async fn create_for_proxy(kms: &Client, proxy: ProxyForAws) -> Result<String
 /// # Errors
 /// [`AwsError`].
 pub async fn create_for_cluster(kms: &Client, cluster: ClusterForAws) -> Result<String, AwsError> {
-    let made = kms
+    let asked = kms
         .create_custom_key_store()
         .custom_key_store_type(CustomKeyStoreType::AwsCloudhsm)
         .set_custom_key_store_name(cluster.name)
         .set_cloud_hsm_cluster_id(cluster.cluster_id)
         .set_key_store_password(cluster.password.map(|password| password.expose().to_owned()))
-        .set_trust_anchor_certificate(cluster.trust_anchor_certificate)
-        .send()
-        .await
-        .map_err(AwsError::of(CREATE))?;
-    made.custom_key_store_id.ok_or_else(|| unread(CREATE))
+        .set_trust_anchor_certificate(cluster.trust_anchor_certificate);
+    create(asked).await
 }
 
 /// UpdateCustomKeyStore for a proxy: all that is told, or nothing.
@@ -161,7 +160,7 @@ pub async fn update_proxy(kms: &Client, id: &str, proxy: ProxyForAws) -> Result<
             .set_xks_proxy_vpc_endpoint_service_name(address.vpc_service),
         None => asked,
     };
-    asked.send().await.map(drop).map_err(AwsError::of(UPDATE))
+    update(asked).await
 }
 
 /// UpdateCustomKeyStore for a CloudHSM cluster: all that is told, or nothing.
@@ -175,7 +174,7 @@ pub async fn update_cluster(kms: &Client, id: &str, cluster: ClusterForAws) -> R
         .set_new_custom_key_store_name(cluster.name)
         .set_cloud_hsm_cluster_id(cluster.cluster_id)
         .set_key_store_password(cluster.password.map(|password| password.expose().to_owned()));
-    asked.send().await.map(drop).map_err(AwsError::of(UPDATE))
+    update(asked).await
 }
 
 /// ConnectCustomKeyStore, which AWS goes about in its own time.
@@ -217,6 +216,22 @@ pub async fn clusters(cloud_hsm: &aws_sdk_cloudhsmv2::Client) -> Result<Vec<aws_
         all.extend(page.map_err(AwsError::of("CloudHSM DescribeClusters"))?.clusters.unwrap_or_default());
     }
     Ok(all)
+}
+
+async fn create(asked: CreateCustomKeyStoreFluentBuilder) -> Result<String, AwsError> {
+    let ask = || {
+        let asked = asked.clone().customize().config_override(once());
+        async move { asked.send().await.map_err(AwsError::of(CREATE)) }
+    };
+    unless_throttled(ask).await?.custom_key_store_id.ok_or_else(|| unread(CREATE))
+}
+
+async fn update(asked: UpdateCustomKeyStoreFluentBuilder) -> Result<(), AwsError> {
+    let ask = || {
+        let asked = asked.clone().customize().config_override(once());
+        async move { asked.send().await.map(drop).map_err(AwsError::of(UPDATE)) }
+    };
+    unless_throttled(ask).await
 }
 
 /// One without an id or a state is none that could be named or used.

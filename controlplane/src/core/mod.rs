@@ -3,6 +3,7 @@
 //! Always holds: an operation demands the proof that `access` hands out; it judges the state it reads by pure functions and commits all
 //! its changes at once, or none; what blocks or deletes answers when connected nodes have applied it, and names those that have not.
 
+mod asked;
 mod at_work;
 mod aws_accounts;
 pub mod aws_connections;
@@ -68,6 +69,7 @@ pub struct Core {
     keys_at_work: at_work::AtWork,
     /// Key stores with a counterpart in AWS, or that are about to have one.
     stores_at_work: at_work::AtWork,
+    stores_asked: asked::Asked,
     syncing: synchronization::Syncing,
 }
 
@@ -178,6 +180,7 @@ impl Core {
             aws,
             keys_at_work: at_work::AtWork::default(),
             stores_at_work: at_work::AtWork::default(),
+            stores_asked: asked::Asked::new(),
             syncing: synchronization::Syncing::default(),
         }
     }

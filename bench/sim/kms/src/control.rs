@@ -34,6 +34,11 @@ impl Control {
         self.shared.faults.throttle(operation, times);
     }
 
+    /// Calls of `operation` are refused and throttled no more.
+    pub fn accept(&self, operation: &str) {
+        self.shared.faults.accept(operation);
+    }
+
     /// Moves the simulator's clock forward: deletions, expiry of material, rotation. Signatures go by the real clock.
     pub fn advance(&self, by: Duration) {
         self.shared.advance(by);

@@ -163,6 +163,11 @@ impl Faults {
         self.refuse(operation, name, times);
     }
 
+    /// Refuses and throttles calls of an operation no more.
+    pub(crate) fn accept(&self, operation: &str) {
+        self.lock().refusals.retain(|refusal| refusal.operation != operation);
+    }
+
     /// The refusal that this call was meant for.
     ///
     /// # Errors

@@ -141,6 +141,7 @@ fn turn(shared: &Arc<Shared>, peer: SocketAddr, head: &Parts, body: &[u8]) -> Re
             let Throttle { operation, times } = read(body)?;
             control.throttle(&operation, times);
         }
+        "accept" => control.accept(&read::<Operation>(body)?.operation),
         "advance" => control.advance(Duration::from_secs(read::<Advance>(body)?.seconds)),
         "proxy" => {
             let Proxy { latency_ms, drop, stale_credential, clock_skew, unknown_members } = read(body)?;

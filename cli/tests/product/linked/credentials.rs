@@ -1,61 +1,29 @@
 //! Credentials of linked key stores: rotated while AWS and the nodes look on.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    thread,
-};
-
 use serde_json::{Value, json};
 
-use super::site::{AWS_PATIENCE, Linked, STORES, Setup};
-use crate::{
-    process::alone,
-    rest::{hyok_key, text},
+use super::{
+    busy::Busy,
+    site::{AWS_PATIENCE, Linked, STORES, Setup},
 };
+use crate::{process::alone, rest::text};
 
 #[test]
 fn no_call_of_aws_fails_while_the_credential_is_rotated_and_old_ones_are_deleted() {
     let _alone = alone();
     let linked = Linked::start_with(Setup { nodes: 2, proxy_patience: AWS_PATIENCE, ..Setup::default() });
     let store = linked.connected_store("busy");
-    let made = linked.rest().post("cckm/aws/create-hyok-key", &hyok_key(&store.id, &store.source_key, "busy"));
-    let external = text(&made, "/aws_param/XksKeyConfiguration/Id");
-    linked.wait_for_nodes();
-    let new = json!({ "CustomKeyStoreId": store.in_aws, "Origin": "EXTERNAL_KEY_STORE", "XksKeyId": external });
-    let key = text(&linked.kms("CreateKey", &new), "/KeyMetadata/KeyId").to_owned();
-
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
-    let callers: Vec<_> = (0..3)
-        .map(|_| {
-            let (stop, done, mut kms, key) = (Arc::clone(&stop), Arc::clone(&done), linked.kms_in("us-east-1"), key.clone());
-            thread::spawn(move || {
-                let mut failed = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    match kms.call("GenerateDataKey", &json!({ "KeyId": key, "KeySpec": "AES_256" })) {
-                        Ok(_) => _ = done.fetch_add(1, Ordering::Relaxed),
-                        Err(refused) => failed.push(refused),
-                    }
-                }
-                failed
-            })
-        })
-        .collect();
+    let busy = Busy::with(&linked, &store);
     let mut versions = Vec::new();
     for _ in 0..3 {
-        let before = done.load(Ordering::Relaxed);
-        linked.wait_until("AWS called in between", |_| done.load(Ordering::Relaxed) > before + 20);
+        busy.goes_on(&linked);
         let rotated = linked.rest().act(&format!("{}/rotate-credential", store.path));
         assert_eq!(linked.signs_with(&store), rotated["access_key_id"]);
         versions.push(rotated["credential_version"].as_u64().unwrap());
         let oldest = text(&rotated, "/oldest_credentials_id");
         linked.rest().delete(&format!("{}/credentials/{oldest}", store.path));
     }
-    stop.store(true, Ordering::Relaxed);
-    let failed: Vec<_> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
-    assert!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), done.load(Ordering::Relaxed), failed.first());
+    busy.failed_never();
     assert_eq!(versions, [2, 3, 4]);
 }
 

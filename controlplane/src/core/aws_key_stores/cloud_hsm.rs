@@ -47,6 +47,19 @@ pub struct CloudHsmPatch {
     pub cluster_id: Option<String>,
     /// The password that the cluster has now; passed on and not kept.
     pub password: Option<Secret>,
+    /// What clients send along and can't change.
+    pub fixed: FixedOnCluster,
+}
+
+/// Members that can't be changed: refused unless they are as they are, or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FixedOnCluster {
+    /// The KMS container, by id or name.
+    pub kms: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// `AWS_CLOUDHSM`.
+    pub store_type: Option<String>,
 }
 
 impl Core {
@@ -78,7 +91,7 @@ impl Core {
             password: Some(new.password),
             trust_anchor_certificate: Some(new.trust_anchor_certificate),
         };
-        let asked = stores::create_for_cluster(&kms, cluster).await.map(Some);
+        let asked = self.ask_of_store(id, stores::create_for_cluster(&kms, cluster)).await.map(Some);
         self.settle(permit.trail(), id, asked).await?;
         found(&self.view().await?, id)
     }
@@ -86,8 +99,8 @@ impl Core {
     /// Has AWS change a key store on a CloudHSM cluster; what it refuses stays as it is here, too.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] for another kind of key store; [`CoreError::Exists`] for the name; what AWS refuses:
-    /// the key store must be disconnected.
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for another kind of key store; [`CoreError::Invalid`] for a member that can't be changed;
+    /// [`CoreError::Exists`] for the name; what AWS refuses: the key store must be disconnected.
     pub async fn update_cloud_hsm_store(
         &self,
         permit: &Permit<Manage>,
@@ -104,6 +117,7 @@ impl Core {
             let AwsKeyStoreKind::CloudHsm { cluster_id, .. } = &entry.kind else {
                 return Err(CoreError::State("the key store is not on a CloudHSM cluster".into()));
             };
+            unchanged(view, &entry, &patch.fixed)?;
             idle(&entry)?;
             let name = patch.name.clone().filter(|name| *name != entry.name);
             let cluster = patch.cluster_id.clone().filter(|cluster| cluster != cluster_id);
@@ -125,7 +139,7 @@ impl Core {
         };
         if let (Some((entry, aws_id, told)), _) = self.writer.change(permit.trail(), plan).await? {
             let kms = self.kms_or_undo(permit.trail(), &entry).await?;
-            let asked = stores::update_cluster(&kms, &aws_id, told).await.map(|()| None);
+            let asked = self.ask_of_store(id, stores::update_cluster(&kms, &aws_id, told)).await.map(|()| None);
             // Whether AWS took a password can't be seen.
             let unseen = asked.as_ref().err().filter(|error| error.may_be_done() && patch.password.is_some()).cloned();
             self.settle(permit.trail(), id, asked).await?;
@@ -136,3 +150,21 @@ impl Core {
         found(&self.view().await?, id)
     }
 }
+
+/// Refuses members that can't be changed and differ.
+fn unchanged(view: &View, now: &AwsKeyStoreEntry, fixed: &FixedOnCluster) -> Result<(), CoreError> {
+    let kms = view.kms_container(now.kms)?;
+    let is_kms = |told: &String| kms.as_ref().is_some_and(|kms| kms.name == *told || kms.id.to_string() == *told);
+    let differing = [
+        ("kms", fixed.kms.as_ref().is_some_and(|told| !is_kms(told))),
+        ("region", fixed.region.as_ref().is_some_and(|told| *told != now.region)),
+        ("custom_key_store_type", fixed.store_type.as_ref().is_some_and(|told| !ON_CLUSTER.contains(&told.as_str()))),
+    ];
+    match differing.into_iter().find(|(_, differs)| *differs) {
+        Some((field, _)) => Err(CoreError::invalid(field, "can't be changed by an update")),
+        None => Ok(()),
+    }
+}
+
+/// AWS's spelling, and one of older clients (contract, D7).
+const ON_CLUSTER: [&str; 2] = ["AWS_CLOUDHSM", "CLOUD_HSM"];

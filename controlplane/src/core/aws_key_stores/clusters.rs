@@ -1,8 +1,8 @@
-//! CloudHSM clusters that no custom key store uses.
+//! CloudHSM clusters that no custom key store uses, and that stay.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_cloudhsmv2::types::Cluster;
+use aws_sdk_cloudhsmv2::types::{Cluster, ClusterState};
 
 use crate::{
     access::{Permit, Read},
@@ -20,7 +20,7 @@ impl Core {
             let view = self.view().await?;
             self.account_of(&view, &container(&view, kms, region)?)?
         };
-        let clusters = stores::clusters(&self.aws.cloud_hsm(&account, region)).await?;
+        let clusters: Vec<_> = stores::clusters(&self.aws.cloud_hsm(&account, region)).await?.into_iter().filter(is_there).collect();
         if clusters.is_empty() {
             return Ok(clusters);
         }
@@ -30,5 +30,25 @@ impl Core {
         });
         let used: BTreeSet<_> = used.collect();
         Ok(clusters.into_iter().filter(|cluster| cluster.cluster_id.as_ref().is_none_or(|id| !used.contains(id))).collect())
+    }
+}
+
+/// AWS tells for a while of clusters that are deleted.
+const fn is_there(cluster: &Cluster) -> bool {
+    !matches!(cluster.state, Some(ClusterState::DeleteInProgress | ClusterState::Deleted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_deleted_or_about_to_be_is_not_there() {
+        for (state, there) in
+            [("ACTIVE", true), ("UNINITIALIZED", true), ("DEGRADED", true), ("DELETE_IN_PROGRESS", false), ("DELETED", false)]
+        {
+            assert_eq!(is_there(&Cluster::builder().state(state.into()).build()), there, "{state}");
+        }
+        assert!(is_there(&Cluster::builder().build()));
     }
 }

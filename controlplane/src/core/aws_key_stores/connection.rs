@@ -34,7 +34,7 @@ impl Core {
         // Clients send an empty or old one along with key stores that have none.
         let password = password.filter(|_| matches!(entry.kind, AwsKeyStoreKind::CloudHsm { .. }));
         let kms = self.kms_or_undo(permit.trail(), &entry).await?;
-        let asked = connect(&kms, &aws_id, password).await.map(|()| None);
+        let asked = self.ask_of_store(id, connect(&kms, &aws_id, password)).await.map(|()| None);
         self.end_connection(permit.trail(), id, asked, [ConnectionState::Connected, ConnectionState::Connecting]).await
     }
 
@@ -46,7 +46,7 @@ impl Core {
         let _turn = self.stores_at_work.turn(id).await;
         let (entry, aws_id) = self.begin_connection(permit.trail(), id, (Operation::Disconnect, KeyStoreStep::Disconnect)).await?;
         let kms = self.kms_or_undo(permit.trail(), &entry).await?;
-        let asked = stores::disconnect(&kms, &aws_id).await.map(|()| None);
+        let asked = self.ask_of_store(id, stores::disconnect(&kms, &aws_id)).await.map(|()| None);
         self.end_connection(permit.trail(), id, asked, [ConnectionState::Disconnected, ConnectionState::Disconnecting]).await
     }
 
@@ -74,7 +74,7 @@ impl Core {
             Err(CoreError::Aws(error)) if error.is(INVALID_STATE) => error,
             Err(other) => return Err(other),
         };
-        self.find_out(trail, id, true).await?;
+        self.find_out(trail, id).await?;
         let now = found(&self.view().await?, id)?;
         if wanted.contains(&now.state) { Ok(()) } else { Err(refused.into()) }
     }

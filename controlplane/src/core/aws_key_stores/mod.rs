@@ -7,6 +7,7 @@ mod cloud_hsm;
 mod clusters;
 mod connection;
 mod follow;
+mod look;
 mod outcome;
 mod step;
 mod sync;
@@ -14,9 +15,9 @@ mod verdict;
 
 use uuid::Uuid;
 
-pub use self::cloud_hsm::{CloudHsmPatch, NewCloudHsmStore};
+pub use self::cloud_hsm::{CloudHsmPatch, FixedOnCluster, NewCloudHsmStore};
 pub(super) use self::{
-    outcome::{ended_keys, is_in},
+    outcome::{all_of_it, ended_keys, is_in},
     step::{begun, idle, put},
 };
 use super::CoreError;
@@ -39,6 +40,7 @@ impl AwsKeyStoreEntry {
             connection_error: None,
             doing: None,
             before: None,
+            unsure_credential: None,
             failure: None,
             rotation_job: None,
             gone: false,

@@ -16,8 +16,8 @@ use crate::{
     store::{
         ReadError, View,
         entry::{
-            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, Entry, EntryChange, EntryName,
-            KeyStoreEntry, KeyStoreStep,
+            AddressEntry, AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, Connectivity, Entry,
+            EntryChange, EntryName, KeyStoreEntry, KeyStoreStep,
         },
     },
 };
@@ -96,9 +96,32 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told
             after.gone = after.custom_key_store_id.is_some();
             (after.state, after.connection_error) = (ConnectionState::Disconnected, None);
         }
-        Told::Found(told) => found(view, &mut after, told)?,
+        Told::Found(told) => {
+            found(view, &mut after, told)?;
+            // What a step changes is not here yet, or no more.
+            if before.doing.is_none() {
+                let drifted = view.key_store(StoreId(before.id))?.and_then(|here| drift((&here.address, &here.uri_path.to_string()), told));
+                let other = after.failure.take().filter(|failure| !failure.starts_with(DRIFT));
+                after.failure = drifted.or(other);
+            }
+        }
     }
     Ok(after)
+}
+
+/// The entry after a step of which AWS would not tell whether it did it; none: that can't be left so.
+pub(super) fn left(before: &AwsKeyStoreEntry, why: &CoreError) -> Option<AwsKeyStoreEntry> {
+    let step = before.doing.as_ref()?;
+    let unsure_credential = match step {
+        // It would take something back here, or keep AWS's store from being known.
+        KeyStoreStep::Create | KeyStoreStep::Link => return None,
+        // Both are kept, whichever AWS signs with.
+        KeyStoreStep::RotateCredential(new) => Some(*new),
+        KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete => before.unsure_credential,
+    };
+    let failure = Some(format!("it is not known whether AWS did {}: {why}", words(step)));
+    let stamps = before.stamps.touched(now_ns());
+    Some(AwsKeyStoreEntry { doing: None, before: None, unsure_credential, failure, stamps, ..before.clone() })
 }
 
 /// What AWS having done it means, before it tells more.
@@ -110,6 +133,7 @@ fn done(after: &mut AwsKeyStoreEntry, step: &KeyStoreStep) {
             if let AwsKeyStoreKind::Linked { credential } = &mut after.kind {
                 *credential = Some(*new);
             }
+            after.unsure_credential = None;
         }
         KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Delete => {}
     }
@@ -126,6 +150,7 @@ pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws
             let live = view.credentials(StoreId(after.id))?;
             let its = live.iter().find(|one| Some(one.access_key_id.to_string()) == *access_key_id);
             *credential = its.map(|one| one.id.0);
+            after.unsure_credential = None;
         }
         (AwsKeyStoreKind::Remote { address, uri_path, access_key_id }, Behind::Proxy { address: a, uri_path: p, access_key_id: k }) => {
             (*address, *uri_path, *access_key_id) = (a.clone(), p.clone(), k.clone());
@@ -141,6 +166,24 @@ pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws
         | (AwsKeyStoreKind::CloudHsm { .. }, Behind::Proxy { .. }) => {}
     }
     Ok(())
+}
+
+/// How AWS finds a key store otherwise than it is served here.
+fn drift((here, path): (&AddressEntry, &str), told: &StoreInAws) -> Option<String> {
+    let Behind::Proxy { address, uri_path, .. } = &told.behind else { return None };
+    let endpoint = |address: &AddressEntry| address.endpoint.clone().unwrap_or_default();
+    let way = |address: &AddressEntry| match address.connectivity {
+        Connectivity::Public => "PUBLIC_ENDPOINT".to_owned(),
+        Connectivity::Vpc => format!("VPC_ENDPOINT_SERVICE {}", address.vpc_service.as_deref().unwrap_or_default()),
+    };
+    let members = [
+        ("endpoint", endpoint(address), endpoint(here)),
+        ("path", uri_path.clone(), path.to_owned()),
+        ("connectivity", way(address), way(here)),
+    ];
+    let differing: Vec<_> = members.into_iter().filter(|(_, there, here)| there != here).collect();
+    let texts: Vec<_> = differing.iter().map(|(what, there, here)| format!("{what} {there}, not {here}")).collect();
+    (!texts.is_empty()).then(|| format!("{DRIFT}{}", texts.join("; ")))
 }
 
 /// The same but for when AWS last told of it: that alone is worth no commit.
@@ -169,7 +212,7 @@ fn counted(view: &View, here: Option<KeyStoreEntry>, new: Uuid) -> Result<Option
 }
 
 /// The end of a store: with its credentials, and with keys that AWS has no more. Source keys stay.
-fn all_of_it(view: &View, entry: &AwsKeyStoreEntry) -> Result<Vec<EntryChange>, CoreError> {
+pub(in crate::core) fn all_of_it(view: &View, entry: &AwsKeyStoreEntry) -> Result<Vec<EntryChange>, CoreError> {
     let id = StoreId(entry.id);
     let mut changes = vec![EntryChange::Delete(EntryName::AwsKeyStore(entry.id))];
     let ended: BTreeSet<_> = ended_keys(view, entry.id)?.into_iter().collect();
@@ -215,5 +258,61 @@ const fn words(step: &KeyStoreStep) -> &'static str {
         KeyStoreStep::Disconnect => "disconnect the custom key store",
         KeyStoreStep::Delete => "delete the custom key store",
         KeyStoreStep::RotateCredential(_) => "take the new credential",
+    }
+}
+
+/// How the failure begins that tells of a drift.
+pub(super) const DRIFT: &str = "AWS has another ";
+
+#[cfg(test)]
+mod tests {
+    use KeyStoreStep::{Connect, Create, Delete, Disconnect, Link, RotateCredential, Update};
+
+    use super::*;
+    use crate::{
+        aws::{AwsError, AwsFault},
+        store::entry::Stamps,
+    };
+
+    fn entry() -> AwsKeyStoreEntry {
+        let kind = AwsKeyStoreKind::Linked { credential: Some(Uuid::from_u128(1)) };
+        AwsKeyStoreEntry::new((Uuid::nil(), Uuid::nil()), "us-east-1", ("name".into(), kind), Stamps::default())
+    }
+
+    #[test]
+    fn a_step_that_aws_does_not_tell_of_is_left_with_all_that_it_may_have_unless_aws_may_be_making_the_store() {
+        let refused =
+            CoreError::Aws(AwsError { call: "KMS X", fault: AwsFault::Refused, code: None, message: String::new(), request_id: None });
+        let after = |step: &KeyStoreStep| left(&AwsKeyStoreEntry { doing: Some(step.clone()), ..entry() }, &refused);
+        assert_eq!(left(&entry(), &refused), None);
+        for step in [Create, Link] {
+            assert_eq!(after(&step), None, "{step:?}");
+        }
+        for step in [Update, Connect, Disconnect, Delete, RotateCredential(Uuid::from_u128(2))] {
+            let after = after(&step).unwrap();
+            assert!(after.doing.is_none() && after.kind == entry().kind, "{step:?}");
+            assert!(after.failure.unwrap().contains("not known"), "{step:?}");
+            let unsure = matches!(step, RotateCredential(_)).then(|| Uuid::from_u128(2));
+            assert_eq!(after.unsure_credential, unsure, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn a_drift_tells_what_aws_has_of_each_member_that_differs() {
+        let address = |endpoint: &str| AddressEntry { endpoint: Some(endpoint.into()), ..AddressEntry::default() };
+        let here = address("https://a");
+        let told = |address: AddressEntry, uri_path: &str| StoreInAws {
+            id: "cks-1".into(),
+            name: "another".into(),
+            state: ConnectionState::Connected,
+            error: None,
+            behind: Behind::Proxy { address, uri_path: uri_path.into(), access_key_id: None },
+        };
+        assert_eq!(drift((&here, "/a/kms/xks/v1"), &told(address("https://a"), "/a/kms/xks/v1")), None);
+        let vpc = AddressEntry { connectivity: Connectivity::Vpc, vpc_service: Some("com.v".into()), ..address("https://b") };
+        let text = drift((&here, "/a/kms/xks/v1"), &told(vpc, "/b/kms/xks/v1")).unwrap();
+        for part in ["endpoint https://b, not https://a", "path /b/kms/xks/v1, not /a", "VPC_ENDPOINT_SERVICE com.v, not PUBLIC"] {
+            assert!(text.starts_with(DRIFT) && text.contains(part), "{part}: {text}");
+        }
     }
 }

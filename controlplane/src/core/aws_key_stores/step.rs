@@ -1,27 +1,25 @@
 //! One step with a custom key store: committed as begun, asked of AWS, and its outcome committed.
 //!
 //! Always holds: whoever calls this has the store's turn; what AWS did is finished here and what it did not is undone here, each in one
-//! commit; while neither is known the step stays for `follow`.
+//! commit; while neither is known the step stays for `follow`. Nothing is undone before AWS was looked at, but for what it was never asked.
 
 use aws_sdk_kms::Client;
-use holdfast_proto::ids::{CredentialId, Revision, StoreId};
+use holdfast_proto::ids::Revision;
 use uuid::Uuid;
 
 use super::{
-    outcome::{Told, concluded},
-    verdict::{Seen, Verdict, verdict},
+    look::shows,
+    outcome::{Told, concluded, left},
+    verdict::{Verdict, verdict},
 };
 use crate::{
     access::Trail,
-    aws::{
-        AwsError, AwsFault,
-        stores::{self, Behind, StoreInAws},
-    },
+    aws::{AwsError, AwsFault},
     clock::now_ns,
     core::{Core, CoreError, write::Plan},
     store::{
         View,
-        entry::{AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, KeyStoreStep},
+        entry::{AwsKeyStoreEntry, Entry, EntryChange, KeyStoreStep},
     },
 };
 
@@ -49,31 +47,43 @@ impl Core {
         }
     }
 
-    /// Commits what AWS's answer to the step that was begun means; the answer to a new store is its id. Where AWS's answer is not known it
-    /// is looked what it did.
+    /// Asks AWS to do something to a key store: it may be at it until this ends, be it because whoever asked has gone.
+    pub(in crate::core) async fn ask_of_store<T>(
+        &self,
+        id: Uuid,
+        ask: impl Future<Output = Result<T, AwsError>> + Send,
+    ) -> Result<T, AwsError> {
+        let _asking = self.stores_asked.asking(id);
+        ask.await
+    }
+
+    /// Commits what AWS's answer to the step that was begun means; the answer to a new store is its id. Where AWS's answer is not known, or
+    /// is a refusal of what an earlier try may have done, it is looked what AWS did.
     ///
     /// # Errors
     /// What AWS refused, which is undone; what kept it from answering, and then the step may stay.
     pub(in crate::core) async fn settle(&self, trail: &Trail, id: Uuid, asked: Asked) -> Result<Revision, CoreError> {
-        match asked {
-            Ok(made) => self.conclude(trail, id, (Verdict::Done, made.as_deref().map_or(Told::Nothing, Told::Made))).await,
-            Err(error) if error.may_be_done() => {
-                // One that AWS answered itself is under way no more.
-                let found = self.find_out(trail, id, error.fault == AwsFault::Broken).await;
-                match found {
-                    Ok((Verdict::Done, revision)) => Ok(revision),
-                    Ok((Verdict::NotDone | Verdict::Unsure, _)) => Err(error.into()),
-                    Err(unknown) => {
-                        tracing::warn!(error = &unknown as &dyn std::error::Error, key_store = %id, "what AWS did is not known yet");
-                        Err(error.into())
-                    }
-                }
+        let error = match asked {
+            Ok(made) => return self.conclude(trail, id, (Verdict::Done, made.as_deref().map_or(Told::Nothing, Told::Made))).await,
+            Err(error) => error,
+        };
+        let open = error.may_be_done();
+        let looks = open || (error.fault != AwsFault::Credentials && shows(&super::found(&self.view().await?, id)?));
+        let found = if looks { Some(self.find_out(trail, id).await) } else { None };
+        match (found, open) {
+            (Some(Ok((Verdict::Done, revision))), _) => return Ok(revision),
+            (Some(Ok((Verdict::NotDone, _))), _) | (Some(Ok((Verdict::Unsure, _))), true) => {}
+            (Some(Err(unknown)), true) => {
+                tracing::warn!(error = &unknown as &dyn std::error::Error, key_store = %id, "what AWS did is not known yet");
             }
-            Err(error) => {
+            // The one try that was made was refused.
+            (Some(Ok((Verdict::Unsure, _)) | Err(_)) | None, false) => {
                 self.conclude(trail, id, (Verdict::NotDone, Told::Nothing)).await?;
-                Err(error.into())
             }
+            // What is open is looked at.
+            (None, true) => {}
         }
+        Err(error.into())
     }
 
     /// Undoes a step that AWS was never asked for.
@@ -83,23 +93,22 @@ impl Core {
 
     /// Looks in AWS how the store stands, and commits that. Whoever calls this has the store's turn.
     pub(in crate::core) async fn refresh_key_store(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        self.find_out(trail, id, false).await.map(drop)
+        self.find_out(trail, id).await.map(drop)
     }
 
     /// Looks in AWS what became of the step, or how the store stands, and commits that.
-    pub(super) async fn find_out(&self, trail: &Trail, id: Uuid, late: bool) -> Result<(Verdict, Revision), CoreError> {
+    pub(in crate::core) async fn find_out(&self, trail: &Trail, id: Uuid) -> Result<(Verdict, Revision), CoreError> {
         let entry = super::found(&self.view().await?, id)?;
         let kms = self.kms_of_store(&entry).await?;
         let told = self.look_for(&kms, &entry).await?;
-        let Some(step) = &entry.doing else {
-            let told = told.as_ref().map_or(Told::Absent, Told::Found);
-            return Ok((Verdict::Done, self.conclude(trail, id, (Verdict::Done, told)).await?));
+        let late = self.is_settled(&entry);
+        let verdict = match (&entry.doing, &told) {
+            (Some(step), Some(told)) => verdict(step, Some(self.seen(&entry, (step, told)).await?), late),
+            (Some(step), None) => verdict(step, None, late),
+            // Of what was just made or changed AWS may not tell everywhere yet.
+            (None, None) if !late => Verdict::Unsure,
+            (None, Some(_) | None) => Verdict::Done,
         };
-        let seen = match &told {
-            Some(told) => Some(self.seen(&entry, (step, told)).await?),
-            None => None,
-        };
-        let verdict = verdict(step, seen, late);
         let told = told.as_ref().map_or(Told::Absent, Told::Found);
         let revision = match verdict {
             Verdict::Done | Verdict::NotDone => self.conclude(trail, id, (verdict, told)).await?,
@@ -108,44 +117,14 @@ impl Core {
         Ok((verdict, revision))
     }
 
-    /// The store in AWS: by AWS's id, or else the one of its name, if that has what ours has behind it.
-    async fn look_for(&self, kms: &Client, entry: &AwsKeyStoreEntry) -> Result<Option<StoreInAws>, CoreError> {
-        if let Some(id) = &entry.custom_key_store_id {
-            return Ok(stores::describe(kms, id).await?);
-        }
-        let Some(told) = stores::describe(kms, &entry.name).await? else { return Ok(None) };
-        let ours = match (&entry.kind, &told.behind) {
-            (AwsKeyStoreKind::Linked { .. }, Behind::Proxy { uri_path, .. }) => {
-                let here = self.view().await?.key_store(StoreId(entry.id))?;
-                here.is_some_and(|here| here.uri_path.to_string() == *uri_path)
-            }
-            (AwsKeyStoreKind::CloudHsm { cluster_id, .. }, Behind::Cluster { id, .. }) => cluster_id == id,
-            (AwsKeyStoreKind::Remote { uri_path, .. }, Behind::Proxy { uri_path: told, .. }) => uri_path == told,
-            (AwsKeyStoreKind::Linked { .. } | AwsKeyStoreKind::Remote { .. }, Behind::Cluster { .. })
-            | (AwsKeyStoreKind::CloudHsm { .. }, Behind::Proxy { .. }) => false,
+    /// Ends a step of which AWS would not tell, long after it was asked, where all can stay here as it is; whether it was ended. A store
+    /// that AWS may be making is left to people, who may delete it.
+    pub(super) async fn leave(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<bool, CoreError> {
+        let plan = |view: &View| {
+            let left = view.aws_key_store(id)?.and_then(|entry| left(&entry, why));
+            Ok(Plan { answer: left.is_some(), changes: left.into_iter().map(put).collect() })
         };
-        Ok(Some(told).filter(|_| ours))
-    }
-
-    /// What AWS has against what is intended.
-    async fn seen(&self, entry: &AwsKeyStoreEntry, (step, told): (&KeyStoreStep, &StoreInAws)) -> Result<Seen, CoreError> {
-        let view = self.view().await?;
-        let here = view.key_store(StoreId(entry.id))?;
-        let as_intended = match (&entry.kind, &told.behind, &here) {
-            (AwsKeyStoreKind::Linked { .. }, Behind::Proxy { address, uri_path, .. }, Some(here)) => {
-                here.name == told.name && here.address == *address && here.uri_path.to_string() == *uri_path
-            }
-            (AwsKeyStoreKind::CloudHsm { cluster_id, .. }, Behind::Cluster { id, .. }, _) => cluster_id == id && entry.name == told.name,
-            _ => false,
-        };
-        let signs_with_it = match (step, &told.behind) {
-            (KeyStoreStep::RotateCredential(id), Behind::Proxy { access_key_id, .. }) => {
-                let new = view.credential(StoreId(entry.id), CredentialId(*id))?;
-                new.is_some_and(|new| Some(new.access_key_id.to_string()) == *access_key_id)
-            }
-            _ => false,
-        };
-        Ok(Seen { state: told.state, as_intended, signs_with_it })
+        Ok(self.writer.change(trail, plan).await?.0)
     }
 
     async fn conclude(&self, trail: &Trail, id: Uuid, (verdict, told): (Verdict, Told<'_>)) -> Result<Revision, CoreError> {

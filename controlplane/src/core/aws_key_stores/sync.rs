@@ -19,7 +19,7 @@ use crate::{
 
 impl Core {
     /// Puts what AWS told of a custom key store into its entry; one that was not known becomes one of another proxy, or one on a cluster.
-    /// None: it is being made from here, and is left to that.
+    /// None: it is being made from here, and is left to that; or it was deleted meanwhile.
     ///
     /// # Errors
     /// [`CoreError`] of reading and writing.
@@ -36,9 +36,12 @@ impl Core {
             Some(known) => Some(self.stores_at_work.turn(known.id).await),
             None => None,
         };
-        if let Some(before) = known.filter(|before| outdated(before, told) && idle(before).is_ok()) {
-            self.find_out(trail, before.id, false).await?;
-            return Ok(self.view().await?.aws_key_store(before.id)?);
+        if let Some(known) = known {
+            let Some(now) = self.view().await?.aws_key_store(known.id)? else { return Ok(None) };
+            if outdated(&now, told) && idle(&now).is_ok() {
+                self.find_out(trail, now.id).await?;
+            }
+            return Ok(self.view().await?.aws_key_store(known.id)?);
         }
         let id = Uuid::new_v4();
         let plan = |view: &View| {

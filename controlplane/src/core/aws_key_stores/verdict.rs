@@ -3,11 +3,16 @@
 //! Always holds: AWS's state decides. That something is not there is believed only late, when a request that nobody waits for any more
 //! can't be under way; that it is there, at once.
 
-use crate::store::entry::{ConnectionState, KeyStoreStep};
+use std::time::Duration;
+
+use crate::{
+    aws::Aws,
+    store::entry::{ConnectionState, KeyStoreStep},
+};
 
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::core) enum Verdict {
     /// It was done in AWS.
     Done,
     /// It was not, and will not be.
@@ -45,10 +50,20 @@ pub(super) const fn verdict(step: &KeyStoreStep, seen: Option<Seen>, late: bool)
             ConnectionState::Disconnected | ConnectionState::Disconnecting => Verdict::Done,
             ConnectionState::Connected | ConnectionState::Connecting | ConnectionState::Failed => not_yet,
         },
-        // It is gone, whatever was begun.
-        (KeyStoreStep::Update | KeyStoreStep::RotateCredential(_) | KeyStoreStep::Connect | KeyStoreStep::Disconnect, None) => {
-            Verdict::NotDone
+        // It is gone, whatever was begun, if all of AWS says so.
+        (KeyStoreStep::Update | KeyStoreStep::RotateCredential(_) | KeyStoreStep::Connect | KeyStoreStep::Disconnect, None) => not_yet,
+    }
+}
+
+/// How long what AWS is not seen to have done may still come, or be done and not told of.
+pub(super) const fn patience(step: Option<&KeyStoreStep>, aws: &Aws) -> Duration {
+    match step {
+        // What was made here for AWS goes then.
+        None | Some(KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::RotateCredential(_)) => {
+            aws.settled_after()
         }
+        // Nothing goes.
+        Some(KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete) => aws.attempt_timeout(),
     }
 }
 
@@ -59,6 +74,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::aws::AwsSettings;
 
     const STATES: [ConnectionState; 5] = [Connected, Connecting, Disconnected, Disconnecting, Failed];
 
@@ -94,12 +110,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_may_still_come_unless_it_was_there_before() {
-        for step in [Create, Link] {
+    fn what_is_not_told_may_still_come_also_if_it_was_there_before() {
+        for step in [Create, Link, Update, Connect, Disconnect, RotateCredential(Uuid::nil())] {
             assert_eq!(verdict(&step, None, false), Verdict::Unsure, "{step:?}");
         }
-        for step in [Update, Connect, Disconnect, RotateCredential(Uuid::nil())] {
-            assert_eq!(verdict(&step, None, false), Verdict::NotDone, "{step:?}");
+    }
+
+    #[test]
+    fn what_takes_something_back_here_waits_far_longer_than_aws_is_at_a_call() {
+        let aws = Aws::new(AwsSettings::new()).unwrap();
+        for step in [Create, Link, Update, RotateCredential(Uuid::nil())] {
+            assert!(patience(Some(&step), &aws) >= 3 * aws.attempt_timeout(), "{step:?}");
+        }
+        for step in [Connect, Disconnect, Delete] {
+            assert!(patience(Some(&step), &aws) >= aws.attempt_timeout(), "{step:?}");
         }
     }
 }

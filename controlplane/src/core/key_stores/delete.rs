@@ -1,12 +1,12 @@
 //! The end of key stores, here and in AWS.
 
-use holdfast_proto::ids::StoreId;
+use holdfast_proto::ids::{Revision, StoreId};
 use uuid::Uuid;
 
 use super::{Operation, Standing, allowed, aws_standing, found, keys_in, standing};
 use crate::{
-    access::{Manage, Permit},
-    aws::stores,
+    access::{Manage, Permit, Trail},
+    aws::{AwsError, AwsFault, stores},
     core::{
         Applied, Core, CoreError,
         aws_key_stores::{self, begun, idle, put},
@@ -19,13 +19,17 @@ use crate::{
 };
 
 impl Core {
-    /// Deletes a key store and its credentials; its counterpart in AWS first. Source keys stay.
+    /// Deletes a key store and its credentials; its counterpart in AWS first. Source keys stay. One that AWS was asked to make, and does not
+    /// tell of, is given up when AWS can't be at it any more.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] while keys are in it, while AWS is connected to it, and for one of another proxy; what
     /// AWS refuses.
     pub async fn delete_key_store(&self, permit: &Permit<Manage>, id: StoreId) -> Result<Applied<()>, CoreError> {
         let _turn = self.stores_at_work.turn(id.0).await;
+        if let Some(revision) = self.given_up(permit.trail(), id).await? {
+            return Ok(self.applied((), revision).await);
+        }
         let revision = if self.view().await?.aws_key_store(id.0)?.is_some() {
             self.delete_in_aws(permit, id.0).await?
         } else {
@@ -40,7 +44,37 @@ impl Core {
         Ok(self.applied((), revision).await)
     }
 
-    async fn delete_in_aws(&self, permit: &Permit<Manage>, id: Uuid) -> Result<holdfast_proto::ids::Revision, CoreError> {
+    /// Ends the making of a counterpart before its key store is deleted, as AWS has it; where AWS refuses to tell, there is nothing left to
+    /// wait for, and both go. None: it is to be deleted like any other.
+    async fn given_up(&self, trail: &Trail, id: StoreId) -> Result<Option<Revision>, CoreError> {
+        let before = self.view().await?.aws_key_store(id.0)?;
+        let Some(before) = before.filter(|entry| matches!(entry.doing, Some(KeyStoreStep::Create | KeyStoreStep::Link))) else {
+            return Ok(None);
+        };
+        let error = match self.find_out(trail, id.0).await {
+            Ok((_, revision)) => {
+                let view = self.view().await?;
+                let left = view.aws_key_store(id.0)?.is_some() || view.key_store(id)?.is_some();
+                // With what AWS did not make nothing may be left here.
+                return Ok((!left).then_some(revision));
+            }
+            Err(error) => error,
+        };
+        let refused = matches!(&error, CoreError::Aws(AwsError { fault: AwsFault::Refused | AwsFault::Credentials, .. }));
+        if !(refused || matches!(error, CoreError::NotFound(_))) || !self.is_settled(&before) {
+            return Err(error);
+        }
+        tracing::warn!(key_store = %id, error = &error as &dyn std::error::Error, "a key store that AWS may have made is given up");
+        let plan = |view: &View| {
+            let entry = aws_key_stores::found(view, id.0)?;
+            let now = Standing { keys: keys_in(view, id)?, ..aws_standing(view, &entry)? };
+            allowed(Operation::Delete, now)?;
+            Ok(Plan { changes: aws_key_stores::all_of_it(view, &entry)?, answer: () })
+        };
+        Ok(Some(self.writer.change(trail, plan).await?.1))
+    }
+
+    async fn delete_in_aws(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Revision, CoreError> {
         let before = aws_key_stores::found(&self.view().await?, id)?;
         if before.state != ConnectionState::Disconnected && before.doing.is_none() {
             // Someone may have disconnected it elsewhere.
@@ -61,7 +95,7 @@ impl Core {
         let (Some(entry), _) = self.writer.change(permit.trail(), plan).await? else { return Ok(self.view().await?.revision()) };
         let kms = self.kms_or_undo(permit.trail(), &entry).await?;
         let asked = match &entry.custom_key_store_id {
-            Some(aws_id) => stores::delete(&kms, aws_id).await.map(|()| None),
+            Some(aws_id) => self.ask_of_store(id, stores::delete(&kms, aws_id)).await.map(|()| None),
             None => Ok(None),
         };
         self.settle(permit.trail(), id, asked).await

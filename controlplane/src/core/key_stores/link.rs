@@ -13,7 +13,7 @@ use crate::{
     clock::now_ns,
     core::{
         APPLIED_WITHIN, Applied, Core, CoreError,
-        aws_key_stores::{begun, put},
+        aws_key_stores::{begun, idle, put},
         credentials,
         write::Plan,
     },
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Core {
-    /// Has AWS make the counterpart of a key store that was unlinked, with its newest credential.
+    /// Has AWS make the counterpart of a key store that was unlinked, or whose counterpart AWS has no more, with its newest credential.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for one that is linked or not served from here; [`CoreError::Invalid`] for the address
@@ -36,13 +36,17 @@ impl Core {
         let plan = |view: &View| {
             let before = found(view, id)?;
             allowed(Operation::Link, standing(view, &before)?)?;
+            // AWS had one that it has no more.
+            let had = view.aws_key_store(id.0)?;
+            had.as_ref().map_or(Ok(()), idle)?;
             let after = KeyStoreEntry { address: address.after(&before.address)?, ..before.clone() };
             self.linkable(&after.address, after.kms.is_some())?;
             let kms = after.kms.ok_or_else(no_container)?;
             container(view, &kms.to_string(), &after.region)?;
             let credential = credentials::newest(view, id)?.ok_or(CoreError::NotFound("credential"))?;
             let made = counterpart(&after, kms, (credential.id, KeyStoreStep::Link));
-            let mut changes = vec![put(AwsKeyStoreEntry { before: Some(as_it_was(&before)), ..made })];
+            let rotation_job = had.and_then(|had| had.rotation_job);
+            let mut changes = vec![put(AwsKeyStoreEntry { before: Some(as_it_was(&before)), rotation_job, ..made })];
             if after.address != before.address {
                 changes.push(EntryChange::put(Entry::KeyStore(KeyStoreEntry { stamps: before.stamps.touched(now_ns()), ..after })));
             }
@@ -75,7 +79,7 @@ impl Core {
             }
         };
         let kms = self.kms_or_undo(trail, &entry).await?;
-        let asked = stores::create_for_proxy(&kms, proxy).await.map(Some);
+        let asked = self.ask_of_store(id.0, stores::create_for_proxy(&kms, proxy)).await.map(Some);
         self.settle(trail, id.0, asked).await
     }
 

@@ -79,7 +79,7 @@ impl Core {
             return Err(late);
         }
         let kms = self.kms_or_undo(trail, entry).await?;
-        let asked = stores::update_proxy(&kms, aws_id, proxy).await.map(|()| None);
+        let asked = self.ask_of_store(entry.id, stores::update_proxy(&kms, aws_id, proxy)).await.map(|()| None);
         self.settle(trail, entry.id, asked).await
     }
 
@@ -125,9 +125,9 @@ impl Core {
     }
 }
 
-/// Whether AWS signs with a credential, or is being told to.
+/// Whether AWS signs with a credential, may do so, or is being told to.
 pub(in crate::core) fn is_used_by_aws(entry: Option<&AwsKeyStoreEntry>, store: StoreId, id: CredentialId) -> bool {
     let Some(entry) = entry.filter(|entry| entry.id == store.0) else { return false };
     let signs = matches!(entry.kind, AwsKeyStoreKind::Linked { credential: Some(its) } if its == id.0);
-    signs || entry.doing == Some(KeyStoreStep::RotateCredential(id.0))
+    signs || entry.unsure_credential == Some(id.0) || entry.doing == Some(KeyStoreStep::RotateCredential(id.0))
 }

@@ -20,6 +20,8 @@ pub(in crate::core) enum Place {
     Unlinked,
     /// Served from here, with its counterpart in AWS.
     Linked(ConnectionState),
+    /// Served from here; AWS has its counterpart no more.
+    Vanished,
     /// On an AWS CloudHSM cluster.
     CloudHsm(ConnectionState),
     /// Another proxy serves it.
@@ -71,6 +73,7 @@ impl Place {
     /// Of a custom key store in AWS.
     pub(in crate::core) const fn of(entry: &AwsKeyStoreEntry) -> Self {
         match entry.kind {
+            AwsKeyStoreKind::Linked { .. } if entry.gone => Self::Vanished,
             AwsKeyStoreKind::Linked { .. } => Self::Linked(entry.state),
             AwsKeyStoreKind::CloudHsm { .. } => Self::CloudHsm(entry.state),
             AwsKeyStoreKind::Remote { .. } => Self::Remote(entry.state),
@@ -82,12 +85,14 @@ impl Place {
 pub(in crate::core) const fn allowed(operation: Operation, now: Standing) -> Result<(), NotNow> {
     match (operation, now.place) {
         // AWS says itself what it changes while it is connected.
-        (Operation::Update, Place::Unlinked | Place::Linked(_) | Place::CloudHsm(_)) => Ok(()),
+        (Operation::Update, Place::Unlinked | Place::Vanished | Place::Linked(_) | Place::CloudHsm(_)) => Ok(()),
         (Operation::Connect | Operation::Disconnect, Place::Linked(_) | Place::CloudHsm(_) | Place::Remote(_)) => Ok(()),
-        (Operation::Connect | Operation::Disconnect | Operation::SetRotationJob, Place::Unlinked) => Err(NotNow::NotLinked),
-        (Operation::SetRotationJob, Place::Linked(_)) | (Operation::Link, Place::Unlinked) => Ok(()),
+        (Operation::Connect | Operation::Disconnect | Operation::SetRotationJob, Place::Unlinked | Place::Vanished) => {
+            Err(NotNow::NotLinked)
+        }
+        (Operation::SetRotationJob, Place::Linked(_)) | (Operation::Link, Place::Unlinked | Place::Vanished) => Ok(()),
         (Operation::Link, Place::Linked(_)) => Err(NotNow::Linked),
-        (Operation::Delete, Place::Unlinked) => empty(now),
+        (Operation::Delete, Place::Unlinked | Place::Vanished) => empty(now),
         (Operation::Delete, Place::Linked(state) | Place::CloudHsm(state)) => match (empty(now), state) {
             (Err(why), _) => Err(why),
             (Ok(()), ConnectionState::Disconnected) => Ok(()),
@@ -98,7 +103,7 @@ pub(in crate::core) const fn allowed(operation: Operation, now: Standing) -> Res
         },
         (
             Operation::Block | Operation::Unblock | Operation::AddCredential | Operation::DeleteCredential | Operation::CheckHealth,
-            Place::Unlinked | Place::Linked(_),
+            Place::Unlinked | Place::Vanished | Place::Linked(_),
         ) => here(operation, now),
         (
             Operation::Block
@@ -177,6 +182,7 @@ mod tests {
     fn every_pair_of_place_and_operation_has_its_answer() {
         let unlinked = [Ok(()), Ok(()), Err(NotLinked), Err(NotLinked), Err(NotLinked), Ok(())];
         assert_eq!(answers(at(Place::Unlinked)), unlinked);
+        assert_eq!(answers(at(Place::Vanished)), unlinked, "it can be linked anew");
         for state in STATES {
             let delete = if state == Disconnected { Ok(()) } else { Err(NotDisconnected(state)) };
             let linked = [Ok(()), Err(NotNow::Linked), Ok(()), Ok(()), Ok(()), delete];
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_served_from_here_goes_by_its_own_standing_linked_or_not() {
-        for place in [Place::Unlinked, Place::Linked(Disconnected)] {
+        for place in [Place::Unlinked, Place::Vanished, Place::Linked(Disconnected)] {
             for blocked in [false, true] {
                 for keys in [0, 3] {
                     for credentials in [1, 2, 3] {

@@ -102,14 +102,16 @@ impl Core {
         }
         let _turn = self.stores_at_work.turn(id.0).await;
         let health = self.changed_health_key(permit, id, &patch).await?;
-        let linked = self.view().await?.aws_key_store(id.0)?.is_some();
+        let linked = self.view().await?.aws_key_store(id.0)?.is_some_and(|entry| !entry.gone);
         if linked {
             self.push_update(permit.trail(), &patch, |view| patch.intended(view, id, health.as_ref())).await?;
         }
+        // What AWS took is here now, too: against that, the same may make no sense.
+        let rest = if linked { patch.without_aws() } else { patch };
         let plan = |view: &View| {
-            let (before, mut after) = patch.intended(view, id, health.as_ref())?;
+            let (before, mut after) = rest.intended(view, id, health.as_ref())?;
             let mut changes = Vec::new();
-            if let Some((access_key_id, secret)) = patch.credential.as_ref().filter(|_| !linked) {
+            if let Some((access_key_id, secret)) = &rest.credential {
                 addable(view, &before, access_key_id)?;
                 let (access_key_id, version) = (access_key_id.clone(), before.credential_version);
                 let new = NewCredential { access_key_id, secret, version, stamps: Stamps::new(now_ns()) };
@@ -147,6 +149,11 @@ impl Core {
 }
 
 impl KeyStorePatch {
+    /// What AWS need not be told of.
+    fn without_aws(self) -> Self {
+        Self { name: None, address: Address::default(), uri_path: None, credential: None, ..self }
+    }
+
     /// The entry as it is and as it is to be, but for its stamps.
     fn intended(&self, view: &View, id: StoreId, health: Option<&NewHealth>) -> Result<(KeyStoreEntry, KeyStoreEntry), CoreError> {
         let before = found(view, id)?;

@@ -10,7 +10,7 @@ use crate::{
     core::{Core, CoreError, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyStoreEntry, Entry, EntryChange},
+        entry::{AwsKeyEntry, AwsKeyStoreEntry, ConnectionState, Entry, EntryChange},
     },
 };
 
@@ -19,7 +19,13 @@ impl Core {
     pub(super) async fn key_store_is_gone(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let there = view.aws_key_store(id)?.filter(may_be_missed_key_store);
-            let gone = there.map(|entry| AwsKeyStoreEntry { gone: true, stamps: entry.stamps.touched(now_ns()), ..entry });
+            let gone = there.map(|entry| AwsKeyStoreEntry {
+                gone: true,
+                state: ConnectionState::Disconnected,
+                connection_error: None,
+                stamps: entry.stamps.touched(now_ns()),
+                ..entry
+            });
             Ok(Plan { changes: gone.into_iter().map(|entry| EntryChange::put(Entry::AwsKeyStore(entry))).collect(), answer: () })
         };
         self.writer.change(trail, plan).await?;

@@ -131,7 +131,8 @@ impl wire::key_stores_server::KeyStores for KeyStoresApi {
         let act = |permit: Permit<Manage>, q: wire::UpdateCloudHsmKeyStoreRequest| async move {
             let id = found(core, &permit, &q.id).await?;
             let password = said(q.key_store_password).map(Secret::new);
-            let patch = CloudHsmPatch { name: said(q.name), cluster_id: said(q.cloud_hsm_cluster_id), password };
+            let patch =
+                CloudHsmPatch { name: said(q.name), cluster_id: said(q.cloud_hsm_cluster_id), password, ..CloudHsmPatch::default() };
             core.update_cloud_hsm_store(&permit, id.0, patch).await?;
             Ok(wire::UpdateCloudHsmKeyStoreResponse { key_store: Some(shown(core, &permit, id).await?) })
         };

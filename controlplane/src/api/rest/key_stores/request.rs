@@ -10,7 +10,7 @@ use super::object::{EXTERNAL, LOCAL, LUNA};
 use crate::{
     api::error::Refusal,
     core::{
-        aws_key_stores::{CloudHsmPatch, NewCloudHsmStore},
+        aws_key_stores::{CloudHsmPatch, FixedOnCluster, NewCloudHsmStore},
         credentials::taken_over,
         key_stores::{Address, FixedMembers, KeyStoreOptions, KeyStorePatch, NewHealthKey, NewKeyStore, NewTier},
     },
@@ -228,7 +228,8 @@ impl KeyStoreBody {
     pub(super) fn patch_on_cluster(self) -> CloudHsmPatch {
         let aws = self.aws_param.unwrap_or_default();
         let password = aws.key_store_password.or(self.key_store_password).map(Secret::new);
-        CloudHsmPatch { name: self.name, cluster_id: aws.cloud_hsm_cluster_id, password }
+        let fixed = FixedOnCluster { kms: self.kms, region: self.region, store_type: aws.custom_key_store_type };
+        CloudHsmPatch { name: self.name, cluster_id: aws.cloud_hsm_cluster_id, password, fixed }
     }
 
     /// It is on a CloudHSM cluster, in any spelling.

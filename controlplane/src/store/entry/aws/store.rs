@@ -33,7 +33,10 @@ pub struct AwsKeyStoreEntry {
     /// How it was before what was begun, where that changes it.
     #[serde(default)]
     pub before: Option<BeforeEntry>,
-    /// Why what was last begun did not come to its end, for people.
+    /// A credential that AWS may sign with as well: it would not tell whether it took it.
+    #[serde(default)]
+    pub unsure_credential: Option<Uuid>,
+    /// Why what was last begun did not come to its end, or how AWS has it otherwise than it is here, for people.
     pub failure: Option<String>,
     /// The job configuration that rotates its credential.
     pub rotation_job: Option<Uuid>,

@@ -1,0 +1,78 @@
+//! When AWS was last asked to do something of which it is not known whether it did it.
+//!
+//! Always holds: "AWS has it not" is believed only long enough after the last moment at which a request could have been under way: when the
+//! call ended, also because nobody waited for it any more; after a start, not before the start, or the commit of the step if that is later.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use uuid::Uuid;
+
+use crate::clock::now_ns;
+
+/// When AWS was last asked, by the objects here.
+#[derive(Debug)]
+pub(super) struct Asked {
+    started_ns: u64,
+    last: Mutex<HashMap<Uuid, u64>>,
+}
+
+/// A request to AWS that may be under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    asked: &'a Asked,
+    id: Uuid,
+}
+
+impl Asked {
+    /// Nothing was asked since the start, which is now.
+    pub(super) fn new() -> Self {
+        Self { started_ns: now_ns(), last: Mutex::default() }
+    }
+
+    /// AWS is asked from now on.
+    pub(super) const fn asking(&self, id: Uuid) -> Asking<'_> {
+        Asking { asked: self, id }
+    }
+
+    /// The last moment at which a request for a step could be under way that was committed at `begun_ns`.
+    pub(super) fn last(&self, id: Uuid, begun_ns: u64) -> u64 {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        begun_ns.max(last.unwrap_or_default()).max(self.started_ns)
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let now_ns = now_ns();
+        let mut last = self.asked.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|_, at| now_ns.saturating_sub(*at) < REMEMBERED_NS);
+        last.insert(self.id, now_ns);
+    }
+}
+
+/// Far longer than anything is under way.
+const REMEMBERED_NS: u64 = 3_600_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_counts_from_the_end_of_the_last_call_and_never_from_before_the_start() {
+        let (asked, id) = (Asked::new(), Uuid::from_u128(1));
+        let started_ns = asked.started_ns;
+        assert_eq!(asked.last(id, 5), started_ns, "begun before a crash");
+        assert_eq!(asked.last(id, started_ns + 5), started_ns + 5);
+        let asking = asked.asking(id);
+        assert_eq!(asked.last(id, 5), started_ns);
+        let before_ns = now_ns();
+        drop(asking);
+        assert!(asked.last(id, 5) >= before_ns);
+        assert_eq!(asked.last(Uuid::nil(), 5), started_ns, "another one");
+        let later_ns = now_ns() + REMEMBERED_NS;
+        assert_eq!(asked.last(id, later_ns), later_ns);
+    }
+}
