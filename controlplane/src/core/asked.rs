@@ -1,7 +1,7 @@
 //! When AWS was last asked to do something of which it is not known whether it did it.
 //!
 //! Always holds: "AWS has it not" is believed only long enough after the last moment at which a request could have been under way: when the
-//! call ended, also because nobody waited for it any more; after a start, not before the start, or the commit of the step if that is later.
+//! call ended, also because nobody waited for it any more; of what was begun before a start, that start.
 
 use std::{
     collections::HashMap,
@@ -19,11 +19,12 @@ pub(super) struct Asked {
     last: Mutex<HashMap<Uuid, u64>>,
 }
 
-/// A request to AWS that may be under way until this is dropped.
+/// A request to AWS, which may go on there when this is dropped, unless it was answered.
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     asked: &'a Asked,
     id: Uuid,
+    answered: bool,
 }
 
 impl Asked {
@@ -34,18 +35,39 @@ impl Asked {
 
     /// AWS is asked from now on.
     pub(super) const fn asking(&self, id: Uuid) -> Asking<'_> {
-        Asking { asked: self, id }
+        Asking { asked: self, id, answered: false }
     }
 
     /// The last moment at which a request for a step could be under way that was committed at `begun_ns`.
     pub(super) fn last(&self, id: Uuid, begun_ns: u64) -> u64 {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-        begun_ns.max(last.unwrap_or_default()).max(self.started_ns)
+        let last = self.known(id).unwrap_or_default();
+        begun_ns.max(last).max(self.started_ns)
+    }
+
+    /// The last moment at which a request without an answer could be under way for a step that was committed at `begun_ns`; none: there is
+    /// none.
+    pub(super) fn unanswered(&self, id: Uuid, begun_ns: u64) -> Option<u64> {
+        // Whoever asked before the start did not live to hear.
+        self.known(id).max((begun_ns < self.started_ns).then_some(self.started_ns))
+    }
+
+    fn known(&self, id: Uuid) -> Option<u64> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+    }
+}
+
+impl Asking<'_> {
+    /// AWS has said what became of it.
+    pub(super) fn answered(mut self) {
+        self.answered = true;
     }
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
         let now_ns = now_ns();
         let mut last = self.asked.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.retain(|_, at| now_ns.saturating_sub(*at) < REMEMBERED_NS);
@@ -74,5 +96,22 @@ mod tests {
         assert_eq!(asked.last(Uuid::nil(), 5), started_ns, "another one");
         let later_ns = now_ns() + REMEMBERED_NS;
         assert_eq!(asked.last(id, later_ns), later_ns);
+    }
+
+    #[test]
+    fn what_was_answered_is_not_under_way_and_what_was_asked_before_a_start_may_be() {
+        let (asked, id) = (Asked::new(), Uuid::from_u128(1));
+        let started_ns = asked.started_ns;
+        assert_eq!(asked.unanswered(id, started_ns - 1), Some(started_ns), "begun before a crash");
+        assert_eq!(asked.unanswered(id, started_ns), None);
+        let asking = asked.asking(id);
+        assert_eq!(asked.unanswered(id, started_ns), None);
+        let before_ns = now_ns();
+        drop(asking);
+        let unanswered = asked.unanswered(id, started_ns);
+        assert!(unanswered >= Some(before_ns));
+        asked.asking(id).answered();
+        assert_eq!(asked.unanswered(id, started_ns), unanswered, "an earlier one may still be under way");
+        assert_eq!(asked.unanswered(Uuid::nil(), started_ns), None, "another key");
     }
 }

@@ -168,6 +168,18 @@ fn a_cloudhsm_key_store_is_created_connected_changed_and_deleted_in_aws() {
     assert!(answer.status == 422 && answer.text().contains("CustomKeyStoreInvalidStateException"), "{}", answer.text());
     assert_eq!(linked.rest().get(&path)["name"], "on a cluster");
     refused(&linked, "DELETE", &path, (409, "disconnect it first"));
+    let kinds = json!({ "custom_key_store_type": "EXTERNAL_KEY_STORE" });
+    for (field, other) in [
+        ("kms", json!({ "kms": "another" })),
+        ("region", json!({ "region": "eu-west-1" })),
+        ("custom_key_store_type", json!({ "aws_param": kinds })),
+    ] {
+        let answer = linked.rest().send("PATCH", &path, other.to_string().as_bytes());
+        assert!(answer.status == 400 && answer.text().contains(field), "{field}: {} {}", answer.status, answer.text());
+    }
+    let mut rename = rename;
+    (rename["kms"], rename["region"]) = (KMS.into(), "us-east-1".into());
+    rename["aws_param"] = json!({ "custom_key_store_type": "AWS_CLOUDHSM" });
     assert_eq!(linked.rest().patch(&path, &rename)["name"], "renamed");
     disconnect(&linked, &path);
     let told = linked.kms("DescribeCustomKeyStores", &json!({}));

@@ -1,7 +1,7 @@
 //! Follows what AWS does in its own time, and ends what was begun and not seen to its end.
 //!
 //! Always holds: what is to be followed is read from the store; commits are only a nudge to look. A store is followed by one at most, who
-//! takes turns with requests. AWS being away is waited for, ever longer.
+//! takes turns with requests. AWS being away is waited for, ever longer; one region that is slow keeps no other waiting.
 
 use std::{
     collections::{BTreeSet, HashMap},
