@@ -136,6 +136,7 @@ fn what_aws_refuses_to_tell_of_can_be_given_up_and_takes_nothing_with_it_that_aw
 
     linked.switches().accept("DescribeCustomKeyStores");
     synchronize(&linked);
+    assert!(linked.rest().get(&rotated.path)["failure"].is_null(), "AWS tells again");
     linked.rest().delete(&format!("{credentials}/{}", text(&both, "/resources/0/id")));
     assert_eq!(linked.rest().get(&credentials)["resources"][0]["access_key_id"], linked.signs_with(&rotated));
     linked.connect(&rotated.path);

@@ -101,7 +101,7 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told
             // What a step changes is not here yet, or no more.
             if before.doing.is_none() {
                 let drifted = view.key_store(StoreId(before.id))?.and_then(|here| drift((&here.address, &here.uri_path.to_string()), told));
-                let other = after.failure.take().filter(|failure| !failure.starts_with(DRIFT));
+                let other = after.failure.take().filter(|failure| !failure.starts_with(DRIFT) && !failure.starts_with(UNTOLD));
                 after.failure = drifted.or(other);
             }
         }
@@ -119,7 +119,7 @@ pub(super) fn left(before: &AwsKeyStoreEntry, why: &CoreError) -> Option<AwsKeyS
         KeyStoreStep::RotateCredential(new) => Some(*new),
         KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete => before.unsure_credential,
     };
-    let failure = Some(format!("it is not known whether AWS did {}: {why}", words(step)));
+    let failure = Some(format!("{UNTOLD}{}: {why}", words(step)));
     let stamps = before.stamps.touched(now_ns());
     Some(AwsKeyStoreEntry { doing: None, before: None, unsure_credential, failure, stamps, ..before.clone() })
 }
@@ -262,7 +262,9 @@ const fn words(step: &KeyStoreStep) -> &'static str {
 }
 
 /// How the failure begins that tells of a drift.
-pub(super) const DRIFT: &str = "AWS has another ";
+const DRIFT: &str = "AWS has another ";
+/// How the failure begins of a step of which AWS does not tell; when it tells, that is no more.
+const UNTOLD: &str = "it is not known whether AWS did ";
 
 #[cfg(test)]
 mod tests {
