@@ -114,7 +114,7 @@ impl Core {
         if let Err(error) = self.find_out(&trail, id).await {
             // Whoever may give the connection credentials may have what was begun found out.
             let refused = matches!(&error, CoreError::Aws(AwsError { fault: AwsFault::Refused, .. }) | CoreError::NotFound(_));
-            if !(refused && self.is_settled(&entry) && self.leave(&trail, id, &error).await?) {
+            if !(refused && self.store_is_settled(&entry) && self.leave(&trail, id, &error).await?) {
                 return Err(error);
             }
             tracing::warn!(error = &error as &dyn std::error::Error, key_store = %id, "AWS does not tell what became of what was begun with a key store");

@@ -18,7 +18,7 @@ use crate::{
 
 impl Core {
     /// Whether AWS can't be at anything any more that was begun with a key store, and tells everywhere what it did of it.
-    pub(in crate::core) fn is_settled(&self, entry: &AwsKeyStoreEntry) -> bool {
+    pub(in crate::core) fn store_is_settled(&self, entry: &AwsKeyStoreEntry) -> bool {
         let changed_ns = entry.stamps.updated_ns;
         // Where nothing is begun a start is no reason to wait.
         let last_ns = if entry.doing.is_some() { self.stores_asked.last(entry.id, changed_ns) } else { changed_ns };

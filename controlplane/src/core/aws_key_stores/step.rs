@@ -101,7 +101,7 @@ impl Core {
         let entry = super::found(&self.view().await?, id)?;
         let kms = self.kms_of_store(&entry).await?;
         let told = self.look_for(&kms, &entry).await?;
-        let late = self.is_settled(&entry);
+        let late = self.store_is_settled(&entry);
         let verdict = match (&entry.doing, &told) {
             (Some(step), Some(told)) => verdict(step, Some(self.seen(&entry, (step, told)).await?), late),
             (Some(step), None) => verdict(step, None, late),

@@ -61,7 +61,7 @@ impl Core {
             Err(error) => error,
         };
         let refused = matches!(&error, CoreError::Aws(AwsError { fault: AwsFault::Refused | AwsFault::Credentials, .. }));
-        if !(refused || matches!(error, CoreError::NotFound(_))) || !self.is_settled(&before) {
+        if !(refused || matches!(error, CoreError::NotFound(_))) || !self.store_is_settled(&before) {
             return Err(error);
         }
         tracing::warn!(key_store = %id, error = &error as &dyn std::error::Error, "a key store that AWS may have made is given up");
