@@ -80,8 +80,15 @@ fn serve(file: &Path) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
         let plane = ControlPlane::start(settings).await.map_err(Failure::from_error)?;
-        signals.next().await;
+        let broken = tokio::select! {
+            () = signals.next() => false,
+            () = plane.broken() => true,
+        };
         plane.drain().await;
+        if broken {
+            // Whoever keeps services running starts it again.
+            return Err(Failure::new(BROKEN));
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -130,6 +137,8 @@ fn given_password(file: Option<&Path>, environment: Option<OsString>) -> Result<
     }
 }
 
+/// The error of a process whose control plane broke.
+pub(crate) const BROKEN: &str = "a part of the control plane broke down, and it is of no use without; the log names it";
 /// For containers, whose secrets often come by the environment.
 const ADMIN_PASSWORD: &str = "HOLDFAST_ADMIN_PASSWORD";
 

@@ -31,6 +31,7 @@ use self::{
     partitions::{DemoGroup, Partitions},
 };
 use crate::{
+    controlplane::BROKEN,
     data_dir::DataDir,
     failure::{Failure, Kind},
     handout::{Handout, local_url},
@@ -219,11 +220,15 @@ impl Start {
                 return Ok(());
             }
         };
-        if handed_out.is_ok() {
-            signals.next().await;
+        let mut served = handed_out;
+        if served.is_ok() {
+            tokio::select! {
+                () = signals.next() => {}
+                () = control.broken() => served = Err(Failure::new(BROKEN)),
+            }
         }
         data.drain(signals.next()).await;
-        handed_out
+        served
     }
 
     fn sync_endpoint(&self, at: SocketAddr) -> String {

@@ -22,6 +22,7 @@ pub mod publish;
 mod restore;
 pub mod settings;
 pub mod store;
+mod upkeep;
 
 pub use self::{
     api::ApiError,

@@ -1,4 +1,6 @@
 //! A running control plane: opens what `init` made, starts publishing and the API, and ends them in order.
+//!
+//! Always holds: a task of it that panics is begun again, or whoever runs the control plane is told that it is broken (`upkeep`).
 
 mod fault;
 mod parts;
@@ -6,13 +8,17 @@ mod parts;
 use std::{
     net::SocketAddr,
     num::NonZeroU32,
+    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use axum_server::Handle;
 use holdfast_proto::secret::Secret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex, mpsc},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -32,6 +38,7 @@ use crate::{
     ops_port,
     publish::{self, PublishSettings, Publisher, Running},
     settings::Settings,
+    upkeep::{Needed, Upkeep},
 };
 
 /// A running control plane.
@@ -42,8 +49,8 @@ pub struct ControlPlane {
     ops_addr: Option<SocketAddr>,
     api: Handle<SocketAddr>,
     draining: CancellationToken,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    broken: CancellationToken,
+    upkeep: Upkeep,
 }
 
 impl ControlPlane {
@@ -165,14 +172,21 @@ impl ControlPlane {
         self.jobs.run_due(now.into()).await
     }
 
+    /// Comes back when something has ended without which the control plane is of no use, and which the log names: drain it then, and start
+    /// another one.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
     /// Ends: not ready, then the API within ten seconds, then the streams to nodes.
     pub async fn drain(self) {
         self.draining.cancel();
         self.api.graceful_shutdown(Some(LONGEST_DRAIN));
         self.core.publisher().drain().await;
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        let Upkeep { tasks, stop } = self.upkeep;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
     }
 
     async fn assemble(settings: Settings, parts: Parts) -> Result<Self, StartFault> {
@@ -191,50 +205,54 @@ impl ControlPlane {
         };
         let access = AccessSettings { writer: Arc::clone(&writer), seal: seal.clone(), renew_for: settings.renew_for };
         let access = Arc::new(Access::open(access).await?);
-        let Running { publisher, mut rotations_due } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
+        let Running { publisher, rotations_due, broken } = publish::spawn(publishing, Arc::clone(&store), seal.clone()).await?;
         let core = Core::new(writer, seal, publisher, aws).with_files(BackedUpFiles::of(settings.data_dir.clone()));
         let core = Arc::new(core.with_backup_place(BackupPlace::of(&settings)));
         let jobs = Arc::new(Runner::new(Arc::clone(&core), audit.clone()));
 
-        let (draining, stop, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let (draining, upkeep) = (CancellationToken::new(), Upkeep { tasks: TaskTracker::new(), stop: CancellationToken::new() });
         let api_addr = sockets.api.local_addr().map_err(listen("API", settings.api_listen))?;
         tracing::info!(listener = "api", addr = %api_addr, "listening");
         let handle = Handle::new();
         let door = Door { listener: sockets.api, tls: api_tls, connections: settings.api_connections };
         let served = api::serve(door, handle.clone(), Arc::new(Api { core: Arc::clone(&core), access, audit }));
-        tasks.spawn(async move {
+        let needed = Needed { task: "API", stop: draining.clone(), broken: broken.clone() };
+        upkeep.tasks.spawn(needed.run(async move {
             if let Err(error) = served.await {
                 tracing::error!(error = &error as &dyn std::error::Error, "the API ended");
             }
-        });
+        }));
         let mut ops_addr = None;
         if let Some((socket, addr)) = sockets.ops.zip(settings.ops_listen) {
             let bound = socket.local_addr().map_err(listen("ops", addr))?;
             tracing::info!(listener = "ops", addr = %bound, "listening");
             ops_addr = Some(bound);
             let ops = ops_port::Ops { store: Arc::clone(&store), metrics: settings.metrics, draining: draining.clone() };
-            let served = ops_port::serve((socket, settings.ops_connections), ops, stop.clone());
-            tasks.spawn(async move {
+            let served = ops_port::serve((socket, settings.ops_connections), ops, upkeep.stop.clone());
+            let needed = Needed { task: "ops port", stop: upkeep.stop.clone(), broken: broken.clone() };
+            upkeep.tasks.spawn(needed.run(async move {
                 if let Err(error) = served.await {
                     tracing::error!(%error, "the ops port ended");
                 }
-            });
+            }));
         }
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_demo_promise()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).finish_keys()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&jobs).keep_running()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(reload_at_hangups(core.publisher().clone())));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_retiring_credentials()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_key_stores()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_following_aws_keys()));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(Arc::clone(&core).keep_synchronizing()));
-        let rotating = Arc::clone(&core);
-        tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-            while let Some(virtual_key) = rotations_due.recv().await {
-                rotate(&rotating, virtual_key).await;
-            }
-        }));
-        Ok(Self { core, jobs, api_addr, ops_addr, api: handle, draining, stop, tasks })
+        for (task, begin) in LASTING {
+            let core = Arc::clone(&core);
+            upkeep.keep(task, move || begin(Arc::clone(&core)));
+        }
+        let runner = Arc::clone(&jobs);
+        upkeep.keep("jobs", move || Arc::clone(&runner).keep_running());
+        let (rotating, due) = (Arc::clone(&core), Arc::new(Mutex::new(rotations_due)));
+        upkeep.keep("key rotations", move || rotate_worn(Arc::clone(&rotating), Arc::clone(&due)));
+        Ok(Self { core, jobs, api_addr, ops_addr, api: handle, draining, broken, upkeep })
+    }
+}
+
+/// Rotates keys as they wear out.
+async fn rotate_worn(core: Arc<Core>, due: Arc<Mutex<mpsc::Receiver<Uuid>>>) {
+    let mut due = due.lock().await;
+    while let Some(virtual_key) = due.recv().await {
+        rotate(&core, virtual_key).await;
     }
 }
 
@@ -260,5 +278,15 @@ async fn rotate(core: &Core, virtual_key: Uuid) {
     }
 }
 
+/// What goes on by itself, with the name of each in the log: all of them read what they need from the store.
+const LASTING: [(&str, fn(Arc<Core>) -> Pin<Box<dyn Future<Output = ()> + Send>>); 7] = [
+    ("demo", |core| Box::pin(core.keep_demo_promise())),
+    ("new keys", |core| Box::pin(core.finish_keys())),
+    ("reloads", |core| Box::pin(reload_at_hangups(core.publisher().clone()))),
+    ("credentials", |core| Box::pin(core.keep_retiring_credentials())),
+    ("key stores in AWS", |core| Box::pin(core.keep_following_key_stores())),
+    ("keys in AWS", |core| Box::pin(core.keep_following_aws_keys())),
+    ("synchronization", |core| Box::pin(core.keep_synchronizing())),
+];
 /// Design §4.
 const LONGEST_DRAIN: Duration = Duration::from_secs(10);

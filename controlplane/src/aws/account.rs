@@ -7,6 +7,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use holdfast_proto::secret::Secret;
 use uuid::Uuid;
 
+use super::caller::{Callers, OfAccount, Owner, WrongAccount};
 use crate::store::entry::{AssumeRole, AwsCloud, AwsConnectionEntry, KmsContainerEntry, StsEndpoints};
 
 /// As whom AWS is asked: a connection, in the role of a KMS container where it has one.
@@ -21,6 +22,8 @@ pub struct Account {
     cloud: AwsCloud,
     region: Option<String>,
     sts_endpoints: StsEndpoints,
+    /// Whose the credentials must be; none: anyone's, since it is asked whose they are.
+    owner: Option<Owner>,
 }
 
 /// What a connection acts with.
@@ -44,6 +47,14 @@ pub(super) struct AccountKey {
     changed_ns: u64,
     roles: Vec<(String, Option<String>)>,
     region: String,
+    owner: Option<Owner>,
+}
+
+impl AccountKey {
+    /// Of the same connection, before it changed.
+    pub(super) fn is_older(&self, other: &Self) -> bool {
+        self.connection == other.connection && self.changed_ns < other.changed_ns
+    }
 }
 
 impl Account {
@@ -51,6 +62,11 @@ impl Account {
     #[must_use]
     pub fn new(connection: &AwsConnectionEntry, container: Option<&KmsContainerEntry>, credentials: Credentials) -> Self {
         let roles = [Some(&connection.assume_role), container.map(|kms| &kms.assume_role)];
+        let owner = |kms: &KmsContainerEntry| Owner {
+            account_id: kms.account_id.clone(),
+            container: kms.name.clone(),
+            connection: connection.name.clone(),
+        };
         Self {
             connection: connection.id,
             changed_ns: connection.stamps.updated_ns,
@@ -59,6 +75,34 @@ impl Account {
             cloud: connection.cloud,
             region: connection.region.clone(),
             sts_endpoints: connection.sts_endpoints,
+            owner: container.map(owner),
+        }
+    }
+
+    /// The same, whosever its credentials are.
+    #[must_use]
+    pub(super) fn of_anyone(self) -> Self {
+        Self { owner: None, ..self }
+    }
+
+    /// Whether `told`, as AWS tells it, is the account that its KMS container is of.
+    ///
+    /// # Errors
+    /// [`WrongAccount`].
+    pub fn check(&self, told: &str) -> Result<(), WrongAccount> {
+        self.owner.as_ref().map_or(Ok(()), |owner| owner.check(told))
+    }
+
+    /// The account of the role that it acts in, which is in the role's name; none without a role.
+    pub(super) fn of_role(&self) -> Option<&str> {
+        self.roles.last()?.arn.as_deref()?.split(':').nth(4)
+    }
+
+    /// The public half of the access key that it acts with, where there is one and no role.
+    pub(super) fn access_key_id(&self) -> Option<&str> {
+        match &self.credentials {
+            Credentials::AccessKey { id, .. } if self.roles.is_empty() => Some(id),
+            Credentials::AccessKey { .. } | Credentials::Host => None,
         }
     }
 
@@ -87,11 +131,12 @@ impl Account {
 
     pub(super) fn key(&self, region: &str) -> AccountKey {
         let roles = self.roles.iter().filter_map(|role| Some((role.arn.clone()?, role.external_id.clone()))).collect();
-        AccountKey { connection: self.connection, changed_ns: self.changed_ns, roles, region: region.into() }
+        let (connection, changed_ns, owner) = (self.connection, self.changed_ns, self.owner.clone());
+        AccountKey { connection, changed_ns, roles, region: region.into(), owner }
     }
 
     /// `base` with these credentials.
-    pub(super) fn config(&self, base: &SdkConfig, sts_endpoint: Option<&str>) -> SdkConfig {
+    pub(super) fn config(&self, base: &SdkConfig, sts_endpoint: Option<&str>, callers: &Arc<Callers>) -> SdkConfig {
         let mut sts = base.clone().into_builder();
         sts.set_region(aws_config::Region::new(self.sts_region().to_owned()));
         sts.set_endpoint_url(sts_endpoint.map(str::to_owned));
@@ -105,6 +150,9 @@ impl Account {
         };
         for role in &self.roles {
             provider = SharedCredentialsProvider::new(InRole { role: role.clone(), of: provider, sts: sts.clone() });
+        }
+        if let Some(owner) = self.owner.clone() {
+            provider = SharedCredentialsProvider::new(OfAccount { of: provider, owner, sts, callers: Arc::clone(callers) });
         }
         base.clone().into_builder().credentials_provider(provider).build()
     }

@@ -9,6 +9,8 @@ use aws_sdk_kms::{
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 
+use super::WrongAccount;
+
 /// AWS did not do something: which call, and AWS's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
@@ -45,7 +47,7 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        move |error| Self::read(call, &error)
+        move |error| Self::unasked(call, &error).unwrap_or_else(|| Self::read(call, &error))
     }
 
     /// It is AWS's error of this name.
@@ -61,6 +63,22 @@ impl AwsError {
             AwsFault::Broken | AwsFault::Unreached => true,
             AwsFault::Refused | AwsFault::Throttled | AwsFault::Credentials => false,
         }
+    }
+
+    /// Why there were no credentials to ask with, where that is known: they are of another account, or STS did not tell of which.
+    fn unasked(call: &'static str, error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(wrong) = error.downcast_ref::<WrongAccount>() {
+                let message = format!("not asked, since {wrong}");
+                return Some(Self { call, fault: AwsFault::Credentials, code: None, message, request_id: None });
+            }
+            if let Some(of_sts) = error.downcast_ref::<Self>() {
+                return Some(of_sts.clone());
+            }
+            cause = error.source();
+        }
+        None
     }
 
     fn read<E>(call: &'static str, error: &SdkError<E, HttpResponse>) -> Self

@@ -1,9 +1,11 @@
 //! Linked mode: clients of AWS KMS, CloudHSM v2 and STS, and how AWS's answers are read.
 //!
-//! Always holds: a client acts with the credentials of the KMS container's connection, in the container's role where it has one; what AWS
+//! Always holds: a client acts with the credentials of the KMS container's connection, in the container's role where it has one, and only if
+//! AWS told that they are of the container's account (`caller`); what AWS
 //! refuses becomes an [`AwsError`] with AWS's own name and request id. `core` decides what is done.
 
 mod account;
+mod caller;
 mod error;
 pub mod import;
 pub mod keys;
@@ -14,7 +16,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -30,9 +32,10 @@ use aws_smithy_http_client::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use self::account::AccountKey;
+use self::{account::AccountKey, caller::Callers};
 pub use self::{
     account::{Account, Credentials},
+    caller::WrongAccount,
     error::{AwsError, AwsFault},
     once::{once, unless_throttled},
 };
@@ -90,6 +93,7 @@ pub struct Aws {
     http: SharedHttpClient,
     /// Made once, so that credentials that AWS hands out are used until they expire.
     accounts: Mutex<HashMap<AccountKey, SdkConfig>>,
+    callers: Arc<Callers>,
 }
 
 impl Aws {
@@ -108,7 +112,7 @@ impl Aws {
         }
         let tls = TlsContext::builder().with_trust_store(trust).build().map_err(|_| AwsSettingsFault::Tls)?;
         let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
-        Ok(Self { settings, http, accounts: Mutex::default() })
+        Ok(Self { settings, http, accounts: Mutex::default(), callers: Arc::default() })
     }
 
     /// Whether KMS is asked elsewhere than at AWS: AWS itself calls external key stores on port 443 only.
@@ -160,13 +164,36 @@ impl Aws {
         aws_sdk_sts::Client::from_conf(with(config, &self.settings.sts_endpoint, aws_sdk_sts::config::Builder::endpoint_url).build())
     }
 
+    /// The AWS account that an account's credentials are of: STS is asked (GetCallerIdentity API).
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn caller(&self, account: &Account) -> Result<String, AwsError> {
+        let told = caller::told(&self.sts(&account.clone().of_anyone())).await?;
+        if let Some(id) = account.access_key_id() {
+            self.callers.keep(id, &told);
+        }
+        Ok(told)
+    }
+
+    /// The same as far as it is known without asking: a role's account is in its name.
+    #[must_use]
+    pub fn known_caller(&self, account: &Account) -> Option<String> {
+        account.of_role().map(str::to_owned).or_else(|| self.callers.known(account.access_key_id()?))
+    }
+
     fn config(&self, account: &Account, region: &str) -> SdkConfig {
         let key = account.key(region);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= MOST_CONFIGS {
-            accounts.clear();
+        if !accounts.contains_key(&key) {
+            // What a connection was before is not asked with any more.
+            accounts.retain(|other, _| !other.is_older(&key));
+            if accounts.len() >= MOST_CONFIGS {
+                accounts.clear();
+            }
         }
-        accounts.entry(key).or_insert_with(|| account.config(&self.base(region), self.settings.sts_endpoint.as_deref())).clone()
+        let made = || account.config(&self.base(region), self.settings.sts_endpoint.as_deref(), &self.callers);
+        accounts.entry(key).or_insert_with(made).clone()
     }
 
     fn base(&self, region: &str) -> SdkConfig {
@@ -174,7 +201,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::latest())
             .http_client(self.http.clone())
             // A role's credentials are for all clients, not for one call.
-            .identity_cache(IdentityCache::lazy().build())
+            .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build())
             .region(aws_config::Region::new(region.to_owned()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts(self.settings.attempt_timeout));
@@ -206,9 +233,67 @@ const MOST_CONFIGS: usize = 512;
 /// Throttling and faults of AWS pass; the pauses between these add up to some ten seconds.
 const ATTEMPTS: u32 = 6;
 const CONNECT: Duration = Duration::from_secs(5);
+/// STS hands out the credentials of a role, and tells whose they are.
+const CREDENTIALS: Duration = Duration::from_secs(20);
 /// CreateCustomKeyStore tries the proxy before it answers.
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// So many tries may take all of their time.
 const ATTEMPTS_IN_TIME: u32 = 3;
 /// A call that nobody waits for any more may end meanwhile, and everything of AWS come to know of it.
 const SETTLED_AFTER_ATTEMPTS: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::entry::{AssumeRole, AwsCloud, AwsConnectionEntry, Stamps, StsEndpoints};
+
+    fn connection(changed_ns: u64, role: Option<&str>) -> Account {
+        let entry = AwsConnectionEntry {
+            id: Uuid::from_u128(1),
+            name: "aws".into(),
+            description: None,
+            access_key_id: Some("AKIA1".into()),
+            secret: None,
+            assume_role: AssumeRole { arn: role.map(str::to_owned), external_id: None },
+            region: None,
+            sts_endpoints: StsEndpoints::default(),
+            cloud: AwsCloud::default(),
+            role_anywhere: None,
+            labels: std::collections::BTreeMap::new(),
+            meta: serde_json::Map::new(),
+            products: Vec::new(),
+            stamps: Stamps::new(changed_ns),
+        };
+        let secret = Arc::new(holdfast_proto::secret::Secret::new("secret".into()));
+        Account::new(&entry, None, Credentials::AccessKey { id: "AKIA1".into(), secret })
+    }
+
+    #[test]
+    fn a_connection_that_changed_is_not_kept_as_it_was() {
+        let aws = Aws::new(AwsSettings::new()).unwrap();
+        let kept = || aws.accounts.lock().unwrap().len();
+        for region in ["us-east-1", "eu-west-1"] {
+            drop(aws.kms(&connection(1, None), region));
+        }
+        assert_eq!(kept(), 2);
+        drop(aws.kms(&connection(2, None), "us-east-1"));
+        assert_eq!(kept(), 1);
+        // Whoever began before it changed is let end, and takes nothing from the others.
+        drop(aws.kms(&connection(1, None), "us-east-1"));
+        drop(aws.kms(&connection(2, None), "us-east-1"));
+        assert_eq!(kept(), 2);
+    }
+
+    #[test]
+    fn whose_credentials_are_is_known_of_a_role_by_its_name_and_of_an_access_key_when_aws_told() {
+        let aws = Aws::new(AwsSettings::new()).unwrap();
+        let in_role = connection(1, Some("arn:aws:iam::444455556666:role/keys"));
+        assert_eq!(aws.known_caller(&in_role).as_deref(), Some("444455556666"));
+        assert_eq!(aws.known_caller(&connection(1, None)), None);
+        aws.callers.keep("AKIA1", "111122223333");
+        assert_eq!(aws.known_caller(&connection(1, None)).as_deref(), Some("111122223333"));
+        assert_eq!(aws.known_caller(&in_role).as_deref(), Some("444455556666"));
+    }
+}

@@ -1,5 +1,6 @@
 //! As whom AWS is asked for what is in a KMS container, and which account that is.
 
+mod check;
 mod regions;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     access::{Permit, Read},
-    aws::{Account, AwsError, Credentials},
+    aws::{Account, Credentials},
     store::{
         View,
         entry::{AssumeRole, AwsConnectionEntry, KmsContainerEntry},
@@ -45,16 +46,15 @@ impl Core {
             let connection = aws_connections::find(&view, connection)?;
             (connection.id, self.account(&connection, None)?.in_role(role), connection.cloud)
         };
-        let told = self.aws.sts(&account).get_caller_identity().send().await.map_err(AwsError::of("STS GetCallerIdentity"));
+        let told = self.aws.caller(&account).await;
         // A role of the asker's own may fail where the connection does well.
         if told.is_ok() || !own_role {
             self.note_connection(id, told.as_ref().err());
         }
-        let told = told?;
-        Ok(AwsAccount { id: told.account.unwrap_or_default(), regions: regions::of(cloud).collect() })
+        Ok(AwsAccount { id: told?, regions: regions::of(cloud).collect() })
     }
 
-    /// As whom AWS is asked for what is in this container.
+    /// As whom AWS is asked for what is in this container: nothing is asked of another account than the container's.
     ///
     /// # Errors
     /// [`CoreError::State`] for a connection that can't be used; [`CoreError::Unsealed`].

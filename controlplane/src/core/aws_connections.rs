@@ -116,7 +116,8 @@ impl Core {
     /// Changes what is given of a connection.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; as [`Core::create_aws_connection`].
+    /// [`CoreError::NotFound`]; as [`Core::create_aws_connection`]; [`CoreError::State`] where it would lead to another account than a KMS
+    /// container that uses it is of.
     pub async fn change_aws_connection(
         &self,
         permit: &Permit<Manage>,
@@ -132,6 +133,10 @@ impl Core {
             let entry = changed(old, &given, sealed.clone())?;
             keep(view, AwsConnectionEntry { stamps, ..entry })
         };
+        if leads_elsewhere(&given) {
+            let intended = plan(&self.view().await?)?.answer;
+            self.check_connection(&intended).await?;
+        }
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
 
@@ -166,6 +171,12 @@ fn keep(view: &View, entry: AwsConnectionEntry) -> Result<Plan<AwsConnectionEntr
         return Err(CoreError::Exists { what: "AWS connection", name: entry.name });
     }
     Ok(Plan { changes: vec![EntryChange::put(Entry::AwsConnection(entry.clone()))], answer: entry })
+}
+
+/// Whether it may lead to another account from then on.
+const fn leads_elsewhere(given: &GivenConnection) -> bool {
+    let key = given.access_key_id.is_some() || given.secret_access_key.is_some();
+    key || given.assume_role.arn.is_some() || given.cloud.is_some()
 }
 
 fn sealed(seal: &ControlSeal, id: Uuid, given: &GivenConnection) -> Result<SealedSecrets, CoreError> {

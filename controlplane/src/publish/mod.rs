@@ -51,6 +51,7 @@ use crate::{
     connections::ConnectionCaps,
     names::NodeName,
     store::{ReadError, Store, View, entry::CountEntry, seal::ControlSeal},
+    upkeep::Needed,
 };
 
 /// What publishing needs.
@@ -78,6 +79,8 @@ pub struct Running {
     pub publisher: Publisher,
     /// Virtual keys whose active version is used up: to be rotated by `core`. Sent again after a minute where that didn't happen.
     pub rotations_due: mpsc::Receiver<Uuid>,
+    /// Cancelled when publishing has broken down by itself.
+    pub broken: CancellationToken,
 }
 
 /// Why publishing did not start.
@@ -143,18 +146,20 @@ pub async fn spawn(settings: PublishSettings, store: Arc<dyn Store>, seal: Contr
     let background = TaskTracker::new();
     let progress = Progress { nodes: Arc::clone(&nodes), published: published.clone() };
     let (due, rotations_due) = mpsc::channel(ROTATIONS_AHEAD);
-    background.spawn(reconciler.run(shared.stop.clone()));
-    background.spawn(Promoter { store, audit, nodes, published }.run(shared.stop.clone()));
-    background.spawn(progress.clone().measure(shared.stop.clone()));
-    background.spawn(watch_over(Arc::clone(&shared), due));
-    background.spawn(async move {
+    let broken = CancellationToken::new();
+    let needed = |task| Needed { task, stop: shared.stop.clone(), broken: broken.clone() };
+    background.spawn(needed("configuration").run(reconciler.run(shared.stop.clone())));
+    background.spawn(needed("key promotion").run(Promoter { store, audit, nodes, published }.run(shared.stop.clone())));
+    background.spawn(needed("progress of nodes").run(progress.clone().measure(shared.stop.clone())));
+    background.spawn(needed("watch over nodes").run(watch_over(Arc::clone(&shared), due)));
+    background.spawn(needed("sync listener").run(async move {
         if let Err(error) = server.await {
             error!(error = &error as &dyn std::error::Error, "the sync listener has broken down");
         }
-    });
+    }));
     background.close();
     let publisher = Publisher(Arc::new(Inner { shared, progress, addr, background }));
-    Ok(Running { publisher, rotations_due })
+    Ok(Running { publisher, rotations_due, broken })
 }
 
 impl Publisher {

@@ -3,6 +3,8 @@
 //! Always holds: a store of AWS has one entry here, in the KMS container by which it was first known, however many containers are of its
 //! account and have its region.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::{idle, put};
@@ -19,9 +21,11 @@ use crate::{
 
 impl Core {
     /// Puts what AWS told of a custom key store into its entry; one that was not known becomes one of another proxy, or one on a cluster.
-    /// None: it is being made from here, and is left to that; or it was deleted meanwhile.
+    /// One whose container was deleted is taken into this one. None: it is being made from here, or was deleted from here just now, and is
+    /// left to that.
     ///
     /// # Errors
+    /// [`CoreError::NotFound`] for a container that was deleted meanwhile, [`CoreError::State`] where it has the region no longer;
     /// [`CoreError`] of reading and writing.
     pub(crate) async fn sync_key_store(
         &self,
@@ -37,7 +41,7 @@ impl Core {
             None => None,
         };
         if let Some(known) = known {
-            let Some(now) = self.view().await?.aws_key_store(known.id)? else { return Ok(None) };
+            let Some(now) = self.taken_in(trail, container.id, known.id).await? else { return Ok(None) };
             if outdated(&now, told) && idle(&now).is_ok() {
                 self.find_out(trail, now.id).await?;
             }
@@ -45,6 +49,7 @@ impl Core {
         }
         let id = Uuid::new_v4();
         let plan = |view: &View| {
+            kms_containers::still(view, container.id, region)?;
             if let Some(before) = self::known(view, (container, region), told)? {
                 return Ok(Plan { changes: Vec::new(), answer: Some(before) });
             }
@@ -56,12 +61,26 @@ impl Core {
         };
         Ok(self.writer.change(trail, plan).await?.0)
     }
+
+    /// A key store that is known, as it is now: in this container if its own is no more.
+    async fn taken_in(&self, trail: &Trail, container: Uuid, id: Uuid) -> Result<Option<AwsKeyStoreEntry>, CoreError> {
+        let plan = |view: &View| {
+            let Some(before) = view.aws_key_store(id)? else { return Ok(Plan { changes: Vec::new(), answer: None }) };
+            if view.kms_container(before.kms)?.is_some() {
+                return Ok(Plan { changes: Vec::new(), answer: Some(before) });
+            }
+            let entry = AwsKeyStoreEntry { kms: container, stamps: before.stamps.touched(now_ns()), ..before };
+            Ok(Plan { changes: vec![put(entry.clone())], answer: Some(entry) })
+        };
+        Ok(self.writer.change(trail, plan).await?.0)
+    }
 }
 
-/// The entries of a region of a container's account, whichever container of that account they are in.
+/// The entries of a region of a container's account, whichever container of that account they are in, or were before it was deleted.
 fn in_region(view: &View, (container, region): (&KmsContainerEntry, &str)) -> Result<Vec<AwsKeyStoreEntry>, ReadError> {
-    let of_account = kms_containers::of_account(view, &container.account_id)?;
-    Ok(view.aws_key_stores()?.into_iter().filter(|entry| of_account.contains(&entry.kms) && entry.region == region).collect())
+    let others = view.kms_containers()?.into_iter().filter(|other| other.account_id != container.account_id);
+    let others: BTreeSet<Uuid> = others.map(|other| other.id).collect();
+    Ok(view.aws_key_stores()?.into_iter().filter(|entry| !others.contains(&entry.kms) && entry.region == region).collect())
 }
 
 /// The entry of a store, by AWS's id.
@@ -126,7 +145,7 @@ mod tests {
             id: Uuid::from_u128(number),
             name: format!("k{number}"),
             account_id: account.into(),
-            regions: vec![REGION.into()],
+            regions: vec![REGION.into(), "eu-west-1".into()],
             connection: Uuid::nil(),
             connection_as_sent: "c".into(),
             cloud: AwsCloud::Commercial,
@@ -163,5 +182,23 @@ mod tests {
             let elsewhere = synced(container, region, ("cks-1", "s")).await.unwrap();
             assert_ne!(elsewhere.id, first.id, "another one, of another account or region");
         }
+    }
+
+    #[tokio::test]
+    async fn a_store_of_a_container_that_is_no_more_gets_another_and_what_is_no_container_gets_none() {
+        let estate = Estate::new().await;
+        let (gone, here) = (container(1, "111111111111"), container(2, "111111111111"));
+        let left = AwsKeyStoreEntry { custom_key_store_id: Some("cks-1".into()), ..new(Uuid::from_u128(9), (gone.id, REGION), &told("cks-1", "s")) };
+        estate.commit(vec![EntryChange::put(Entry::KmsContainer(here.clone())), put(left.clone())]).await;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
+        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let trail = Trail::system("test");
+        let taken_in = core.sync_key_store(&trail, &here, REGION, &told("cks-1", "s")).await.unwrap().unwrap();
+        assert_eq!((taken_in.id, taken_in.kms), (left.id, here.id));
+        for (container, region) in [(&gone, REGION), (&here, "sa-east-1")] {
+            core.sync_key_store(&trail, container, region, &told("cks-2", "t")).await.unwrap_err();
+        }
+        assert_eq!(core.view().await.unwrap().aws_key_stores().unwrap().len(), 1);
     }
 }

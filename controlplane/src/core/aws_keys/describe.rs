@@ -18,7 +18,7 @@ use crate::{
         ReadError, View,
         entry::{
             AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy,
-            PolicyTemplateEntry,
+            KmsContainerEntry, PolicyTemplateEntry,
         },
     },
 };
@@ -86,13 +86,15 @@ impl Core {
 
     /// Puts what AWS told of keys into their entries, in one commit: what is not known here gets one. An external key of a key store of
     /// ours becomes the counterpart of the HYOK key whose id AWS has for it. A key that is worked on, or was since AWS was asked, stays as
-    /// it is.
+    /// it is. One whose container was deleted is taken into this one.
     ///
     /// # Errors
-    /// Those of reading and writing.
+    /// [`CoreError::NotFound`] for a container that was deleted meanwhile; [`CoreError::State`] where it has the region no longer, or a key is
+    /// of another account; those of reading and writing.
     pub(crate) async fn sync_keys(&self, trail: &Trail, place: Place<'_>, looked: Looked) -> Result<Vec<AwsKeyEntry>, CoreError> {
         let ids: Vec<Uuid> = looked.keys.iter().map(|_| Uuid::new_v4()).collect();
         let plan = |view: &View| {
+            of_its_account(&kms_containers::still(view, place.kms, place.region)?, &looked.keys)?;
             let known = Known::read(view, place)?;
             let (mut changes, mut entries) = (Vec::new(), Vec::new());
             for (told, new_id) in looked.keys.iter().zip(&ids) {
@@ -101,7 +103,8 @@ impl Core {
                         let free = self.keys_at_work.try_turn(before.id);
                         let newer = free.is_some() && before.doing.is_none() && before.synced_ns <= looked.asked_ns;
                         free.into_iter().for_each(Turn::done);
-                        let after = if newer { known.again(&before, told) } else { before.clone() };
+                        let kms = if view.kms_container(before.kms)?.is_some() { before.kms } else { place.kms };
+                        let after = if newer { AwsKeyEntry { kms, ..known.again(&before, told) } } else { before.clone() };
                         let Plan { changes: more, answer } = kept(&before, after);
                         changes.extend(more);
                         answer
@@ -122,6 +125,14 @@ impl Core {
         };
         Ok(self.writer.change(trail, plan).await?.0)
     }
+}
+
+/// Whether all keys are of a container's account.
+fn of_its_account(container: &KmsContainerEntry, keys: &[KeyInAws]) -> Result<(), CoreError> {
+    keys.iter().find(|told| told.account_id != container.account_id).map_or(Ok(()), |told| {
+        let KmsContainerEntry { name, account_id, .. } = container;
+        Err(CoreError::State(format!("the key {} is not of the account {account_id} of the KMS container {name}", told.arn)))
+    })
 }
 
 /// How a key stands in AWS; none: AWS has it not.
@@ -260,16 +271,19 @@ mod tests {
         store::entry::{AssumeRole, AwsCloud, ExternalIdEntry, KeyStep, KmsContainerEntry, Stamps, Tag},
     };
 
+    const ACCOUNT: &str = "123456789012";
     const PLACE: Place<'_> = Place { kms: Uuid::nil(), region: "us-east-1" };
 
     async fn core(estate: &Estate) -> Core {
+        estate.commit(vec![EntryChange::put(container(PLACE.kms))]).await;
         let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
         Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, Arc::new(Aws::new(AwsSettings::new()).unwrap()))
     }
 
     fn told(n: u8, origin: &str) -> KeyInAws {
         let arn = format!("arn:aws:kms:us-east-1:123456789012:key/{n}");
-        KeyInAws { key_id: n.to_string(), arn, origin: origin.into(), state: "Enabled".into(), ..KeyInAws::default() }
+        let account_id = ACCOUNT.into();
+        KeyInAws { key_id: n.to_string(), arn, account_id, origin: origin.into(), state: "Enabled".into(), ..KeyInAws::default() }
     }
 
     /// One of the same account as all others.
@@ -277,7 +291,7 @@ mod tests {
         Entry::KmsContainer(KmsContainerEntry {
             id,
             name: format!("kms {id}"),
-            account_id: "123456789012".into(),
+            account_id: ACCOUNT.into(),
             regions: vec![PLACE.region.into()],
             connection: Uuid::nil(),
             connection_as_sent: "c".into(),
@@ -324,6 +338,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_is_taken_into_a_container_that_is_no_more_or_from_another_account_and_what_was_left_goes_into_another() {
+        let core = core(&Estate::new().await).await;
+        let trail = Trail::system("test");
+        let looked = |account: &str| {
+            let told = KeyInAws { account_id: account.into(), ..told(1, "AWS_KMS") };
+            Looked { keys: vec![told], asked_ns: now_ns() }
+        };
+        let (deleted, region) = (Place { kms: Uuid::from_u128(5), ..PLACE }, Place { region: "eu-west-1", ..PLACE });
+        for (place, account, why) in
+            [(deleted, ACCOUNT, "not found"), (region, ACCOUNT, "no longer has the region"), (PLACE, "444455556666", "not of the account 123456789012")]
+        {
+            let refused = core.sync_keys(&trail, place, looked(account)).await.unwrap_err();
+            assert!(refused.to_string().contains(why), "{refused}");
+        }
+        assert_eq!(core.view().await.unwrap().aws_keys().unwrap(), []);
+
+        let known = synced(&core, &told(1, "AWS_KMS")).await;
+        let left = AwsKeyEntry { kms: deleted.kms, ..known.clone() };
+        let plan = |_: &View| Ok(Plan { changes: vec![EntryChange::put(Entry::AwsKey(Box::new(left.clone())))], answer: () });
+        core.writer.change(&trail, plan).await.unwrap();
+        let taken_in = synced(&core, &told(1, "AWS_KMS")).await;
+        assert_eq!((taken_in.id, taken_in.kms), (known.id, PLACE.kms));
+    }
+
+    #[tokio::test]
     async fn what_is_worked_on_or_was_since_aws_was_asked_stays_as_it_is() {
         let core = core(&Estate::new().await).await;
         let before = synced(&core, &told(1, "AWS_KMS")).await;
@@ -349,7 +388,6 @@ mod tests {
         let begun = AwsKeyEntry { doing: Some(KeyStep::Create), ..begun };
         estate
             .commit(vec![
-                EntryChange::put(container(PLACE.kms)),
                 EntryChange::put(container(key_store_kms)),
                 EntryChange::put(Entry::AwsKeyStore(key_store)),
                 EntryChange::put(Entry::ExternalId(ExternalIdEntry { store, external_id, key: hyok })),

@@ -75,7 +75,12 @@ impl Runner {
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => break,
                     // One that failed is due again.
-                    Some(_) = runs.join_next() => break,
+                    Some(ended) = runs.join_next() => {
+                        if let Err(panic) = ended {
+                            tracing::error!(error = &panic as &dyn Error, "a job broke down; tried again later");
+                        }
+                        break;
+                    }
                     changed = nudge.changed() => {
                         if changed.is_err() {
                             return;
@@ -129,11 +134,12 @@ impl Runner {
     async fn done(&self, wanted: &[(Timed, JobConfigEntry)], ran: &[JobRanEntry]) -> Done {
         let mut done = Done { ran: BTreeMap::new(), failed: self.failed().clone() };
         for ran in ran {
-            match (&ran.failure, time(ran.due_ns), time(ran.ended_ns)) {
-                (None, Some(due), _) => _ = done.ran.insert(ran.job, due),
+            let is_over = ran.failure.is_none() || ran.is_final;
+            match (is_over, time(ran.due_ns), time(ran.ended_ns)) {
+                (true, Some(due), _) => _ = done.ran.insert(ran.job, due),
                 // Of before a restart.
-                (Some(_), _, Some(ended)) => _ = done.failed.entry(ran.job).or_insert(ended),
-                (_, None, _) | (Some(_), _, None) => {}
+                (false, _, Some(ended)) => _ = done.failed.entry(ran.job).or_insert(ended),
+                (true, None, _) | (false, _, None) => {}
             }
         }
         let backups: Vec<_> = wanted.iter().filter(|(_, job)| Operation::from(&job.params) == Operation::DatabaseBackup).collect();
@@ -170,14 +176,16 @@ impl Running {
         match &result {
             Ok(()) => tracing::info!(job = %job.id, name = job.name, operation, "a job ran"),
             Err(fault) => {
-                tracing::error!(error = fault as &dyn Error, job = %job.id, name = job.name, operation, "a job failed; tried again later");
+                let again = fault.may_pass();
+                tracing::error!(error = fault as &dyn Error, job = %job.id, name = job.name, operation, again, "a job failed");
             }
         }
-        let done = result.is_ok();
+        let is_final = result.as_ref().is_err_and(|fault| !fault.may_pass());
+        let is_over = result.is_ok() || is_final;
         let failure = result.err().map(|fault| chain(&fault));
-        let ran = JobRanEntry { job: job.id, due_ns: nanoseconds(*at), ended_ns: now_ns(), failure };
+        let ran = JobRanEntry { job: job.id, due_ns: nanoseconds(*at), ended_ns: now_ns(), failure, is_final };
         match runner.core.store.note(vec![Entry::JobRan(ran)]) {
-            Ok(()) if done => _ = runner.failed().remove(&job.id),
+            Ok(()) if is_over => _ = runner.failed().remove(&job.id),
             Ok(()) => {}
             Err(error) => tracing::warn!(error = &error as &dyn Error, job = %job.id, "how a job ended was not noted"),
         }

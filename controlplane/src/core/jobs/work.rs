@@ -15,7 +15,7 @@ use crate::{
     files::FileError,
     store::{
         ReadError, View,
-        entry::{AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, KeyInAws, SyncStatus, SynchronizationParams},
+        entry::{AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, JobRunEntry, KeyInAws, SyncStatus, SynchronizationParams},
     },
 };
 
@@ -38,8 +38,28 @@ pub(super) enum RunFault {
     Some(Box<Failures>),
     #[error("the synchronization was not begun")]
     NotBegun(#[source] CoreError),
-    #[error("not all regions were synchronized: {0}")]
-    Synchronization(String),
+    #[error("not all regions were synchronized: {told}")]
+    Synchronization { told: String, may_pass: bool },
+    #[error("the synchronization was cancelled")]
+    Cancelled,
+}
+
+impl RunFault {
+    /// Whether it is to be tried again for the same time.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Synchronization { may_pass, .. } => *may_pass,
+            Self::Cancelled => false,
+            Self::NoPlace
+            | Self::Made(_)
+            | Self::Passphrase(_)
+            | Self::Kept(_)
+            | Self::BrokenOff
+            | Self::Unread(_)
+            | Self::Some(_)
+            | Self::NotBegun(_) => true,
+        }
+    }
 }
 
 /// Some of the objects that a run is about failed, or all.
@@ -68,7 +88,7 @@ impl Runner {
         match &job.params {
             JobParams::XksCredentialRotation => self.rotate_credentials(job, at).await,
             JobParams::KeyRotation(_) => self.rotate_keys(job, at).await,
-            JobParams::Synchronization(params) => self.synchronize(params).await,
+            JobParams::Synchronization(params) => self.synchronize(job, params, at).await,
             JobParams::DatabaseBackup(params) => self.back_up(job, params, at).await,
         }
     }
@@ -103,16 +123,18 @@ impl Runner {
         tally.end()
     }
 
-    async fn synchronize(&self, params: &SynchronizationParams) -> Result<(), RunFault> {
+    async fn synchronize(&self, job: &JobConfigEntry, params: &SynchronizationParams, at: OffsetDateTime) -> Result<(), RunFault> {
         let given = GivenSync { kms: params.kms.clone(), regions: Vec::new(), synchronize_all: params.synchronize_all };
-        let begun = self.core.start_sync(&Permit::system("job"), given).await.map_err(RunFault::NotBegun)?;
-        let ended = self.core.sync_ended(begun.id).await.map_err(RunFault::NotBegun)?;
+        let run = JobRunEntry { job: job.id, due_ns: nanoseconds(at) };
+        let begun = self.core.run_sync(&Permit::system("job"), run, given).await.map_err(RunFault::NotBegun)?;
+        let ended = self.core.sync_ended(begun).await.map_err(RunFault::NotBegun)?;
         match ended.status {
             SyncStatus::Completed => Ok(()),
+            SyncStatus::InProgress | SyncStatus::Failed if ended.abort => Err(RunFault::Cancelled),
             SyncStatus::InProgress | SyncStatus::Failed => {
                 let failed = ended.detail.iter().filter(|(_, text)| text.starts_with("failed"));
                 let told: Vec<_> = failed.map(|(region, text)| format!("{region} {text}")).collect();
-                Err(RunFault::Synchronization(told.join("; ")))
+                Err(RunFault::Synchronization { told: told.join("; "), may_pass: !ended.again.is_empty() })
             }
         }
     }

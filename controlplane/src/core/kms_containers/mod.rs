@@ -1,6 +1,7 @@
 //! KMS containers: one AWS account in some regions, and who was allowed what in it.
 //!
-//! Always holds: a container's connection exists; a region that a key store of it is in stays; ACLs are served, not enforced.
+//! Always holds: a container's connection exists, and is not known to lead to another account; a region that a key store of it is in stays;
+//! what goes on in a container when it is deleted leaves nothing behind (`still`); ACLs are served, not enforced.
 
 mod acls;
 
@@ -20,7 +21,7 @@ use crate::{
     clock::now_ns,
     store::{
         ReadError, View,
-        entry::{AssumeRole, Entry, EntryChange, EntryName, KeyStoreEntry, KmsContainerEntry, Stamps},
+        entry::{AssumeRole, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, EntryName, KeyStoreEntry, KmsContainerEntry, Stamps},
     },
 };
 
@@ -43,9 +44,12 @@ impl Core {
     /// Keeps a new container.
     ///
     /// # Errors
-    /// [`CoreError::Invalid`]; [`CoreError::NotFound`] for the connection; [`CoreError::Exists`] for the name.
+    /// [`CoreError::Invalid`]; [`CoreError::NotFound`] for the connection; [`CoreError::Exists`] for the name; [`CoreError::State`] for a
+    /// connection that is known to lead to another account.
     pub async fn create_kms_container(&self, permit: &Permit<Manage>, given: GivenContainer) -> Result<KmsContainerEntry, CoreError> {
         let id = Uuid::new_v4();
+        let intended = new(&self.view().await?, id, &given)?;
+        self.check_container(&intended).await?;
         let plan = |view: &View| {
             let entry = new(view, id, &given)?;
             if view.kms_containers()?.iter().any(|other| other.name == entry.name) {
@@ -76,7 +80,7 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::NotFound`], also for the connection; [`CoreError::Invalid`], also for another name or account; [`CoreError::State`]
-    /// where a key store is in a region that would go.
+    /// where a key store is in a region that would go, or something goes on there, and where the connection leads to another account.
     pub async fn change_kms_container(
         &self,
         permit: &Permit<Manage>,
@@ -84,6 +88,13 @@ impl Core {
         given: GivenContainer,
     ) -> Result<KmsContainerEntry, CoreError> {
         let plan = |view: &View| Ok(put(changed(view, find(view, wanted)?, &given)?));
+        let (before, intended) = {
+            let view = self.view().await?;
+            (find(&view, wanted)?, plan(&view)?.answer)
+        };
+        if (before.connection, before.assume_role) != (intended.connection, intended.assume_role.clone()) {
+            self.check_container(&intended).await?;
+        }
         Ok(self.writer.change(permit.trail(), plan).await?.0)
     }
 
@@ -148,6 +159,15 @@ pub(super) fn find(view: &View, wanted: &str) -> Result<KmsContainerEntry, CoreE
     view.kms_containers()?.into_iter().find(|entry| entry.name == wanted).ok_or(CoreError::NotFound("KMS container"))
 }
 
+/// A container as it is now, with this region: others may have deleted or changed it since something was begun there.
+pub(super) fn still(view: &View, id: Uuid, region: &str) -> Result<KmsContainerEntry, CoreError> {
+    let found = view.kms_container(id)?.ok_or(CoreError::NotFound("KMS container"))?;
+    if found.regions.iter().any(|one| one == region) {
+        return Ok(found);
+    }
+    Err(CoreError::State(format!("the KMS container {} no longer has the region {region}", found.name)))
+}
+
 fn new(view: &View, id: Uuid, given: &GivenContainer) -> Result<KmsContainerEntry, CoreError> {
     let name = needed("name", given.name.as_ref())?;
     let account_id = needed("account_id", given.account_id.as_ref())?;
@@ -186,6 +206,9 @@ fn changed(view: &View, mut entry: KmsContainerEntry, given: &GivenContainer) ->
             let text = format!("the key store {} is in {}, which would no longer be in this KMS container", store.name, store.region);
             return Err(CoreError::State(text));
         }
+        if let Some((what, region)) = held(view, entry.id)?.into_iter().find(|(_, region)| !regions.contains(region)) {
+            return Err(CoreError::State(format!("{what} in {region}, which would no longer be in this KMS container")));
+        }
         entry.regions.clone_from(regions);
     }
     entry.assume_role = assume_role(entry.assume_role, &given.assume_role)?;
@@ -199,6 +222,15 @@ fn put(entry: KmsContainerEntry) -> Plan<KmsContainerEntry> {
 
 fn key_stores(view: &View, id: Uuid) -> Result<Vec<KeyStoreEntry>, ReadError> {
     Ok(view.key_stores()?.into_iter().filter(|store| store.kms == Some(id)).collect())
+}
+
+/// What keeps regions in a container besides its own key stores, and in which: key stores on clusters, and what something was begun with.
+fn held(view: &View, id: Uuid) -> Result<Vec<(String, String)>, ReadError> {
+    let on_cluster = |store: &AwsKeyStoreEntry| matches!(store.kind, AwsKeyStoreKind::CloudHsm { .. }) && !store.gone;
+    let stores = view.aws_key_stores()?.into_iter().filter(|store| store.kms == id && (on_cluster(store) || store.doing.is_some()));
+    let keys = view.aws_keys()?.into_iter().filter(|key| key.kms == id && key.doing.is_some());
+    let stores = stores.map(|store| (format!("the key store {} is", store.name), store.region));
+    Ok(stores.chain(keys.map(|key| (format!("something was begun with the key {}", key.id), key.region))).collect())
 }
 
 fn needed<T: Clone>(field: &'static str, given: Option<&T>) -> Result<T, CoreError> {

@@ -6,6 +6,7 @@
 mod gone;
 mod progress;
 mod region;
+mod scheduled;
 mod targets;
 mod worker;
 
@@ -40,15 +41,10 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError::Invalid`] for a region that a named container does not have, or any of both together with `synchronize_all`;
-    /// [`CoreError::NotFound`] for a container.
+    /// [`CoreError::NotFound`] for a container; [`CoreError::TooMany`] while too many jobs are in progress.
     pub async fn start_sync(&self, permit: &Permit<Manage>, given: GivenSync) -> Result<SyncJobEntry, CoreError> {
         let id = Uuid::new_v4();
-        let plan = |view: &View| {
-            let job = new(view, id, &given)?;
-            let mut changes = crowded_out(view.sync_jobs()?);
-            changes.push(EntryChange::put(Entry::SyncJob(job.clone())));
-            Ok(Plan { changes, answer: job })
-        };
+        let plan = |view: &View| added(view, new(view, id, &given)?);
         let (job, _) = self.writer.change(permit.trail(), plan).await?;
         self.syncing.nudge();
         Ok(job)
@@ -149,8 +145,22 @@ fn new(view: &View, id: Uuid, given: &GivenSync) -> Result<SyncJobEntry, CoreErr
         status: SyncStatus::InProgress,
         detail: std::collections::BTreeMap::new(),
         abort: false,
+        again: BTreeSet::new(),
+        only: None,
+        run: None,
         stamps: Stamps::new(now_ns()),
     })
+}
+
+/// One more job, and the oldest gone that there is no place for.
+fn added(view: &View, job: SyncJobEntry) -> Result<Plan<SyncJobEntry>, CoreError> {
+    let jobs = view.sync_jobs()?;
+    if jobs.iter().filter(|job| job.status == SyncStatus::InProgress).count() >= MOST_IN_PROGRESS {
+        return Err(CoreError::TooMany("too many synchronization jobs are in progress; wait until some have ended, or cancel them"));
+    }
+    let mut changes = crowded_out(jobs);
+    changes.push(EntryChange::put(Entry::SyncJob(job.clone())));
+    Ok(Plan { changes, answer: job })
 }
 
 /// Those that are named, each once; all where none is.
@@ -183,6 +193,8 @@ fn change(view: &View, id: Uuid, with: impl FnOnce(SyncJobEntry) -> SyncJobEntry
 }
 
 const MISSING: CoreError = CoreError::NotFound("synchronization job");
+/// Each looks at its own pace: more only wait for each other.
+const MOST_IN_PROGRESS: usize = 50;
 /// Jobs that are kept.
 const MOST_JOBS: usize = 1_000;
 

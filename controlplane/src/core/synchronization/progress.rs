@@ -18,9 +18,9 @@ pub(super) enum RegionFault {
     #[error("cancelled")]
     Cancelled,
     /// It could not be listed, or nothing of it kept.
-    #[error("{0}")]
-    Broken(String),
-    /// All else was read.
+    #[error("{text}")]
+    Broken { text: String, may_pass: bool },
+    /// All else was read; what AWS refuses to tell is no fault.
     #[error("{count} could not be read, the first because of {first}")]
     Some { count: usize, first: String },
     /// The work on it ended without a word.
@@ -28,9 +28,28 @@ pub(super) enum RegionFault {
     Fault,
 }
 
+/// What AWS refused to tell of a region that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Withheld {
+    pub(super) keys: usize,
+    /// Why, of the first.
+    pub(super) first: Option<String>,
+}
+
+impl RegionFault {
+    /// Whether it may do better when it is tried again.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Broken { may_pass, .. } => *may_pass,
+            Self::Some { .. } => true,
+            Self::Cancelled | Self::Fault => false,
+        }
+    }
+}
+
 /// What a region's detail says while it is not begun or not ended.
 pub(super) const IN_PROGRESS: &str = "in progress";
-/// What it says when all was read.
+/// What it says first of a region that was read, and all it says where AWS told all.
 pub(super) const DONE: &str = "region synchronized successfully";
 /// What it says first of a region that was not read whole.
 const FAILED: &str = "failed: ";
@@ -41,16 +60,17 @@ pub(super) fn paused(error: &AwsError) -> String {
 }
 
 /// What it says of the end.
-pub(super) fn ended(result: &Result<(), RegionFault>) -> String {
+pub(super) fn ended(result: &Result<Withheld, RegionFault>) -> String {
     match result {
-        Ok(()) => DONE.into(),
+        Ok(Withheld { first: None, .. }) => DONE.into(),
+        Ok(Withheld { first: Some(first), keys }) => format!("{DONE}; AWS would not tell of {keys} of its keys, of the first because of {first}"),
         Err(fault) => format!("{FAILED}{fault}"),
     }
 }
 
 /// Whether a region's detail says that it ended.
 pub(super) fn has_ended(text: Option<&String>) -> bool {
-    text.is_some_and(|text| text == DONE || text.starts_with(FAILED))
+    text.is_some_and(|text| text.starts_with(DONE) || text.starts_with(FAILED))
 }
 
 /// The job with all that is to be done in its detail.
@@ -69,20 +89,16 @@ pub(super) fn begun(job: SyncJobEntry, targets: &[Target]) -> SyncJobEntry {
 
 /// The job with its end.
 pub(super) fn finished(job: SyncJobEntry) -> SyncJobEntry {
-    let whole = job.detail.values().all(|text| text == DONE);
+    let whole = job.detail.values().all(|text| text.starts_with(DONE));
     SyncJobEntry { status: if whole { SyncStatus::Completed } else { SyncStatus::Failed }, ..job }
 }
 
 impl From<CoreError> for RegionFault {
     fn from(error: CoreError) -> Self {
-        match &error {
-            CoreError::Aws(error) => Self::Broken(error.to_string()),
-            // Causes inside are for the log, not for a job's readers.
-            CoreError::Read(_) | CoreError::Commit(_) | CoreError::Unsealed(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a region was not synchronized");
-                Self::Broken(error.to_string())
-            }
-            other => Self::Broken(other.to_string()),
+        // Causes inside are for the log, not for a job's readers.
+        if matches!(error, CoreError::Read(_) | CoreError::Commit(_) | CoreError::Unsealed(_)) {
+            tracing::error!(error = &error as &dyn std::error::Error, "a region was not synchronized");
         }
+        Self::Broken { text: error.to_string(), may_pass: error.may_pass() }
     }
 }

@@ -1,13 +1,14 @@
 //! Looks at one region of an account: its custom key stores, then its keys, each taken in as it is read.
 //!
-//! Always holds: only what AWS itself says is not there counts as gone, and only if the whole list was read; an object that can't be read is
-//! told, and does not keep the others from being read; between two objects a job can be broken off.
+//! Always holds: only what AWS itself says is not there counts as gone, only if the whole list was read, and only of the container's account
+//! (`aws::caller`); an object that can't be read is told, and does not keep the others from being read; between two objects a job can be
+//! broken off.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     gone,
-    progress::{self, RegionFault},
+    progress::{self, RegionFault, Withheld},
     worker::Look,
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     core::{
         Core, CoreError,
         aws_keys::{Looked, Place as KeyPlace},
+        kms_containers,
     },
     store::entry::{KeyInAws, KmsContainerEntry},
 };
@@ -30,28 +32,36 @@ struct Place<'a> {
     kms: aws_sdk_kms::Client,
 }
 
-/// What could not be read.
+/// What was not read.
 #[derive(Default)]
 struct Unread {
-    count: usize,
-    first: Option<AwsError>,
+    /// AWS would not tell.
+    withheld: Withheld,
+    /// AWS did not tell in time.
+    late: Option<(usize, AwsError)>,
 }
 
 impl Core {
     /// Takes in all that is in a region, when nobody else looks there.
-    pub(super) async fn look_at_region(self: Arc<Self>, look: Look) -> Result<(), RegionFault> {
+    pub(super) async fn look_at_region(self: Arc<Self>, look: Look) -> Result<Withheld, RegionFault> {
         let turn = self.syncing.turn(&look.target);
         let _held = look.cancelled.run_until_cancelled(turn.lock()).await.ok_or(RegionFault::Cancelled)?;
         let mut unread = Unread::default();
         for container in &look.target.containers {
-            let account = self.account_of(&self.view().await?, container)?;
-            let place = Place { look: &look, container, kms: self.aws.kms(&account, &look.target.region) };
+            let (container, account) = {
+                let view = self.view().await?;
+                // It may have changed since the job began.
+                let container = kms_containers::still(&view, container.id, &look.target.region)?;
+                let account = self.account_of(&view, &container)?;
+                (container, account)
+            };
+            let place = Place { look: &look, container: &container, kms: self.aws.kms(&account, &look.target.region) };
             self.take_in_key_stores(&place).await?;
             self.take_in_keys(&place, &mut unread).await?;
         }
-        match unread {
-            Unread { first: Some(first), count } => Err(RegionFault::Some { count, first: first.to_string() }),
-            Unread { first: None, .. } => Ok(()),
+        match unread.late {
+            Some((count, first)) => Err(RegionFault::Some { count, first: first.to_string() }),
+            None => Ok(unread.withheld),
         }
     }
 
@@ -118,8 +128,7 @@ impl Core {
             Err(error) if error.is("NotFoundException") => Ok(None),
             Err(error) => {
                 tracing::warn!(job = %place.look.job, %error, "a key was not read");
-                unread.count += 1;
-                unread.first.get_or_insert(error);
+                unread.add(error);
                 Ok(Some(None))
             }
         }
@@ -144,7 +153,7 @@ impl Core {
     where
         F: Future<Output = Result<T, CoreError>>,
     {
-        self.ask(look, ask).await?.map_err(|error| RegionFault::Broken(error.to_string()))
+        self.ask(look, ask).await?.map_err(|error| CoreError::from(error).into())
     }
 
     /// Asks AWS, again after a while where it throttles or is away; what it refuses, and in the end what it did not do, is told.
@@ -174,6 +183,20 @@ impl Core {
                 return Err(RegionFault::Cancelled);
             }
             pauses += 1;
+        }
+    }
+}
+
+impl Unread {
+    fn add(&mut self, error: AwsError) {
+        match error.fault {
+            AwsFault::Refused => {
+                self.withheld.keys += 1;
+                self.withheld.first.get_or_insert(error.to_string());
+            }
+            AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached | AwsFault::Credentials => {
+                self.late.get_or_insert((0, error)).0 += 1;
+            }
         }
     }
 }

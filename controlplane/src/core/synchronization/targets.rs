@@ -31,5 +31,6 @@ pub(super) fn of(job: &SyncJobEntry, containers: Vec<KmsContainerEntry>) -> Vec<
             found.entry((container.account_id.clone(), region.clone())).or_default().push(container.clone());
         }
     }
-    found.into_iter().map(|((account, region), containers)| Target { account, region, containers }).collect()
+    let all = found.into_iter().map(|((account, region), containers)| Target { account, region, containers });
+    all.filter(|target| job.only.as_ref().is_none_or(|only| only.contains(&target.name()))).collect()
 }

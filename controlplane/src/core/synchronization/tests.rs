@@ -39,7 +39,7 @@ fn given(kms: &[&str], regions: &[&str], synchronize_all: bool) -> GivenSync {
     GivenSync { kms: texts(kms), regions: texts(regions), synchronize_all }
 }
 
-fn job(detail: &[(&str, &str)]) -> SyncJobEntry {
+pub(super) fn job(detail: &[(&str, &str)]) -> SyncJobEntry {
     SyncJobEntry {
         id: Uuid::nil(),
         kms_as_sent: Vec::new(),
@@ -49,6 +49,9 @@ fn job(detail: &[(&str, &str)]) -> SyncJobEntry {
         status: SyncStatus::InProgress,
         detail: detail.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect(),
         abort: false,
+        again: BTreeSet::new(),
+        only: None,
+        run: None,
         stamps: Stamps::default(),
     }
 }
@@ -87,12 +90,15 @@ fn a_region_that_two_containers_have_is_looked_at_once() {
     let targets = targets::of(&job(&[]), both);
     let found: BTreeMap<_, _> = targets.iter().map(|target| (target.name(), target.containers.len())).collect();
     assert_eq!(found, [("111111111111/eu-west-1".to_owned(), 2), ("111111111111/us-east-1".to_owned(), 1)].into());
+    let only = SyncJobEntry { only: Some(["111111111111/us-east-1".to_owned()].into()), ..job(&[]) };
+    let named: Vec<_> = targets::of(&only, vec![container(1, "111111111111", &REGIONS)]).iter().map(Target::name).collect();
+    assert_eq!(named, ["111111111111/us-east-1"]);
 }
 
 #[test]
 fn after_a_restart_a_job_goes_on_with_what_had_not_ended_and_is_completed_only_if_all_was_read() {
     let targets = targets::of(&job(&[]), vec![container(1, "1", &["a", "b", "c"])]);
-    let broken = ended(&Err(RegionFault::Broken("AWS".into())));
+    let broken = ended(&Err(RegionFault::Broken { text: "AWS".into(), may_pass: true }));
     let again = begun(job(&[("1/a", DONE), ("1/b", "in progress; waits"), ("gone/x", "in progress")]), &targets);
     let told = |names: [&str; 3], texts: [&str; 3]| names.into_iter().zip(texts).map(|(n, t)| (n.to_owned(), t.to_owned())).collect();
     assert_eq!(again.detail, told(["1/a", "1/b", "1/c"], [DONE, IN_PROGRESS, IN_PROGRESS]));
@@ -107,6 +113,10 @@ fn after_a_restart_a_job_goes_on_with_what_had_not_ended_and_is_completed_only_i
         let pairs: Vec<_> = names.into_iter().zip(texts.iter().copied()).collect();
         assert_eq!(finished(job(&pairs)).status, status, "{texts:?}");
     }
+    let withheld = ended(&Ok(Withheld { keys: 2, first: Some("AWS".into()) }));
+    assert!(withheld.starts_with(DONE) && withheld.contains("2 of its keys") && has_ended(Some(&withheld)), "{withheld}");
+    assert_eq!(finished(job(&[("a", &withheld)])).status, SyncStatus::Completed);
+    assert_eq!(ended(&Ok(Withheld::default())), DONE);
     for fault in [RegionFault::Cancelled, RegionFault::Fault, RegionFault::Some { count: 1, first: "AWS".into() }] {
         assert!(has_ended(Some(&ended(&Err(fault)))));
     }
@@ -120,4 +130,17 @@ fn only_the_oldest_jobs_that_ended_go_and_only_where_there_are_too_many() {
         |count: u64| (0..count).rev().map(|n| made(n, if n == 0 { SyncStatus::InProgress } else { SyncStatus::Completed })).collect();
     assert_eq!(crowded_out(jobs(999)), []);
     assert_eq!(crowded_out(jobs(1_001)), [1, 2].map(|n| EntryChange::Delete(EntryName::SyncJob(Uuid::from_u128(n)))));
+}
+
+#[tokio::test]
+async fn more_jobs_than_can_do_anything_are_not_begun() {
+    let view = view(Vec::new()).await;
+    assert!(added(&view, job(&[])).is_ok());
+    let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(MemoryStore::new(1));
+    let many = |status| (0..50).map(move |n| SyncJobEntry { id: Uuid::from_u128(n), status, ..job(&[]) });
+    let put = |status| many(status).map(|job| EntryChange::put(Entry::SyncJob(job))).collect();
+    store.commit(store.head().revision(), put(SyncStatus::InProgress)).await.unwrap();
+    assert!(matches!(added(&View::of(&store).await.unwrap(), job(&[])), Err(CoreError::TooMany(_))));
+    store.commit(store.head().revision(), put(SyncStatus::Completed)).await.unwrap();
+    assert!(added(&View::of(&store).await.unwrap(), job(&[])).is_ok());
 }

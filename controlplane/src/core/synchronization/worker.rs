@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     change,
-    progress::{self, RegionFault},
+    progress::{self, RegionFault, Withheld},
     targets::{self, Target},
 };
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
     core::{Core, CoreError},
     store::entry::{SyncJobEntry, SyncStatus},
 };
+
+/// How a region ended.
+type RegionEnd = Result<Withheld, RegionFault>;
 
 /// Of a region of an account.
 type Turn = Arc<tokio::sync::Mutex<()>>;
@@ -122,12 +125,21 @@ impl Core {
 
     /// Keeps what a region's detail says now.
     pub(super) async fn tell_region(&self, look: &Look, text: String) -> Result<(), CoreError> {
-        self.tell_of(look.job, &look.trail, &look.target.name(), &text).await
+        let told = |mut job: SyncJobEntry| {
+            job.detail.insert(look.target.name(), text.clone());
+            job
+        };
+        self.writer.change(&look.trail, |view| Ok(change(view, look.job, told)?)).await?;
+        Ok(())
     }
 
-    async fn tell_of(&self, job: Uuid, trail: &Trail, region: &str, text: &str) -> Result<(), CoreError> {
+    /// Keeps how a region ended.
+    async fn region_ended(&self, job: Uuid, trail: &Trail, (region, result): (&str, &RegionEnd)) -> Result<(), CoreError> {
         let told = |mut job: SyncJobEntry| {
-            job.detail.insert(region.into(), text.into());
+            job.detail.insert(region.into(), progress::ended(result));
+            if result.as_ref().is_err_and(RegionFault::may_pass) {
+                job.again.insert(region.into());
+            }
             job
         };
         self.writer.change(trail, |view| Ok(change(view, job, told)?)).await?;
@@ -160,10 +172,10 @@ impl Running {
             let (id, result) = ended.unwrap_or_else(|panic| (panic.id(), Err(RegionFault::Fault)));
             let Some(name) = names.get(&id) else { continue };
             match &result {
-                Ok(()) => tracing::info!(job = %self.job, region = name, "a region is synchronized"),
+                Ok(_) => tracing::info!(job = %self.job, region = name, "a region is synchronized"),
                 Err(fault) => tracing::warn!(job = %self.job, region = name, error = %fault, "a region is not synchronized"),
             }
-            core.tell_of(self.job, &trail, name, &progress::ended(&result)).await?;
+            core.region_ended(self.job, &trail, (name, &result)).await?;
         }
         let (job, _) = core.writer.change(&trail, |view| Ok(change(view, self.job, progress::finished)?)).await?;
         let outcome = match job.map(|job| job.status) {
@@ -197,7 +209,11 @@ impl Drop for Running {
 
 /// Takes what ended off the set, for ever.
 async fn reap(jobs: &mut JoinSet<()>) {
-    while jobs.join_next().await.is_some() {}
+    while let Some(ended) = jobs.join_next().await {
+        if let Err(panic) = ended {
+            tracing::error!(error = &panic as &dyn std::error::Error, "a synchronization job broke down; it goes on in a while");
+        }
+    }
     std::future::pending::<()>().await;
 }
 

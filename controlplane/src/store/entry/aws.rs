@@ -9,7 +9,7 @@ mod store;
 mod told;
 
 pub use self::{
-    jobs::{JobRanEntry, SyncJobEntry, SyncStatus},
+    jobs::{JobRanEntry, JobRunEntry, SyncJobEntry, SyncStatus},
     key::{AwsKeyEntry, AwsKeyKind, ImportEntry, KeyRotationJobEntry, KeyStep, MaterialEntry, NewKeySpec, UploadedFrom},
     store::{AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, KeyStoreStep},
     told::{KeyInAws, KeyInRegion, MultiRegionInAws, RotationInAws},

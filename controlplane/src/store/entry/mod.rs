@@ -23,7 +23,7 @@ pub(super) use self::pick::Pick;
 pub use self::{
     access::{ApiTokenEntry, Role, SignIn, SignInsEntry, SigningKeyEntry, TokenUsedEntry, UserEntry},
     aws::{
-        AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, ImportEntry, JobRanEntry, KeyInAws,
+        AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, ImportEntry, JobRanEntry, JobRunEntry, KeyInAws,
         KeyInRegion, KeyRotationJobEntry, KeyStep, KeyStoreStep, MaterialEntry, MultiRegionInAws, NewKeySpec, RotationInAws, SyncJobEntry,
         SyncStatus, UploadedFrom,
     },

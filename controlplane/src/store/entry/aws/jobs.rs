@@ -1,6 +1,6 @@
 //! Synchronisation jobs, and how job configurations ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,8 +26,26 @@ pub struct SyncJobEntry {
     pub detail: BTreeMap<String, String>,
     /// Someone broke it off.
     pub abort: bool,
+    /// By account and region: those that failed for a reason that may pass.
+    #[serde(default)]
+    pub again: BTreeSet<String>,
+    /// By account and region: it looks at these only; none: at all that it is for.
+    #[serde(default)]
+    pub only: Option<BTreeSet<String>>,
+    /// Whose it is; none: a client's.
+    #[serde(default)]
+    pub run: Option<JobRunEntry>,
     /// When made and changed.
     pub stamps: Stamps,
+}
+
+/// A run of a job configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRunEntry {
+    /// The job configuration.
+    pub job: Uuid,
+    /// The time for which it runs, nanoseconds since 1970.
+    pub due_ns: u64,
 }
 
 /// How a synchronisation job stands.
@@ -53,4 +71,7 @@ pub struct JobRanEntry {
     pub ended_ns: u64,
     /// Why it failed; none: it did what it should.
     pub failure: Option<String>,
+    /// It failed, and is not tried again for the same time.
+    #[serde(default)]
+    pub is_final: bool,
 }

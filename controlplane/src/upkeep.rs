@@ -1,0 +1,142 @@
+//! Tasks that run as long as the control plane.
+//!
+//! Always holds: a task that panics is in the log. One that reads what it needs from the store is begun again, later each time while it
+//! goes on so; without any other the control plane is broken, and whoever runs it is told, to end it.
+
+use std::{any::Any, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Runs tasks until the control plane stops.
+#[derive(Clone, Debug)]
+pub(crate) struct Upkeep {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Goes with a task that can't be begun again, and speaks up when it ends too soon.
+#[derive(Debug)]
+pub(crate) struct Needed {
+    /// What the task does.
+    pub(crate) task: &'static str,
+    /// Its end is the right one from then on.
+    pub(crate) stop: CancellationToken,
+    /// Set by an end before that.
+    pub(crate) broken: CancellationToken,
+}
+
+impl Upkeep {
+    /// Runs a task, and again after each panic; one that ends by itself has done what it should.
+    pub(crate) fn keep<F>(&self, task: &'static str, mut begin: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Self { tasks, stop } = self.clone();
+        self.tasks.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let began = Instant::now();
+                let Err(ended) = tasks.spawn(stop.clone().run_until_cancelled_owned(begin())).await else { return };
+                let Ok(panic) = ended.try_into_panic() else { return };
+                if began.elapsed() >= STABLE {
+                    pause = FIRST_PAUSE;
+                }
+                metrics::counter!("holdfast_tasks_broken_total", "task" => task).increment(1);
+                tracing::error!(task, panic = said(&*panic), again_in = ?pause, "a task of the control plane broke down; it is begun again");
+                if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+}
+
+impl Needed {
+    /// Runs the task.
+    pub(crate) async fn run(self, task: impl Future<Output = ()>) {
+        task.await;
+    }
+}
+
+impl Drop for Needed {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!(task = self.task, "a task without which the control plane is of no use has ended");
+            self.broken.cancel();
+        }
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("nothing")
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A task that ran so long has got over what broke it before.
+const STABLE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn upkeep() -> Upkeep {
+        Upkeep { tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_begun_again_later_each_time_until_it_ends() {
+        let (upkeep, start) = (upkeep(), Instant::now());
+        let (begun, mut began) = mpsc::unbounded_channel();
+        let mut runs = 0;
+        upkeep.keep("test", move || {
+            runs += 1;
+            begun.send(start.elapsed().as_secs()).unwrap();
+            async move { assert!(runs >= 4, "on purpose") }
+        });
+        upkeep.tasks.close();
+        upkeep.tasks.wait().await;
+        let mut times = Vec::new();
+        while let Some(time) = began.recv().await {
+            times.push(time);
+        }
+        assert_eq!(times, [0, 1, 3, 7]);
+    }
+
+    #[tokio::test]
+    async fn nothing_runs_once_it_stopped() {
+        let upkeep = upkeep();
+        let (alive, mut ended) = mpsc::channel::<()>(1);
+        upkeep.keep("test", move || {
+            let alive = alive.clone();
+            async move {
+                std::future::pending::<()>().await;
+                drop(alive);
+            }
+        });
+        tokio::task::yield_now().await;
+        upkeep.stop.cancel();
+        upkeep.tasks.close();
+        upkeep.tasks.wait().await;
+        assert_eq!(ended.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn an_end_or_a_panic_of_what_is_needed_breaks_the_control_plane_before_it_stops_and_not_after() {
+        for (stopped, panics) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (stop, broken) = (CancellationToken::new(), CancellationToken::new());
+            if stopped {
+                stop.cancel();
+            }
+            let needed = Needed { task: "test", stop, broken: broken.clone() };
+            let ended = tokio::spawn(needed.run(async move { assert!(!panics) })).await;
+            assert_eq!((ended.is_err(), broken.is_cancelled()), (panics, !stopped));
+        }
+    }
+}
