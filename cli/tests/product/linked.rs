@@ -28,3 +28,4 @@ mod store_crashes;
 mod synchronization;
 mod upload;
 mod upload_crashes;
+mod wrong_account;

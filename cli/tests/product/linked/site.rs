@@ -243,6 +243,17 @@ impl Linked {
         self.rest = RefCell::new(sign_in(&self.handout));
     }
 
+    /// Has AWS be elsewhere, for which the control plane is started again.
+    pub(crate) fn point_at(&mut self, url: &str) {
+        let lines = fs::read_to_string(&self.control_config).unwrap();
+        let at = |line: &str| match line.split_once("_endpoint = ") {
+            Some((service, _)) => format!("{service}_endpoint = {url:?}"),
+            None => line.to_owned(),
+        };
+        fs::write(&self.control_config, lines.lines().map(at).collect::<Vec<_>>().join("\n")).unwrap();
+        self.restart_control_plane();
+    }
+
     /// `kill -9`, of a data plane.
     pub(crate) fn kill_node(&mut self, node: usize) {
         self.nodes[node].process.take().unwrap().kill();

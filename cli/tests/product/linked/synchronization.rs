@@ -202,7 +202,7 @@ fn synchronize(linked: &Linked, body: &Value) -> Value {
 }
 
 /// A key that AWS has and nobody told us of; its id in AWS.
-fn made_key(linked: &Linked) -> String {
+pub(super) fn made_key(linked: &Linked) -> String {
     text(&linked.kms("CreateKey", &json!({ "Description": "made elsewhere" })), "/KeyMetadata/KeyId").to_owned()
 }
 

@@ -188,7 +188,10 @@ mod tests {
     async fn a_store_of_a_container_that_is_no_more_gets_another_and_what_is_no_container_gets_none() {
         let estate = Estate::new().await;
         let (gone, here) = (container(1, "111111111111"), container(2, "111111111111"));
-        let left = AwsKeyStoreEntry { custom_key_store_id: Some("cks-1".into()), ..new(Uuid::from_u128(9), (gone.id, REGION), &told("cks-1", "s")) };
+        let left = AwsKeyStoreEntry {
+            custom_key_store_id: Some("cks-1".into()),
+            ..new(Uuid::from_u128(9), (gone.id, REGION), &told("cks-1", "s"))
+        };
         estate.commit(vec![EntryChange::put(Entry::KmsContainer(here.clone())), put(left.clone())]).await;
         let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
         let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());

@@ -17,8 +17,8 @@ use crate::{
     store::{
         ReadError, View,
         entry::{
-            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy,
-            KmsContainerEntry, PolicyTemplateEntry,
+            AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, ForAws, KeyInAws, KeyPolicy, KmsContainerEntry,
+            PolicyTemplateEntry,
         },
     },
 };
@@ -346,9 +346,11 @@ mod tests {
             Looked { keys: vec![told], asked_ns: now_ns() }
         };
         let (deleted, region) = (Place { kms: Uuid::from_u128(5), ..PLACE }, Place { region: "eu-west-1", ..PLACE });
-        for (place, account, why) in
-            [(deleted, ACCOUNT, "not found"), (region, ACCOUNT, "no longer has the region"), (PLACE, "444455556666", "not of the account 123456789012")]
-        {
+        for (place, account, why) in [
+            (deleted, ACCOUNT, "not found"),
+            (region, ACCOUNT, "no longer has the region"),
+            (PLACE, "444455556666", "not of the account 123456789012"),
+        ] {
             let refused = core.sync_keys(&trail, place, looked(account)).await.unwrap_err();
             assert!(refused.to_string().contains(why), "{refused}");
         }

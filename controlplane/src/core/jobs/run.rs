@@ -227,3 +227,54 @@ fn chain(fault: &RunFault) -> String {
 }
 
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::{super::due::RETRY_AFTER, *};
+    use crate::{
+        aws::{Aws, AwsSettings},
+        core::{Writer, synchronization::tests::job},
+        publish::tests::estate::Estate,
+        store::entry::{EntryChange, JobParams, JobRunEntry, Stamps, SyncJobEntry, SyncStatus, SynchronizationParams},
+    };
+
+    const NOON: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+
+    #[tokio::test]
+    async fn a_run_whose_synchronization_was_cancelled_is_over_and_not_tried_again() {
+        let estate = Estate::new().await;
+        let config = JobConfigEntry {
+            id: Uuid::from_u128(1),
+            name: "looks".into(),
+            description: String::new(),
+            run_at: "0 12 * * *".into(),
+            run_on: "any".into(),
+            disabled: false,
+            start_date: None,
+            end_date: None,
+            params: JobParams::Synchronization(SynchronizationParams { kms: Vec::new(), synchronize_all: true }),
+            stamps: Stamps::new(nanoseconds(NOON - time::Duration::DAY)),
+        };
+        let run = JobRunEntry { job: config.id, due_ns: nanoseconds(NOON) };
+        // It broke off what may pass, too.
+        let cancelled = SyncJobEntry { status: SyncStatus::Failed, abort: true, again: ["1/a".into()].into(), run: Some(run), ..job(&[]) };
+        let entries = [Entry::JobConfig(config), Entry::SyncJob(cancelled)];
+        estate.commit(entries.into_iter().map(EntryChange::put).collect()).await;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
+        let core = Arc::new(Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws));
+        let runner = Arc::new(Runner::new(Arc::clone(&core), Audit::unread()));
+        let ran = async || core.view().await.unwrap().jobs_ran().unwrap();
+        runner.run_due(NOON).await.unwrap();
+        let first = ran().await;
+        assert_eq!((first[0].failure.as_deref(), first[0].is_final), (Some("the synchronization was cancelled"), true));
+        runner.run_due(NOON + RETRY_AFTER * 2).await.unwrap();
+        assert_eq!(ran().await, first);
+        // Of before a restart, too.
+        let runner = Arc::new(Runner::new(Arc::clone(&core), Audit::unread()));
+        runner.run_due(NOON + RETRY_AFTER * 2).await.unwrap();
+        assert_eq!((ran().await, core.view().await.unwrap().sync_jobs().unwrap().len()), (first, 1));
+    }
+}

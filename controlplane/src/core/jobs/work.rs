@@ -15,7 +15,10 @@ use crate::{
     files::FileError,
     store::{
         ReadError, View,
-        entry::{AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, JobRunEntry, KeyInAws, SyncStatus, SynchronizationParams},
+        entry::{
+            AwsKeyEntry, AwsKeyStoreEntry, AwsKeyStoreKind, JobConfigEntry, JobParams, JobRunEntry, KeyInAws, SyncStatus,
+            SynchronizationParams,
+        },
     },
 };
 

@@ -199,4 +199,4 @@ const MOST_IN_PROGRESS: usize = 50;
 const MOST_JOBS: usize = 1_000;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -63,7 +63,9 @@ pub(super) fn paused(error: &AwsError) -> String {
 pub(super) fn ended(result: &Result<Withheld, RegionFault>) -> String {
     match result {
         Ok(Withheld { first: None, .. }) => DONE.into(),
-        Ok(Withheld { first: Some(first), keys }) => format!("{DONE}; AWS would not tell of {keys} of its keys, of the first because of {first}"),
+        Ok(Withheld { first: Some(first), keys }) => {
+            format!("{DONE}; AWS would not tell of {keys} of its keys, of the first because of {first}")
+        }
         Err(fault) => format!("{FAILED}{fault}"),
     }
 }

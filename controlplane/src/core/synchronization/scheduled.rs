@@ -72,10 +72,8 @@ mod tests {
     #[test]
     fn a_run_goes_on_with_its_job_and_tries_again_only_what_may_pass_and_nothing_that_was_broken_off() {
         let failed = made(1, SyncStatus::Failed, &["1/a"]);
-        let others = [
-            SyncJobEntry { run: None, ..failed.clone() },
-            SyncJobEntry { run: Some(JobRunEntry { due_ns: 8, ..RUN }), ..failed.clone() },
-        ];
+        let others =
+            [SyncJobEntry { run: None, ..failed.clone() }, SyncJobEntry { run: Some(JobRunEntry { due_ns: 8, ..RUN }), ..failed.clone() }];
         assert_eq!(next(others.to_vec(), RUN), Next::Begin);
         for kept in [
             made(1, SyncStatus::InProgress, &[]),

@@ -39,7 +39,7 @@ fn given(kms: &[&str], regions: &[&str], synchronize_all: bool) -> GivenSync {
     GivenSync { kms: texts(kms), regions: texts(regions), synchronize_all }
 }
 
-pub(super) fn job(detail: &[(&str, &str)]) -> SyncJobEntry {
+pub(in crate::core) fn job(detail: &[(&str, &str)]) -> SyncJobEntry {
     SyncJobEntry {
         id: Uuid::nil(),
         kms_as_sent: Vec::new(),
