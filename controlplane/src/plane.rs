@@ -256,6 +256,9 @@ async fn rotate_worn(core: Arc<Core>, due: Arc<Mutex<mpsc::Receiver<Uuid>>>) {
     }
 }
 
+/// Begins a task on the operations.
+type Begin = fn(Arc<Core>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// SIGHUP, which would end the process otherwise, has refused pushes offered again (design §7.4).
 async fn reload_at_hangups(publisher: Publisher) {
     match signal(SignalKind::hangup()) {
@@ -279,7 +282,7 @@ async fn rotate(core: &Core, virtual_key: Uuid) {
 }
 
 /// What goes on by itself, with the name of each in the log: all of them read what they need from the store.
-const LASTING: [(&str, fn(Arc<Core>) -> Pin<Box<dyn Future<Output = ()> + Send>>); 7] = [
+const LASTING: [(&str, Begin); 7] = [
     ("demo", |core| Box::pin(core.keep_demo_promise())),
     ("new keys", |core| Box::pin(core.finish_keys())),
     ("reloads", |core| Box::pin(reload_at_hangups(core.publisher().clone()))),

@@ -34,20 +34,18 @@ impl Upkeep {
     {
         let Self { tasks, stop } = self.clone();
         self.tasks.spawn(async move {
-            let mut pause = FIRST_PAUSE;
+            let mut pause = None;
             loop {
                 let began = Instant::now();
                 let Err(ended) = tasks.spawn(stop.clone().run_until_cancelled_owned(begin())).await else { return };
                 let Ok(panic) = ended.try_into_panic() else { return };
-                if began.elapsed() >= STABLE {
-                    pause = FIRST_PAUSE;
-                }
+                let wait = pause.map_or(FIRST_PAUSE, |before| next(before, began.elapsed()));
+                pause = Some(wait);
                 metrics::counter!("holdfast_tasks_broken_total", "task" => task).increment(1);
-                tracing::error!(task, panic = said(&*panic), again_in = ?pause, "a task of the control plane broke down; it is begun again");
-                if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                tracing::error!(task, panic = said(&*panic), again_in = ?wait, "a task of the control plane broke down; it is begun again");
+                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                     return;
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }
@@ -67,6 +65,11 @@ impl Drop for Needed {
             self.broken.cancel();
         }
     }
+}
+
+/// How long a task that lasted so long waits, after the pause before.
+fn next(pause: Duration, lasted: Duration) -> Duration {
+    if lasted >= STABLE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) }
 }
 
 /// What a panic said.
@@ -90,23 +93,31 @@ mod tests {
         Upkeep { tasks: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_begun_again_later_each_time_until_it_ends() {
-        let (upkeep, start) = (upkeep(), Instant::now());
+    #[tokio::test]
+    async fn a_task_that_panics_is_begun_again_until_it_ends() {
+        let upkeep = upkeep();
         let (begun, mut began) = mpsc::unbounded_channel();
         let mut runs = 0;
         upkeep.keep("test", move || {
             runs += 1;
-            begun.send(start.elapsed().as_secs()).unwrap();
-            async move { assert!(runs >= 4, "on purpose") }
+            begun.send(runs).unwrap();
+            async move { assert!(runs == 2, "on purpose") }
         });
         upkeep.tasks.close();
         upkeep.tasks.wait().await;
-        let mut times = Vec::new();
-        while let Some(time) = began.recv().await {
-            times.push(time);
+        assert_eq!((began.recv().await, began.recv().await, began.recv().await), (Some(1), Some(2), None));
+    }
+
+    #[test]
+    fn what_breaks_down_again_and_again_waits_longer_and_longer_until_it_has_lasted() {
+        let mut pause = FIRST_PAUSE;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            pauses.push(pause.as_secs());
+            pause = next(pause, Duration::ZERO);
         }
-        assert_eq!(times, [0, 1, 3, 7]);
+        assert_eq!((&pauses[..4], pauses[11]), (&[1, 2, 4, 8][..], 300));
+        assert_eq!(next(pause, STABLE), FIRST_PAUSE);
     }
 
     #[tokio::test]

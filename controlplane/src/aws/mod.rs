@@ -264,7 +264,7 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
             meta: serde_json::Map::new(),
             products: Vec::new(),
-            stamps: Stamps::new(changed_ns),
+            stamps: Stamps { created_ns: 0, updated_ns: changed_ns },
         };
         let secret = Arc::new(holdfast_proto::secret::Secret::new("secret".into()));
         Account::new(&entry, None, Credentials::AccessKey { id: "AKIA1".into(), secret })
