@@ -2,7 +2,7 @@
 //! nothing deleted. And what jobs that look around in AWS leave, where someone breaks them off or takes their container away.
 
 use std::{
-    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
 };
