@@ -3,10 +3,7 @@
 use std::{error::Error, fmt};
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_kms::{
-    error::{DisplayErrorContext, ProvideErrorMetadata},
-    operation::RequestId,
-};
+use aws_sdk_kms::{error::ProvideErrorMetadata, operation::RequestId};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 
 use super::WrongAccount;
@@ -100,7 +97,7 @@ impl AwsError {
             // Of what is new to the SDK nothing is known.
             _ => AwsFault::Unreached,
         };
-        Self { call, fault, code: None, message: DisplayErrorContext(error).to_string(), request_id }
+        Self { call, fault, code: None, message: chain(error), request_id }
     }
 }
 
@@ -127,6 +124,12 @@ fn answered(code: Option<&str>, status: u16) -> AwsFault {
         // So is a quota that is full (LimitExceededException): it does not empty by itself.
         _ => AwsFault::Refused,
     }
+}
+
+/// An error and its causes in their own words: what they hold besides is for nobody who reads this.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
@@ -235,6 +238,8 @@ mod tests {
         for error in &sent {
             assert!(AwsError::read("KMS DescribeKey", error).may_be_done(), "{error:?}");
         }
+        let text = AwsError::read("KMS DescribeKey", &sent[2]).message;
+        assert!(text.contains("not to be read") && !text.contains('{') && !text.contains("Response"), "{text}");
         // The word alone is no reason.
         let text = Failed::dispatch_failure(ConnectorError::other("the Credential of the proxy is wrong".into(), None));
         assert_eq!(fault(&text), AwsFault::Unreached);

@@ -9,7 +9,7 @@ use aws_sdk_kms::{
 };
 use holdfast_proto::kinds::KeyKind;
 
-use super::{AwsError, keys::nanoseconds, keys::unread};
+use super::{AwsError, keys::nanoseconds, keys::unread, once, unless_throttled};
 
 /// What GetParametersForImport gave.
 pub struct ImportParameters {
@@ -68,7 +68,7 @@ pub async fn parameters(kms: &Client, key_id: &str, kind: KeyKind) -> Result<Imp
     Ok(ImportParameters { public_key: public_key.into_inner(), algorithm: wrapping_name(kind), token })
 }
 
-/// Imports material; answers with AWS's id of it, where the key's kind has one.
+/// Imports material; answers with AWS's id of it, where the key's kind has one. Sent once: a key that has new material already refuses it.
 ///
 /// # Errors
 /// [`AwsError`].
@@ -80,11 +80,16 @@ pub async fn import(
     let valid_to = material.valid_to_ns.map(date);
     let model = if valid_to.is_some() { ExpirationModelType::KeyMaterialExpires } else { ExpirationModelType::KeyMaterialDoesNotExpire };
     let kind = material.new.map(|new| if new { ImportType::NewKeyMaterial } else { ImportType::ExistingKeyMaterial });
-    let asked = kms.import_key_material().key_id(key_id).import_token(parameters.token).encrypted_key_material(Blob::new(material.wrapped));
+    let WrappedMaterial { wrapped, description, key_material_id, .. } = material;
+    let asked = kms.import_key_material().key_id(key_id).import_token(parameters.token).encrypted_key_material(Blob::new(wrapped));
     let asked = asked.expiration_model(model).set_valid_to(valid_to).set_import_type(kind);
-    let asked = asked.set_key_material_description(material.description.map(str::to_owned));
-    let asked = asked.set_key_material_id(material.key_material_id.map(str::to_owned));
-    let told = asked.send().await.map_err(AwsError::of("KMS ImportKeyMaterial"))?;
+    let asked = asked.set_key_material_description(description.map(str::to_owned));
+    let asked = asked.set_key_material_id(key_material_id.map(str::to_owned));
+    let ask = || {
+        let asked = asked.clone().customize().config_override(once());
+        async { asked.send().await.map_err(AwsError::of("KMS ImportKeyMaterial")) }
+    };
+    let told = unless_throttled(ask).await?;
     Ok(told.key_material_id)
 }
 

@@ -18,8 +18,7 @@ use crate::store::entry::{KeyInAws, KeyInRegion, MultiRegionInAws, RotationInAws
 /// # Errors
 /// [`AwsError`]; `NotFoundException` where there is none.
 pub async fn describe(kms: &Client, key_id: &str) -> Result<KeyInAws, AwsError> {
-    let told = kms.describe_key().key_id(key_id).send().await.map_err(AwsError::of("KMS DescribeKey"))?;
-    let mut key = read(told.key_metadata.ok_or_else(|| unread("KMS DescribeKey", "no key"))?);
+    let mut key = metadata(kms, key_id).await?;
     let id = key.key_id.clone();
     key.aliases = aliases(kms, &id).await?;
     key.policy = policy(kms, &id).await?;
@@ -30,6 +29,15 @@ pub async fn describe(kms: &Client, key_id: &str) -> Result<KeyInAws, AwsError> 
         }
     }
     Ok(key)
+}
+
+/// What DescribeKey alone tells of a key.
+///
+/// # Errors
+/// As [`describe`].
+pub async fn metadata(kms: &Client, key_id: &str) -> Result<KeyInAws, AwsError> {
+    let told = kms.describe_key().key_id(key_id).send().await.map_err(AwsError::of("KMS DescribeKey"))?;
+    Ok(read(told.key_metadata.ok_or_else(|| unread("KMS DescribeKey", "no key"))?))
 }
 
 /// The ids of all keys, AWS's own too.

@@ -67,6 +67,7 @@ pub struct Core {
     aws: Arc<Aws>,
     /// Keys in AWS, by their ids here.
     keys_at_work: at_work::AtWork,
+    keys_asked: asked::Asked,
     /// Key stores with a counterpart in AWS, or that are about to have one.
     stores_at_work: at_work::AtWork,
     stores_asked: asked::Asked,
@@ -179,6 +180,7 @@ impl Core {
             backup_place: None,
             aws,
             keys_at_work: at_work::AtWork::default(),
+            keys_asked: asked::Asked::new(),
             stores_at_work: at_work::AtWork::default(),
             stores_asked: asked::Asked::new(),
             syncing: synchronization::Syncing::default(),

@@ -17,7 +17,7 @@ use crate::{
     clock::now_ns,
     store::{
         View,
-        entry::{Entry, EntryChange, VersionEntry, VirtualKeyEntry},
+        entry::{AwsKeyEntry, Entry, EntryChange, VersionEntry, VirtualKeyEntry},
     },
 };
 
@@ -67,6 +67,11 @@ impl Core {
             let version = versions.last().map_or(0, |v| v.number);
             let mut changes = with_versions(backed, versions);
             changes.push(EntryChange::put(Entry::SourceKey(source.settled(view)?)));
+            // In the same commit, so that no job takes it for one that is still to be rotated.
+            changes.extend(view.aws_key(key.0)?.map(|in_aws| {
+                let (rotated_ns, stamps) = (Some(made.now_ns), in_aws.stamps.touched(made.now_ns));
+                EntryChange::put(Entry::AwsKey(Box::new(AwsKeyEntry { rotated_ns, stamps, ..in_aws })))
+            }));
             Ok(Plan { changes, answer: version })
         };
         let (version, revision) = self.writer.change(permit.trail(), plan).await?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{AnyKey, OUR_TAG, create::look_for, deletion, for_aws, in_aws, steps::undone};
 use crate::{
     access::{Manage, Permit, Trail, Use},
-    aws::AwsError,
+    aws::{AwsError, AwsFault},
     core::{Core, CoreError},
     store::entry::{AwsKeyEntry, KeyInAws, KeyStep, Tag},
 };
@@ -75,16 +75,19 @@ impl Core {
         };
         let looked = look_for(&kms, &told.key_id, |told| refused.is_some() || action.shows(told)).await;
         let refused = match (&looked, refused) {
-            // What an earlier try of the network's did.
-            (Ok(Some(told)), Some(error)) if (!sure || error.is("AlreadyExistsException")) && action.shows(told) => None,
+            // What an earlier try of the network's did: AWS refuses to do the same again, each by another name.
+            (Ok(Some(now)), Some(error)) if action.shows(now) && (!sure || error.is("AlreadyExistsException") || !action.shows(&told)) => None,
             (_, refused) => refused,
         };
+        // It is done, and AWS does not let it be seen.
+        let unseen = looked.as_ref().err().filter(|_| refused.is_none()).map(ToString::to_string);
+        let blind = looked.as_ref().is_err_and(|error| error.fault == AwsFault::Refused);
         let kept = |entry: &mut AwsKeyEntry| match &looked {
             Ok(told) => undone(entry, told.as_ref()),
             // As it was, since AWS did nothing.
-            Err(_) => entry.doing = None,
+            Err(_) => (entry.doing, entry.failure) = (None, unseen.clone()),
         };
-        if looked.is_ok() || (refused.is_some() && sure) {
+        if looked.is_ok() || (refused.is_some() && sure) || (refused.is_none() && blind) {
             self.keep_told(trail, id, &kept).await?;
             turn.done();
         }

@@ -1,54 +1,33 @@
 //! How a key gets into AWS: CreateKey or ReplicateKey, then its alias. HYOK keys that are linked, native, empty and CloudHSM keys alike.
 //!
-//! Always holds: the entry is committed before AWS is asked, and the key carries [`OUR_TAG`] from the beginning, so that after a crash what
-//! AWS has is found and finished, and what it has not in the end is withdrawn here; AWS is asked to make a key once, since it has no way to tell the
-//! same request again.
+//! Always holds: the entry is committed before AWS is asked, and the key carries `OUR_TAG` from the beginning, so that after a crash what
+//! AWS has is found and finished. What is here for it is withdrawn only where AWS refused plainly, or was asked for it, with nothing that
+//! could not be read, long after it could last be making it.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
-use aws_sdk_kms::{
-    Client,
-    config::{Config, retry::RetryConfig},
-    types::{KeySpec, KeyUsageType, OriginType, Tag as TagInAws},
-};
-use serde_json::Value;
+use aws_sdk_kms::Client;
 use uuid::Uuid;
 
 use super::{
-    NOT_FOUND, OUR_TAG, TEMPLATE_TAG,
+    NOT_FOUND,
     deletion::is_pending,
     describe::{look, put_told},
-    in_aws, policy_of,
+    making::{Made, Making},
     source::{with_source, without_source},
     steps::undone,
     upload::first_import,
 };
 use crate::{
     access::Trail,
-    aws::{self, AwsError, AwsFault},
+    aws::{AwsError, once, unless_throttled},
     clock::now_ns,
     core::{Core, CoreError, at_work::Turn, hyok_keys, write::Plan},
     store::{
         View,
-        entry::{
-            AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, ForAws, KeyInAws, KeyPolicy, KeyStep, NewKeySpec, PolicyContent,
-            SourceKeyEntry,
-        },
+        entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, KeyInAws, KeyStep, SourceKeyEntry},
     },
 };
-
-/// All that AWS is asked with.
-struct Making {
-    entry: AwsKeyEntry,
-    kms: Client,
-    /// Of a replica: KMS in its primary key's region, and AWS's id of that.
-    primary: Option<(Client, String)>,
-    /// None: AWS's default.
-    policy: Option<String>,
-    /// AWS's id of the key store that it is to be in, and there the id of an external key.
-    custom_key_store_id: Option<String>,
-    xks_key_id: Option<String>,
-}
 
 impl Core {
     /// Makes a key in AWS: its entry, the key with policy, description and tags, its alias, and what AWS tells of it then. Material that is
@@ -89,24 +68,22 @@ impl Core {
         let making = match self.making(id).await {
             Ok(making) => making,
             // AWS was not asked.
-            Err(error) => {
-                self.withdraw_key(trail, id).await?;
-                turn.done();
-                return Err(error);
-            }
+            Err(error) => return self.not_made(trail, (id, turn), error).await,
         };
-        let made = match making.ask().await {
+        let asking = self.keys_asked.asking(id);
+        let asked = making.ask().await;
+        if !asked.as_ref().is_err_and(AwsError::may_be_done) {
+            asking.answered();
+        }
+        let made = match asked {
             Ok(key_id) => Some(key_id),
-            Err(error) if error.may_be_done() => match self.search(&making).await? {
-                Some(key_id) => Some(key_id),
+            Err(error) if error.may_be_done() || error.is(MADE_BEFORE) => match self.was_made(&making).await? {
+                Made::Yes(key_id) => Some(key_id),
                 // It may come yet: that it does not is believed later.
-                None => return Err(error.into()),
+                Made::NotSeen | Made::Unsure(_) if error.may_be_done() => return Err(error.into()),
+                Made::NotSeen | Made::Unsure(_) => return self.not_made(trail, (id, turn), error.into()).await,
             },
-            Err(error) => {
-                self.withdraw_key(trail, id).await?;
-                turn.done();
-                return Err(error.into());
-            }
+            Err(error) => return self.not_made(trail, (id, turn), error.into()).await,
         };
         self.complete(trail, (making, made), turn).await
     }
@@ -116,12 +93,13 @@ impl Core {
         let making = self.making(id).await?;
         let made = match &making.entry.told {
             Some(_) => None,
-            None => match self.search(&making).await? {
-                Some(key_id) => Some(key_id),
-                None if !self.aws.is_settled(making.entry.stamps.updated_ns, now_ns()) => {
+            None => match self.was_made(&making).await? {
+                Made::Yes(key_id) => Some(key_id),
+                Made::Unsure(error) => return Err(error.into()),
+                Made::NotSeen if !self.is_settled(&making.entry) => {
                     return Err(CoreError::Unavailable("AWS has not been seen to make the key yet".into()));
                 }
-                None => {
+                Made::NotSeen => {
                     tracing::info!(key = %id, "AWS has not made the key: it is withdrawn");
                     self.withdraw_key(trail, id).await?;
                     turn.done();
@@ -155,7 +133,7 @@ impl Core {
         let key_id = made.or_else(|| entry.told.as_ref().map(|told| told.key_id.clone())).ok_or(NOT_FOUND)?;
         let Some(mut told) = look_for(&kms, &key_id, |_| true).await? else {
             // A new one may take AWS a while to know everywhere; one that it had told of, and tells of no more for long, is gone.
-            if entry.told.is_some() && self.aws.is_settled(entry.stamps.updated_ns, now_ns()) {
+            if entry.told.is_some() && self.is_settled(&entry) {
                 tracing::warn!(key = %id, "AWS has deleted the key before all of it was made");
                 let entry = self.keep_told(trail, id, &|entry| undone(entry, None)).await?;
                 turn.done();
@@ -173,11 +151,16 @@ impl Core {
             if told.state == CREATING {
                 return self.keep_told(trail, id, &|entry| put_told(entry, Some(&told))).await;
             }
-            let named = kms.create_alias().alias_name(&alias).target_key_id(&key_id).send().await.map_err(AwsError::of("KMS CreateAlias"));
-            match named {
-                Ok(_) => told = look_for(&kms, &key_id, |told| told.aliases.contains(&alias)).await?.unwrap_or(told),
+            let name = || async {
+                let asked = kms.create_alias().alias_name(&alias).target_key_id(&key_id).customize().config_override(once());
+                asked.send().await.map_err(AwsError::of("KMS CreateAlias"))
+            };
+            // A lost answer's, which AWS may take a while to show.
+            let shown = |told: &KeyInAws| told.aliases.contains(&alias);
+            match unless_throttled(name).await {
+                Ok(_) => told = look_for(&kms, &key_id, shown).await?.unwrap_or(told),
                 Err(error) => {
-                    told = look_at_new(&kms, &key_id).await?;
+                    told = look_for(&kms, &key_id, shown).await?.ok_or_else(not_told)?;
                     if !told.aliases.contains(&alias) {
                         if !error.may_be_done() {
                             delete_soon(&kms, &key_id).await?;
@@ -197,6 +180,13 @@ impl Core {
         let entry = self.keep_told(trail, id, &kept).await?;
         turn.done();
         Ok(entry)
+    }
+
+    /// AWS has refused to make a key, or was not asked.
+    async fn not_made(&self, trail: &Trail, (id, turn): (Uuid, Turn), why: CoreError) -> Result<AwsKeyEntry, CoreError> {
+        self.withdraw_key(trail, id).await?;
+        turn.done();
+        Err(why)
     }
 
     /// Takes back what was committed for a key that AWS does not have.
@@ -222,54 +212,6 @@ impl Core {
         self.writer.change(trail, plan).await.map(drop)
     }
 
-    async fn making(&self, id: Uuid) -> Result<Making, CoreError> {
-        let view = self.view().await?;
-        let entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
-        let container = view.kms_container(entry.kms)?.ok_or(CoreError::NotFound("KMS container"))?;
-        let policy = match &entry.for_aws.policy {
-            KeyPolicy::Own(PolicyContent::Default) => None,
-            KeyPolicy::Own(PolicyContent::Given(_) | PolicyContent::People(_)) | KeyPolicy::Template(_) => {
-                Some(Value::Object(policy_of(&view, &entry.for_aws, &container)?).to_string())
-            }
-        };
-        let primary = match entry.spec.replica_of.map(|primary| in_aws(&view, primary)).transpose()? {
-            Some((primary, told)) => Some((self.kms_of(&view, &primary)?, told.key_id)),
-            None => None,
-        };
-        let store = match &entry.kind {
-            AwsKeyKind::Hyok { store } | AwsKeyKind::CloudHsm { store: Some(store) } => view.aws_key_store(*store)?,
-            AwsKeyKind::External { .. } | AwsKeyKind::Native | AwsKeyKind::Imported { .. } | AwsKeyKind::CloudHsm { store: None } => None,
-        };
-        let xks_key_id = match entry.kind {
-            AwsKeyKind::Hyok { .. } => view.find_hyok_key(holdfast_proto::ids::KeyId(id))?.map(|key| key.external_id.to_string()),
-            AwsKeyKind::External { .. } | AwsKeyKind::Native | AwsKeyKind::Imported { .. } | AwsKeyKind::CloudHsm { .. } => None,
-        };
-        let (kms, custom_key_store_id) = (self.kms_of(&view, &entry)?, store.and_then(|store| store.custom_key_store_id));
-        Ok(Making { entry, kms, primary, policy, custom_key_store_id, xks_key_id })
-    }
-
-    /// AWS's id of a key that was made, by our tag: only among keys that are not known here.
-    async fn search(&self, making: &Making) -> Result<Option<String>, CoreError> {
-        let known: HashSet<String> = {
-            let keys = self.view().await?.aws_keys()?.into_iter().filter(|key| key.region == making.entry.region);
-            keys.filter_map(|key| key.told.map(|told| told.key_id)).collect()
-        };
-        let ours = making.entry.id.to_string();
-        for key_id in aws::keys::list(&making.kms).await? {
-            if known.contains(&key_id) {
-                continue;
-            }
-            match aws::keys::tags(&making.kms, &key_id).await {
-                Ok(tags) if tags.iter().any(|tag| tag.key == OUR_TAG && tag.value == ours) => return Ok(Some(key_id)),
-                Ok(_) => {}
-                // Not ours, if it may not be looked at.
-                Err(error) if error.fault == AwsFault::Refused => tracing::debug!(key_id, %error, "the tags of a key can't be read"),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
-    }
-
     /// Refuses an alias that another key has, before a key is made in vain.
     pub(in crate::core) async fn alias_is_free(&self, entry: &AwsKeyEntry) -> Result<(), CoreError> {
         let alias = &entry.for_aws.alias;
@@ -286,48 +228,6 @@ impl Core {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-impl Making {
-    /// Asks until AWS does not throttle; never twice where it may have done it.
-    async fn ask(&self) -> Result<String, AwsError> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..TRIES {
-            match self.ask_once().await {
-                Err(error) if error.fault == AwsFault::Throttled => tokio::time::sleep(pause).await,
-                answered => return answered,
-            }
-            pause *= 2;
-        }
-        self.ask_once().await
-    }
-
-    async fn ask_once(&self) -> Result<String, AwsError> {
-        let ForAws { description, bypass_lockout_check, .. } = &self.entry.for_aws;
-        let once = Config::builder().retry_config(RetryConfig::disabled());
-        if let Some((kms, primary)) = &self.primary {
-            let asked = kms.replicate_key().key_id(primary).replica_region(&self.entry.region).description(description);
-            let asked = asked.set_policy(self.policy.clone()).bypass_policy_lockout_safety_check(*bypass_lockout_check);
-            let asked = asked.set_tags(Some(tags(&self.entry))).customize().config_override(once).send().await;
-            let made = asked.map_err(AwsError::of("KMS ReplicateKey"))?.replica_key_metadata;
-            return made.map(|key| key.key_id).ok_or_else(|| aws::keys::unread("KMS ReplicateKey", "no key"));
-        }
-        let NewKeySpec { spec, usage, multi_region, .. } = &self.entry.spec;
-        let asked = self.kms.create_key().description(description).origin(origin(&self.entry.kind)).set_tags(Some(tags(&self.entry)));
-        let asked = asked.set_policy(self.policy.clone()).bypass_policy_lockout_safety_check(*bypass_lockout_check);
-        let asked = asked.set_key_spec(Some(spec).filter(|spec| !spec.is_empty()).map(|spec| KeySpec::from(spec.as_str())));
-        let asked = asked.set_key_usage(Some(usage).filter(|usage| !usage.is_empty()).map(|usage| KeyUsageType::from(usage.as_str())));
-        let asked = asked.set_multi_region(multi_region.then_some(true));
-        let asked = asked.set_custom_key_store_id(self.custom_key_store_id.clone()).set_xks_key_id(self.xks_key_id.clone());
-        let made = asked.customize().config_override(once).send().await.map_err(AwsError::of("KMS CreateKey"))?.key_metadata;
-        made.map(|key| key.key_id).ok_or_else(|| aws::keys::unread("KMS CreateKey", "no key"))
-    }
-}
-
-/// How a key stands; a new one may take AWS a while to know everywhere (KMS Developer Guide, eventual consistency).
-async fn look_at_new(kms: &Client, key_id: &str) -> Result<KeyInAws, CoreError> {
-    let told = look_for(kms, key_id, |_| true).await?;
-    told.ok_or_else(not_told)
 }
 
 fn not_told() -> CoreError {
@@ -364,26 +264,8 @@ async fn delete_soon(kms: &Client, key_id: &str) -> Result<(), AwsError> {
     }
 }
 
-/// Ours, the template's, and those that were given.
-fn tags(entry: &AwsKeyEntry) -> Vec<TagInAws> {
-    let template = match entry.for_aws.policy {
-        KeyPolicy::Template(id) => Some((TEMPLATE_TAG.to_owned(), id.to_string())),
-        KeyPolicy::Own(_) => None,
-    };
-    let given = entry.for_aws.tags.iter().filter(|tag| tag.key != TEMPLATE_TAG).map(|tag| (tag.key.clone(), tag.value.clone()));
-    let all = given.chain(template).chain([(OUR_TAG.to_owned(), entry.id.to_string())]);
-    all.filter_map(|(key, value)| TagInAws::builder().tag_key(key).tag_value(value).build().ok()).collect()
-}
-
-const fn origin(kind: &AwsKeyKind) -> OriginType {
-    match kind {
-        AwsKeyKind::Hyok { .. } | AwsKeyKind::External { .. } => OriginType::ExternalKeyStore,
-        AwsKeyKind::Native => OriginType::AwsKms,
-        AwsKeyKind::Imported { .. } => OriginType::External,
-        AwsKeyKind::CloudHsm { .. } => OriginType::AwsCloudhsm,
-    }
-}
-
+/// AWS has a key for the HYOK key: maybe one that is not known here.
+const MADE_BEFORE: &str = "XksKeyAlreadyInUseException";
 const CREATING: &str = "Creating";
 /// Days (ScheduleKeyDeletion API).
 const SHORTEST_WINDOW: i32 = 7;

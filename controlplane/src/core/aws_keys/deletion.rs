@@ -5,7 +5,10 @@
 
 use uuid::Uuid;
 
-use super::{NOT_FOUND, is_hyok};
+use super::{
+    NOT_FOUND, is_hyok,
+    steps::{idle, stands},
+};
 use crate::{
     access::{Manage, Permit},
     core::{Applied, Core, CoreError, write::Plan},
@@ -16,21 +19,25 @@ use crate::{
 };
 
 impl Core {
-    /// Deletes what is here of a key that AWS does not have: a HYOK key that is not linked, or any that AWS has deleted.
+    /// Deletes what is here of a key that AWS does not have: a HYOK key that is not linked, or any that AWS has deleted. Where something was
+    /// begun with it that can't be finished, it is that, and no more, that is given up: a HYOK key stays, not linked.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has.
     pub async fn delete_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
         let turn = self.keys_at_work.turn(id).await;
-        let hyok = {
+        let (hyok, stands) = {
             let view = self.view().await?;
-            is_hyok(&view, id)?
+            (is_hyok(&view, id)?, view.aws_key(id)?.as_ref().is_some_and(stands))
         };
-        let deleted = if hyok {
+        let deleted = if stands {
+            self.leave_step(permit.trail(), id).await.map(|()| Applied { value: (), pending: Vec::new() })
+        } else if hyok {
             self.delete_hyok_key(permit, holdfast_proto::ids::KeyId(id)).await
         } else {
             let plan = |view: &View| {
                 let entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+                idle(&entry)?;
                 if !entry.gone {
                     return Err(CoreError::State("AWS has the key; schedule its deletion there".into()));
                 }
@@ -42,13 +49,17 @@ impl Core {
         deleted
     }
 
-    /// Drops what is known here of a key that AWS has deleted. A HYOK key is more than that: to delete it ends all that it encrypted, and must
+    /// Drops what is known here of a key that AWS has deleted, or gives up what was begun with it and can't be finished. A HYOK key is more than that: to delete it ends all that it encrypted, and must
     /// be asked for as such.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and for a HYOK key.
     pub async fn forget_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
-        if is_hyok(&self.view().await?, id)? {
+        let hyok = {
+            let view = self.view().await?;
+            is_hyok(&view, id)? && !view.aws_key(id)?.as_ref().is_some_and(stands)
+        };
+        if hyok {
             return Err(CoreError::State(
                 "this is a HYOK key, and what it encrypted can't be opened without it; delete it as a HYOK key".into(),
             ));

@@ -8,7 +8,7 @@ use aws_sdk_kms::Client;
 use holdfast_proto::ids::{ExternalKeyId, KeyId, StoreId};
 use uuid::Uuid;
 
-use super::{NOT_FOUND, OUR_TAG, Place, carries, in_aws, material::settle_source};
+use super::{NOT_FOUND, OUR_TAG, Place, carries, create::look_for, deletion::is_pending, in_aws, material::settle_source};
 use crate::{
     access::Trail,
     aws::{self, AwsError},
@@ -47,12 +47,12 @@ impl Core {
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for a key that is not linked; [`CoreError::Aws`].
     pub(crate) async fn refresh_aws_key(&self, trail: &Trail, id: Uuid) -> Result<AwsKeyEntry, CoreError> {
-        let (kms, key_id) = {
+        let (kms, known) = {
             let view = self.view().await?;
             let (entry, told) = in_aws(&view, id)?;
-            (self.kms_of(&view, &entry)?, told.key_id)
+            (self.kms_of(&view, &entry)?, told)
         };
-        let told = look(&kms, &key_id).await?;
+        let told = look_at_known(&kms, &known).await?;
         self.keep_told(trail, id, &|entry| put_told(entry, told.as_ref())).await
     }
 
@@ -142,6 +142,19 @@ pub(in crate::core) async fn look(kms: &Client, key_id: &str) -> Result<Option<K
         Err(error) if error.is("NotFoundException") => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The same of a key that AWS had. That it has it no more is believed when it is said again and again, and of a new key not at all unless its
+/// deletion was waited for: AWS may take a while to know of it everywhere.
+///
+/// # Errors
+/// [`CoreError::Unavailable`] for a new key that AWS does not tell of; [`CoreError::Aws`].
+pub(in crate::core) async fn look_at_known(kms: &Client, known: &KeyInAws) -> Result<Option<KeyInAws>, CoreError> {
+    let told = look_for(kms, &known.key_id, |_| true).await?;
+    if told.is_none() && !is_pending(known) && now_ns() < known.created_ns.saturating_add(NEW_NS) {
+        return Err(CoreError::Unavailable("AWS does not tell of a key that is new".into()));
+    }
+    Ok(told)
 }
 
 /// Puts in what [`look`] found.
@@ -257,6 +270,9 @@ fn tagged(told: &KeyInAws) -> Option<Uuid> {
     let tag = told.tags.iter().find(|tag| tag.key == OUR_TAG)?;
     Uuid::try_parse(&tag.value).ok()
 }
+
+/// How long a key is new: KMS is the same everywhere after some minutes at most (KMS Developer Guide, eventual consistency).
+const NEW_NS: u64 = 180_000_000_000;
 
 #[cfg(test)]
 mod tests {

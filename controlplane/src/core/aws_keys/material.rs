@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     AnyKey,
-    describe::look,
+    describe::{look, look_at_known},
     in_aws,
     kinds::{Family, family, kind_of, spec_of},
     steps::undone,
@@ -19,6 +19,7 @@ use crate::{
     aws::{
         AwsError, AwsFault,
         import::{self, MaterialInAws, WrappedMaterial},
+        once, unless_throttled,
     },
     clock::now_ns,
     core::{Core, CoreError},
@@ -108,7 +109,7 @@ impl Core {
             let source = view.source_key(import.from.source_key)?.ok_or(CoreError::NotFound("source key"))?;
             (self.kms_of(&view, &entry)?, entry, told, source, import)
         };
-        let told = look(&kms, &told.key_id).await?.ok_or(CoreError::NotFound("key in AWS"))?;
+        let told = look_at_known(&kms, &told).await?.ok_or(CoreError::NotFound("key in AWS"))?;
         if told.state == "Creating" {
             return Err(CoreError::Unavailable("AWS is still making the key that the material is for".into()));
         }
@@ -120,6 +121,8 @@ impl Core {
         };
         if import.rotate && !is_current(&kms, &told, key_material_id.as_deref()).await? {
             match rotate_on_demand(&kms, &told.key_id).await {
+                // An earlier one's answer was lost.
+                Err(error) if error.fault == AwsFault::Refused && is_current(&kms, &told, key_material_id.as_deref()).await? => {}
                 // AWS has the material all the same: it waits for the next rotation.
                 Err(error) if error.fault == AwsFault::Refused => {
                     let import = ImportEntry { rotate: false, ..import };
@@ -167,7 +170,20 @@ impl Core {
             description: import.description.as_deref(),
             key_material_id: import.key_material_id.as_deref(),
         };
-        Ok(import::import(kms, &told.key_id, (parameters, material)).await?)
+        let before = self.may_be_under_way(entry);
+        let asking = self.keys_asked.asking(entry.id);
+        let imported = import::import(kms, &told.key_id, (parameters, material)).await;
+        if !imported.as_ref().is_err_and(AwsError::may_be_done) {
+            asking.answered();
+        }
+        match imported {
+            Err(error) if before && error.fault == AwsFault::Refused => {
+                // AWS refuses as new what it took from a try before.
+                tracing::warn!(key = %entry.id, %error, "an import is looked at again: an earlier one may have been done");
+                Err(CoreError::Unavailable("AWS refused the material, and may have it from an earlier try".into()))
+            }
+            other => Ok(other?),
+        }
     }
 }
 
@@ -194,9 +210,13 @@ pub(super) async fn materials(kms: &Client, told: &KeyInAws) -> Result<Vec<Mater
     }
 }
 
-/// Has the material that waits for it take over, or AWS make some.
+/// Has the material that waits for it take over, or AWS make some. Sent once: each one that is done rotates.
 pub(super) async fn rotate_on_demand(kms: &Client, key_id: &str) -> Result<(), AwsError> {
-    kms.rotate_key_on_demand().key_id(key_id).send().await.map(drop).map_err(AwsError::of("KMS RotateKeyOnDemand"))
+    let ask = || async {
+        let asked = kms.rotate_key_on_demand().key_id(key_id).customize().config_override(once());
+        asked.send().await.map(drop).map_err(AwsError::of("KMS RotateKeyOnDemand"))
+    };
+    unless_throttled(ask).await
 }
 
 async fn is_current(kms: &Client, told: &KeyInAws, key_material_id: Option<&str>) -> Result<bool, AwsError> {

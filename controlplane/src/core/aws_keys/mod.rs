@@ -13,6 +13,7 @@ mod find;
 mod for_aws;
 mod kinds;
 mod link;
+mod making;
 mod material;
 mod multi_region;
 mod native;
@@ -162,6 +163,14 @@ pub(in crate::core) fn in_aws(view: &View, id: Uuid) -> Result<(AwsKeyEntry, Key
         },
         None if is_hyok(view, id)? => Err(CoreError::State("the key is not linked: AWS has no key of it; link it first".into())),
         None => Err(NOT_FOUND),
+    }
+}
+
+/// What a request names must be there: else the request is wrong, not its path.
+fn named(field: &'static str, absent: &'static str) -> impl FnOnce(CoreError) -> CoreError {
+    move |error| match error {
+        CoreError::NotFound(_) => CoreError::invalid(field, absent),
+        other => other,
     }
 }
 

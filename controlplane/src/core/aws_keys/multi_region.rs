@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     AnyKey, Place,
-    describe::{look, put_told},
+    describe::{look_at_known, put_told},
     in_aws,
     native::in_region,
     settled,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     access::{Manage, Permit, Trail},
-    aws::AwsError,
+    aws::{AwsError, once, unless_throttled},
     core::{Core, CoreError},
     store::entry::{AwsKeyEntry, AwsKeyKind, ForAws, KeyInAws, KeyStep, MultiRegionInAws, NewKeySpec, RotationInAws, UploadedFrom},
 };
@@ -88,8 +88,12 @@ impl Core {
         };
         if set.primary.region != region {
             self.begin(trail, id, &KeyStep::Change).await?;
-            let asked = kms.update_primary_region().key_id(&set.primary.arn).primary_region(region);
-            let done = asked.send().await.map(drop).map_err(AwsError::of("KMS UpdatePrimaryRegion"));
+            // AWS refuses what it is doing already.
+            let ask = || async {
+                let asked = kms.update_primary_region().key_id(&set.primary.arn).primary_region(region).customize();
+                asked.config_override(once()).send().await.map(drop).map_err(AwsError::of("KMS UpdatePrimaryRegion"))
+            };
+            let done = unless_throttled(ask).await;
             self.changed(trail, (id, turn), done).await?;
             let arns: Vec<_> = iter::once(set.primary).chain(set.replicas).map(|member| member.arn).collect();
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
@@ -122,7 +126,7 @@ impl Core {
             let (entry, told) = in_aws(&view, id)?;
             (self.kms_of(&view, &entry)?, told)
         };
-        let told = look(&kms, &known.key_id).await?;
+        let told = look_at_known(&kms, &known).await?;
         if let Some(told) = told.as_ref().filter(|told| of_set(told) != of_set(&known)) {
             let sets = [&known, told].into_iter().filter_map(|told| told.multi_region.as_ref());
             let arns: Vec<_> = sets.flat_map(|set| iter::once(&set.primary).chain(&set.replicas)).map(|key| key.arn.clone()).collect();

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     AnyKey, Place,
     kinds::{self, SpecAndUsage},
-    settled,
+    named, settled,
 };
 use crate::{
     access::{Manage, Permit},
@@ -39,7 +39,7 @@ impl Core {
     /// Makes a key in AWS: with material that AWS makes, or, where `external`, without any.
     ///
     /// # Errors
-    /// [`CoreError`]: `NotFound` for the container or the template; `Invalid`; `Aws`.
+    /// [`CoreError`]: `NotFound` for the template; `Invalid`, also for a container that is not there; `Aws`.
     pub async fn create_native_key(&self, permit: &Permit<Manage>, new: NewAwsKey, external: bool) -> Result<AnyKey, CoreError> {
         let entry = {
             let view = self.view().await?;
@@ -55,7 +55,7 @@ impl Core {
 
 /// The entry of a key that is to be made.
 pub(super) fn entry(view: &View, new: NewAwsKey, (kind, made): (AwsKeyKind, SpecAndUsage)) -> Result<AwsKeyEntry, CoreError> {
-    let container = kms_containers::find(view, &new.kms)?;
+    let container = kms_containers::find(view, &new.kms).map_err(named("kms", "there is no such KMS container"))?;
     in_region("region", &container, &new.region)?;
     let for_aws = settled(view, new.for_aws, new.template.as_deref())?;
     let spec = NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: new.multi_region, replica_of: None };

@@ -3,7 +3,11 @@
 //! Always holds: it takes no input, and reads what there is afresh each time; it never works on a key that someone works on, and on a few at
 //! once, so that one for which AWS hangs keeps no other waiting; what fails is tried again, later each time.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -11,11 +15,11 @@ use uuid::Uuid;
 use super::{
     describe::put_told,
     pace::{LONGEST_PAUSE, Pace},
-    steps::may_come,
+    steps::{is_refused, may_come},
 };
 use crate::{
     access::Trail,
-    core::{Core, CoreError, at_work::Turn},
+    core::{Core, CoreError, at_work::Turn, draw::now_ns},
     store::entry::KeyStep,
 };
 
@@ -54,7 +58,14 @@ impl Core {
 
     /// The keys whose time has come, and when that of the next one comes.
     async fn due_keys(&self, pace: &mut Pace) -> Result<(VecDeque<Uuid>, Instant), CoreError> {
-        let keys = self.view().await?.aws_keys()?;
+        let (keys, key_stores) = {
+            let view = self.view().await?;
+            (view.aws_keys()?, view.aws_key_stores()?)
+        };
+        let begun = keys.iter().filter(|key| key.doing.is_some()).map(|key| key.stamps.updated_ns);
+        tell_of_begun("key", begun.collect());
+        let begun = key_stores.iter().filter(|store| store.doing.is_some()).map(|store| store.stamps.updated_ns);
+        tell_of_begun("key-store", begun.collect());
         Ok(pace.due((&keys, &self.keys_at_work.asked()), Instant::now()))
     }
 
@@ -72,12 +83,17 @@ impl Core {
             if asked && may_come(&error) {
                 core.keys_at_work.ask_to_look(id);
             }
+            if is_refused(&error)
+                && let Err(error) = core.stands_still(&trail(), id, &error).await
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, key = %id, "why a step stands still was not written down");
+            }
         });
         pace.begun(id, look.id());
     }
 
     async fn take_up(&self, id: Uuid, turn: Turn) -> Result<(), CoreError> {
-        let trail = Trail::system("keys in AWS");
+        let trail = trail();
         let Some(entry) = self.view().await?.aws_key(id)? else {
             turn.done();
             return Ok(());
@@ -92,7 +108,10 @@ impl Core {
                 self.taken_up(&trail, id, put).await
             }
             (Some(KeyStep::Change), _) if entry.gone => self.keep_told(&trail, id, &|entry| entry.doing = None).await.map(drop),
-            (Some(KeyStep::Change), _) => self.look_again(&trail, id).await,
+            (Some(KeyStep::Change), _) => {
+                let looked = self.look_again(&trail, id).await;
+                self.taken_up(&trail, id, looked).await
+            }
             (Some(KeyStep::Import(_)), Some(_)) => self.take_up_import(&trail, id).await,
             (Some(KeyStep::Rotate { .. }), _) => self.take_up_rotation(&trail, id).await,
             (None, _) => self.look_with_set(&trail, id, &put_told).await.map(drop),
@@ -101,6 +120,17 @@ impl Core {
         turn.done();
         taken
     }
+}
+
+fn trail() -> Trail {
+    Trail::system("keys in AWS")
+}
+
+/// How many steps were begun in AWS and are not known to be done, and for how long the oldest of them was.
+fn tell_of_begun(object: &'static str, begun_ns: Vec<u64>) {
+    let oldest = begun_ns.iter().min().map_or(0, |at_ns| now_ns().saturating_sub(*at_ns));
+    metrics::gauge!("holdfast_aws_steps_begun", "object" => object).set(u32::try_from(begun_ns.len()).unwrap_or(u32::MAX));
+    metrics::gauge!("holdfast_aws_oldest_step_seconds", "object" => object).set(Duration::from_nanos(oldest).as_secs_f64());
 }
 
 /// As many as AWS is asked about at once: its limits are for all that asks it in an account.

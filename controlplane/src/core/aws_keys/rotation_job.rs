@@ -121,10 +121,6 @@ impl Core {
             (AwsKeyKind::Hyok { .. }, _) | (_, None | Some(false)) => self.rotate_any_key(permit, id, now).await.map(drop)?,
             (_, Some(true)) => self.rotate_material(permit, id, valid_to_ns).await?,
         }
-        if let AwsKeyKind::Hyok { .. } = entry.kind {
-            let at = now_ns();
-            self.keep_told(permit.trail(), id, &|entry| entry.rotated_ns = Some(at)).await?;
-        }
         Ok(true)
     }
 }

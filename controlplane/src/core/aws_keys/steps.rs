@@ -1,13 +1,16 @@
 //! How something is done to a key that AWS has: the step is committed, AWS is asked, what it tells then is committed.
 //!
 //! Always holds: the caller has the key's turn; where AWS refused, the entry is as it was but for the reason; where AWS may have done it,
-//! the step stays for [`Core::keep_following_aws_keys`].
+//! the step stays for [`Core::keep_following_aws_keys`]. A step that AWS refuses to let be finished stays, too, and says why: whoever has
+//! read that may have it given up.
+
+use std::time::Duration;
 
 use aws_sdk_kms::Client;
 use uuid::Uuid;
 
 use super::{
-    NOT_FOUND,
+    NOT_FOUND, OUR_TAG,
     describe::{kept, put_told},
     in_aws,
     source::{with_source, without_source},
@@ -19,7 +22,7 @@ use crate::{
     core::{Core, CoreError, at_work::Turn, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, Entry, EntryChange, KeyInAws, KeyStep, SourceKeyEntry},
+        entry::{AwsKeyEntry, Entry, EntryChange, EntryName, KeyInAws, KeyStep, SourceKeyEntry},
     },
 };
 
@@ -65,6 +68,8 @@ impl Core {
             let mut entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
             idle(&entry)?;
             entry.doing = Some(step.clone());
+            // Of what was begun before.
+            entry.failure = None;
             entry.stamps = entry.stamps.touched(now_ns());
             let made = made.map(|source| with_source(view, source)).transpose()?;
             let changes = made.into_iter().chain([EntryChange::put(Entry::AwsKey(Box::new(entry)))]).collect();
@@ -118,6 +123,55 @@ impl Core {
         }
     }
 
+    /// Says of a step that is tried again why it can't be finished, and what may be done about it. For the first time alone: AWS gives each
+    /// answer another number.
+    pub(super) async fn stands_still(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
+        let plan = |view: &View| {
+            let entry = view.aws_key(id)?.filter(|entry| entry.failure.is_none());
+            let told = entry.and_then(|entry| Some((left_by(&entry)?, entry)));
+            // When it was begun stays known.
+            let told = told.map(|(left, entry)| AwsKeyEntry { failure: Some(format!("{why}; it is tried again. {left}")), ..entry });
+            Ok(Plan { changes: told.map(|entry| EntryChange::put(Entry::AwsKey(Box::new(entry)))).into_iter().collect(), answer: () })
+        };
+        self.writer.change(trail, plan).await.map(drop)
+    }
+
+    /// Gives up a step that can't be finished. Nothing is taken back: what AWS has of it stays there, a HYOK key is not linked, and source
+    /// keys stay. The caller has the key's turn.
+    pub(super) async fn leave_step(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        tracing::warn!(key = %id, "what was begun with a key in AWS is given up as it was asked for");
+        let plan = |view: &View| {
+            let entry = view.aws_key(id)?.filter(stands).ok_or(NOT_FOUND)?;
+            let change = if entry.told.is_none() {
+                EntryChange::Delete(EntryName::AwsKey(id))
+            } else {
+                let failure = entry.failure.as_ref().map(|why| format!("given up: {why}"));
+                EntryChange::put(Entry::AwsKey(Box::new(AwsKeyEntry {
+                    doing: None,
+                    failure,
+                    stamps: entry.stamps.touched(now_ns()),
+                    ..entry
+                })))
+            };
+            Ok(Plan { changes: vec![change], answer: () })
+        };
+        self.writer.change(trail, plan).await.map(drop)
+    }
+
+    /// Whether what AWS is not seen to have done for a key by now it will not do.
+    pub(super) fn is_settled(&self, entry: &AwsKeyEntry) -> bool {
+        self.is_quiet_since(self.keys_asked.last(entry.id, entry.stamps.updated_ns))
+    }
+
+    /// Whether AWS may be doing for a key what it was asked before and has not answered.
+    pub(super) fn may_be_under_way(&self, entry: &AwsKeyEntry) -> bool {
+        self.keys_asked.unanswered(entry.id, entry.stamps.updated_ns).is_some_and(|at_ns| !self.is_quiet_since(at_ns))
+    }
+
+    fn is_quiet_since(&self, at_ns: u64) -> bool {
+        Duration::from_nanos(now_ns().saturating_sub(at_ns)) >= self.aws.settled_after()
+    }
+
     /// Ends [`KeyStep::Change`] as AWS has it.
     pub(super) async fn look_again(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         self.look_with_set(trail, id, &undone).await.map(drop)
@@ -136,8 +190,36 @@ fn given_up(view: &View, id: Uuid, why: &CoreError) -> Result<Plan<()>, CoreErro
     Ok(Plan { changes, answer: () })
 }
 
+/// Whether what was begun with a key can't be finished, as was said.
+pub(super) const fn stands(entry: &AwsKeyEntry) -> bool {
+    entry.doing.is_some() && entry.failure.is_some()
+}
+
+/// What is left where a step is given up, for people; none: there is none.
+fn left_by(entry: &AwsKeyEntry) -> Option<String> {
+    let id = entry.id;
+    Some(match (entry.doing.as_ref()?, &entry.told) {
+        (KeyStep::Rotate { successor, .. }, _) => {
+            format!("Deleting the key here gives the rotation up: the new key {successor} stays, with the aliases that it has by then")
+        }
+        (_, None) => {
+            format!("Deleting the key here gives it up: AWS may have made a key with the tag {OUR_TAG} = {id}, which stays there")
+        }
+        (_, Some(_)) => "Deleting the key here gives it up: the key stays as AWS has it".into(),
+    })
+}
+
+/// Nothing but what AWS, or whoever is in charge, has to allow keeps it from being done.
+pub(super) const fn is_refused(error: &CoreError) -> bool {
+    !error.may_pass() && !may_be_done(error)
+}
+
 /// Refuses to begin something while something else is under way.
 pub(super) fn idle(entry: &AwsKeyEntry) -> Result<(), CoreError> {
+    if stands(entry) {
+        let why = entry.failure.as_deref().unwrap_or_default();
+        return Err(CoreError::State(format!("what was begun with the key in AWS can't be finished: {why}")));
+    }
     if entry.doing.is_some() {
         let text = "something else was begun with the key in AWS and is not known to be done yet; try again";
         return Err(CoreError::State(text.into()));
@@ -194,5 +276,19 @@ mod tests {
         }
         assert!(!may_come(&failed(AwsFault::Refused)));
         assert!(!may_come(&CoreError::State("the key is not in AWS".into())));
+    }
+
+    #[test]
+    fn a_step_that_cannot_be_finished_says_what_is_left_when_it_is_given_up() {
+        let place = crate::core::aws_keys::Place { kms: Uuid::nil(), region: "us-east-1" };
+        let (id, successor) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let entry = AwsKeyEntry::new(id, place, crate::store::entry::AwsKeyKind::Native, crate::store::entry::ForAws::default());
+        assert_eq!(left_by(&entry), None);
+        let rotate = KeyStep::Rotate { successor, disable: false, retain_alias: false };
+        for (step, word) in [(KeyStep::Create, id.to_string()), (KeyStep::Link, id.to_string()), (rotate, successor.to_string())] {
+            let begun = AwsKeyEntry { doing: Some(step), ..entry.clone() };
+            assert!(left_by(&begun).is_some_and(|left| left.contains(&word)), "{:?}", begun.doing);
+            assert!(!stands(&begun) && stands(&AwsKeyEntry { failure: Some("no".into()), ..begun }));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Rotation of a key to a new one: the new key is made like the old, the old one's aliases are moved to it, and the old may be disabled.
 //!
-//! Always holds: [`KeyStep::Rotate`] stands in the old key until its aliases are moved; each alias names one of the two at every moment.
+//! Always holds: [`KeyStep::Rotate`] stands in the old key until its aliases are moved, whatever AWS refuses, so that there is never a second
+//! new key for one that is there; each alias names one of the two at every moment.
 
 use aws_sdk_kms::Client;
 use time::{OffsetDateTime, macros::format_description};
@@ -8,18 +9,18 @@ use uuid::Uuid;
 
 use super::{
     Place,
-    describe::look,
+    describe::{look, look_at_known},
     in_aws,
     kinds::{self, SpecAndUsage, kind_of},
     shown_tags,
-    steps::{idle, undone},
+    steps::{idle, is_refused, undone},
     upload::{UploadSource, uploadable},
 };
 use crate::{
     access::{Permit, Right, Trail},
     aws::AwsError,
     clock::now_ns,
-    core::{Core, CoreError, write::Plan},
+    core::{Core, CoreError, at_work::Turn, write::Plan},
     store::{
         View,
         entry::{
@@ -55,13 +56,18 @@ pub struct NewKeyRotation {
 }
 
 impl Core {
-    /// Replaces a key by a new one, which takes over its aliases; the new key's id.
+    /// Replaces a key by a new one, which takes over its aliases; the new key's id. A rotation that was begun is gone on with, as it was begun.
     ///
     /// # Errors
     /// [`CoreError`]: `NotFound`; `State` for a key that is not replaced so; `Invalid` for the source key; those of making keys; `Aws`.
     pub(super) async fn rotate_to_new_key<R: Right>(&self, permit: &Permit<R>, id: Uuid, how: NewKeyRotation) -> Result<Uuid, CoreError> {
         let trail = permit.trail();
         let turn = self.keys_at_work.turn(id).await;
+        if let Some(begun) = self.new_key_of(id).await? {
+            let done = self.finish_rotation(trail, id).await;
+            self.rotation_ended(trail, (id, turn), done).await?;
+            return Ok(begun);
+        }
         let old = self.refresh_aws_key(trail, id).await?;
         // Before a source key is made in vain.
         idle(&old)?;
@@ -73,8 +79,28 @@ impl Core {
             Ok(()) => self.finish_rotation(trail, id).await,
             Err(error) => Err(error),
         };
-        self.ended(trail, (id, turn), done).await?;
+        self.rotation_ended(trail, (id, turn), done).await?;
         Ok(new_id)
+    }
+
+    /// The new key of a rotation that is under way, if it is there, or may be.
+    async fn new_key_of(&self, id: Uuid) -> Result<Option<Uuid>, CoreError> {
+        let view = self.view().await?;
+        let Some(KeyStep::Rotate { successor, .. }) = view.aws_key(id)?.and_then(|old| old.doing) else { return Ok(None) };
+        Ok(view.aws_key(successor)?.filter(|new| !new.gone).map(|new| new.id))
+    }
+
+    /// As [`Core::ended`], but for a rotation whose new key is there, which stays to be finished.
+    async fn rotation_ended(&self, trail: &Trail, (id, turn): (Uuid, Turn), done: Result<(), CoreError>) -> Result<(), CoreError> {
+        match done {
+            Err(error) if self.new_key_of(id).await?.is_some() => {
+                if is_refused(&error) {
+                    self.stands_still(trail, id, &error).await?;
+                }
+                Err(error)
+            }
+            done => self.ended(trail, (id, turn), done).await,
+        }
     }
 
     /// Does what [`KeyStep::Rotate`] says, as far as it is not done. The caller has the old key's turn.
@@ -95,7 +121,10 @@ impl Core {
         }
         let Some(new) = successor.in_aws() else { return Err(CoreError::State("the new key was not made in AWS".into())) };
         let KeyStep::Rotate { disable, retain_alias, .. } = how else { return Ok(()) };
-        let old = look(&kms, &told.key_id).await?.ok_or_else(|| CoreError::State("AWS has deleted the key".into()))?;
+        let Some(old) = look_at_known(&kms, &told).await? else {
+            // Its aliases went with it.
+            return self.keep_told(trail, id, &|entry| undone(entry, None)).await.map(drop);
+        };
         let time = retain_alias.then(|| moment(successor.stamps.created_ns));
         move_aliases(&kms, (&old, new), time.as_deref()).await?;
         if disable && old.enabled {
@@ -111,8 +140,10 @@ impl Core {
     /// # Errors
     /// Where it is to be tried again.
     pub(super) async fn take_up_rotation(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        let done = self.finish_rotation(trail, id).await;
-        self.taken_up(trail, id, done).await
+        match self.finish_rotation(trail, id).await {
+            Err(error) if self.new_key_of(id).await?.is_some() => Err(error),
+            done => self.taken_up(trail, id, done).await,
+        }
     }
 
     /// What the new key is to be, and the source key that was made for it and is not committed; none: it needs none, or was given one.

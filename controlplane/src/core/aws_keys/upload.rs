@@ -9,7 +9,7 @@ use holdfast_proto::{kinds::KeyKind, records::SourceKey};
 use uuid::Uuid;
 
 use super::{
-    AnyKey, NewAwsKey, kinds,
+    AnyKey, NewAwsKey, kinds, named,
     steps::{may_be_done, may_come},
 };
 use crate::{
@@ -37,7 +37,7 @@ impl Core {
     /// Makes a key in AWS and imports a source key's material into it.
     ///
     /// # Errors
-    /// [`CoreError`]: `NotFound` for the container or the source key; `Invalid` for what does not fit the source key, and for one that is
+    /// [`CoreError`]: `Invalid` for a container or a source key that is not there, for what does not fit the source key, and for one that is
     /// unexportable; those of asking a data plane; `Aws`.
     pub async fn upload_key(&self, permit: &Permit<Manage>, new: NewAwsKey, source: UploadSource) -> Result<AnyKey, CoreError> {
         let (entry, source_key) = {
@@ -117,7 +117,7 @@ impl UploadSource {
 
 /// The source key that is to be uploaded, and what it is.
 pub(super) fn uploadable(view: &View, asked: &UploadSource) -> Result<(SourceKeyEntry, KeyKind), CoreError> {
-    let source = source_keys::find(view, &asked.source_key)?;
+    let source = source_keys::find(view, &asked.source_key).map_err(named("source_key_identifier", "there is no such source key"))?;
     if asked.valid_to_ns.is_some_and(|at| at <= now_ns()) {
         return Err(CoreError::invalid("ValidTo", "must be in the future"));
     }
