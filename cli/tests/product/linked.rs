@@ -18,6 +18,7 @@ mod laptop;
 mod leftovers;
 mod lists;
 mod lost_answers;
+mod lost_key_answers;
 mod material_crashes;
 mod multi_region_crashes;
 mod native;

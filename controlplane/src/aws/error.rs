@@ -128,7 +128,7 @@ fn answered(code: Option<&str>, status: u16) -> AwsFault {
 
 /// An error and its causes in their own words: what they hold besides is for nobody who reads this.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

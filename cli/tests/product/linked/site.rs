@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) connect_delay: Duration,
     /// How long the simulator waits for a data plane.
     pub(crate) proxy_patience: Duration,
+    /// How long the control plane waits for an answer of AWS.
+    pub(crate) attempt_seconds: u64,
 }
 
 /// A data plane.
@@ -77,8 +79,14 @@ pub(crate) struct Store {
 
 impl Default for Setup {
     fn default() -> Self {
-        let (connect_delay, proxy_patience) = (Duration::from_millis(50), PROXY_PATIENCE);
-        Self { nodes: 1, node_config: String::new(), environment: Vec::new(), connect_delay, proxy_patience }
+        Self {
+            nodes: 1,
+            node_config: String::new(),
+            environment: Vec::new(),
+            connect_delay: Duration::from_millis(50),
+            proxy_patience: PROXY_PATIENCE,
+            attempt_seconds: ATTEMPT_SECONDS,
+        }
     }
 }
 
@@ -95,6 +103,7 @@ impl Linked {
         let sim = runtime.block_on(Sim::start(settings)).unwrap();
         let url = sim.url();
         let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
+        let aws = format!("{aws}attempt_timeout_seconds = {}\n", setup.attempt_seconds);
         let control_config = site.control_plane_config(&aws);
         let mut control = start_control_plane(&control_config);
         let sync = control.wait_for_listener("sync");
@@ -414,6 +423,8 @@ pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
 pub(crate) const STORES: &str = "cckm/aws/custom-key-stores";
 /// Far longer than anything that a test waits for should take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// As where nothing is said.
+const ATTEMPT_SECONDS: u64 = 20;
 /// Where how fast a data plane answers is not what is tested.
 pub(crate) const PROXY_PATIENCE: Duration = Duration::from_secs(5);
 /// The XKS specification's.

@@ -78,7 +78,7 @@ fn what_does_not_fit_the_source_key_is_refused_and_nothing_is_made_in_aws() {
         (upload("short", "", ""), 400, "AWS KMS has no keys of kind aes-128"),
         (upload("old", "", ""), 400, "AWS KMS has no keys of kind hmac-sha1"),
         (upload(&kept, "", ""), 400, "unexportable"),
-        (upload("none", "", ""), 404, "Resource not found"),
+        (upload("none", "", ""), 400, "there is no such source key"),
         (late, 400, "ValidTo"),
         (timeless, 400, "ValidTo"),
         (on_hsm, 400, "source_key_tier"),

@@ -76,7 +76,9 @@ impl Core {
         let looked = look_for(&kms, &told.key_id, |told| refused.is_some() || action.shows(told)).await;
         let refused = match (&looked, refused) {
             // What an earlier try of the network's did: AWS refuses to do the same again, each by another name.
-            (Ok(Some(now)), Some(error)) if action.shows(now) && (!sure || error.is("AlreadyExistsException") || !action.shows(&told)) => None,
+            (Ok(Some(now)), Some(error)) if action.shows(now) && (!sure || error.is("AlreadyExistsException") || !action.shows(&told)) => {
+                None
+            }
             (_, refused) => refused,
         };
         // It is done, and AWS does not let it be seen.

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     access::Trail,
-    core::{Core, CoreError, at_work::Turn, draw::now_ns},
+    clock::now_ns,
+    core::{Core, CoreError, at_work::Turn},
     store::entry::KeyStep,
 };
 

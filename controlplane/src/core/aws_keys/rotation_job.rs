@@ -42,7 +42,7 @@ impl Core {
         }
         let plan = |view: &View| {
             let (mut entry, _) = in_aws(view, id)?;
-            let config = view.job_config(job.job)?.ok_or(CoreError::NotFound("job configuration"))?;
+            let config = view.job_config(job.job)?.ok_or_else(|| CoreError::invalid("job_config_id", "there is no such job"))?;
             let JobParams::KeyRotation(_) = config.params else {
                 return Err(CoreError::invalid("job_config_id", "must be of a job whose operation is cckm_key_rotation"));
             };

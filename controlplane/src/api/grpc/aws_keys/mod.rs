@@ -350,7 +350,8 @@ impl wire::aws_keys_server::AwsKeys for AwsKeysApi {
         let (core, call) = (&self.0.core, Call::new("aws_key.enable_rotation_job", &request.get_ref().id));
         let act = |permit: Permit<Manage>, q: wire::EnableAwsKeyRotationJobRequest| async move {
             let job = KeyRotationJobEntry {
-                job: Uuid::try_parse(&q.job_id).map_err(|_| CoreError::NotFound("job configuration"))?,
+                job: Uuid::try_parse(&q.job_id)
+                    .map_err(|_| CoreError::Invalid { field: "job_id", detail: "there is no such job".into() })?,
                 key_source: said(q.key_source),
                 disable_encrypt: q.disable,
                 disable_encrypt_on_all_accounts: false,

@@ -29,10 +29,7 @@ use crate::{
             openapi::Refusals,
         },
     },
-    core::{
-        CoreError,
-        aws_keys::{NewKeyRotation, RotateNow},
-    },
+    core::aws_keys::{NewKeyRotation, RotateNow},
     store::entry::KeyRotationJobEntry,
 };
 
@@ -203,7 +200,7 @@ impl KeyRotationJob {
     fn parse(self) -> Result<KeyRotationJobEntry, Refusal> {
         let job = self.job_config_id.ok_or_else(|| Refusal::invalid("job_config_id", REQUIRED))?;
         Ok(KeyRotationJobEntry {
-            job: Uuid::try_parse(&job).map_err(|_| CoreError::NotFound("job configuration"))?,
+            job: Uuid::try_parse(&job).map_err(|_| Refusal::invalid("job_config_id", "there is no such job"))?,
             key_source: self.auto_rotate_key_source,
             disable_encrypt: self.auto_rotate_disable_encrypt.unwrap_or(false),
             disable_encrypt_on_all_accounts: self.auto_rotate_disable_encrypt_on_all_accounts.unwrap_or(false),
