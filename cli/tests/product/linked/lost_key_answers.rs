@@ -55,12 +55,14 @@ fn a_hyok_key_that_aws_makes_late_or_that_cannot_be_looked_for_stays_and_is_fini
 
 #[test]
 fn a_key_that_cannot_be_finished_is_given_up_by_its_deletion_and_takes_nothing_along() {
-    let linked = hasty();
+    let mut linked = hasty();
     let store = linked.connected_store("a store");
     linked.switches().refuse("ListResourceTags", DENIED, u32::MAX);
     lost(&linked, "CreateKey", ("POST", "cckm/aws/keys", &native("", "")));
     let key = only(&linked, |key| key["failure"].is_string());
     assert!(text(&key, "/failure").contains(&format!("holdfast-key = {}", text(&key, "/id"))), "what is left is said: {key}");
+    let counted = "holdfast_aws_steps_begun{object=\"key\"} 1";
+    assert!(linked.metrics().lines().any(|line| line == counted), "{}", linked.metrics());
     linked.rest().delete(&path(&key));
     assert_eq!(linked.rest().get(ALL)["total"], 0);
     assert_eq!(keys_in_aws(&linked), 1, "AWS keeps what it has made");

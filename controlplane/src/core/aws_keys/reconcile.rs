@@ -64,9 +64,9 @@ impl Core {
             (view.aws_keys()?, view.aws_key_stores()?)
         };
         let begun = keys.iter().filter(|key| key.doing.is_some()).map(|key| key.stamps.updated_ns);
-        tell_of_begun("key", begun.collect());
+        tell_of_begun("key", begun);
         let begun = key_stores.iter().filter(|store| store.doing.is_some()).map(|store| store.stamps.updated_ns);
-        tell_of_begun("key-store", begun.collect());
+        tell_of_begun("key-store", begun);
         Ok(pace.due((&keys, &self.keys_at_work.asked()), Instant::now()))
     }
 
@@ -128,9 +128,10 @@ fn trail() -> Trail {
 }
 
 /// How many steps were begun in AWS and are not known to be done, and for how long the oldest of them was.
-fn tell_of_begun(object: &'static str, begun_ns: Vec<u64>) {
-    let oldest = begun_ns.iter().min().map_or(0, |at_ns| now_ns().saturating_sub(*at_ns));
-    metrics::gauge!("holdfast_aws_steps_begun", "object" => object).set(u32::try_from(begun_ns.len()).unwrap_or(u32::MAX));
+fn tell_of_begun(object: &'static str, begun_ns: impl Iterator<Item = u64>) {
+    let now_ns = now_ns();
+    let (count, oldest) = begun_ns.fold((0_u32, 0), |(count, oldest), at_ns| (count + 1, now_ns.saturating_sub(at_ns).max(oldest)));
+    metrics::gauge!("holdfast_aws_steps_begun", "object" => object).set(count);
     metrics::gauge!("holdfast_aws_oldest_step_seconds", "object" => object).set(Duration::from_nanos(oldest).as_secs_f64());
 }
 
