@@ -133,7 +133,7 @@ impl Core {
         let key_id = made.or_else(|| entry.told.as_ref().map(|told| told.key_id.clone())).ok_or(NOT_FOUND)?;
         let Some(mut told) = look_for(&kms, &key_id, |_| true).await? else {
             // A new one may take AWS a while to know everywhere; one that it had told of, and tells of no more for long, is gone.
-            if entry.told.is_some() && self.is_settled(&entry) {
+            if entry.told.is_some() && self.aws.is_settled(entry.stamps.updated_ns, now_ns()) {
                 tracing::warn!(key = %id, "AWS has deleted the key before all of it was made");
                 let entry = self.keep_told(trail, id, &|entry| undone(entry, None)).await?;
                 turn.done();
