@@ -240,10 +240,14 @@ mod tests {
 
     #[test]
     fn a_shell_that_reads_the_environment_has_nothing_left_of_another_aws() {
-        let sim = KmsSim { url: "http://u".into(), access_key_id: "AKIA".into(), secret_access_key: "s".into(), region: "us-east-1".into() };
+        let sim =
+            KmsSim { url: "http://u".into(), access_key_id: "AKIA".into(), secret_access_key: "s".into(), region: "us-east-1".into() };
         let api = Api { url: "https://a".into(), username: "admin".into(), password: "p".into(), ca: "/ca.crt".into() };
         let text = Handout { api: Some(api), kms_sim: Some(sim), ..handout() }.environment().unwrap();
-        assert!(text.starts_with("unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\nexport AWS_ENDPOINT_URL='http://u'\n"), "{text}");
+        assert!(
+            text.starts_with("unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\nexport AWS_ENDPOINT_URL='http://u'\n"),
+            "{text}"
+        );
         assert!(text.contains("export AWS_REGION='us-east-1'\nexport AWS_DEFAULT_REGION='us-east-1'\n"), "{text}");
     }
 

@@ -99,14 +99,17 @@ fn connections(section: &Section<'_>, (fewest, caps): (u64, ConnectionCaps)) -> 
 
 /// Where AWS is, if not where it usually is.
 fn aws(section: &Section<'_>) -> AwsSettings {
-    let attempt = section.number("attempt_timeout_seconds", ATTEMPT_SECONDS).map(Duration::from_secs);
     let usual = AwsSettings::new();
+    let attempt = section.number("attempt_timeout_seconds", ATTEMPT_SECONDS).map_or(usual.attempt_timeout, Duration::from_secs);
+    // What is asked may be done for as long as a try takes.
+    let settled = section.number("settled_after_seconds", attempt.as_secs()..=MOST_SETTLED_SECONDS).map(Duration::from_secs);
     let aws = AwsSettings {
         kms_endpoint: section.url("kms_endpoint"),
         cloudhsmv2_endpoint: section.url("cloudhsmv2_endpoint"),
         sts_endpoint: section.url("sts_endpoint"),
         ca_file: section.path("ca_file"),
-        attempt_timeout: attempt.unwrap_or(usual.attempt_timeout),
+        attempt_timeout: attempt,
+        settled_after: settled.unwrap_or(usual.settled_after),
     };
     section.finish();
     aws
@@ -116,6 +119,8 @@ fn aws(section: &Section<'_>) -> AwsSettings {
 const MOST_CONNECTIONS: u64 = 1_000_000;
 /// AWS tries the proxy before it answers CreateCustomKeyStore; clients of ours wait three minutes for all tries.
 const ATTEMPT_SECONDS: RangeInclusive<u64> = 5..=60;
+/// An hour.
+const MOST_SETTLED_SECONDS: u64 = 3600;
 /// A year.
 const MOST_RENEW_HOURS: u64 = 365 * 24;
 /// One block that a node reserves (design §6).
@@ -176,17 +181,22 @@ mod tests {
 
     #[test]
     fn a_time_for_aws_that_is_too_short_or_too_long_is_refused_by_its_name() {
-        let told = |seconds: u64| {
+        let told = |lines: &str| {
             let rest = "data_dir = \"d\"\n[api]\nlisten = \"127.0.0.1:0\"\n[sync]\nlisten = \"127.0.0.1:0\"\n";
-            written(&format!("{rest}[aws]\nattempt_timeout_seconds = {seconds}\n")).map(|config| config.settings.aws.attempt_timeout)
+            written(&format!("{rest}[aws]\n{lines}\n")).map(|config| config.settings.aws)
         };
         for seconds in [5, 60] {
-            assert_eq!(told(seconds).unwrap(), Duration::from_secs(seconds));
+            let aws = told(&format!("attempt_timeout_seconds = {seconds}")).unwrap();
+            assert_eq!(aws.attempt_timeout, Duration::from_secs(seconds));
         }
         for seconds in [0, 4, 61] {
-            let refused = told(seconds).unwrap_err().to_string();
+            let refused = told(&format!("attempt_timeout_seconds = {seconds}")).unwrap_err().to_string();
             assert!(refused.contains("aws.attempt_timeout_seconds must be a whole number from 5 to 60"), "{refused}");
         }
+        let settled = told("settled_after_seconds = 20").unwrap();
+        assert_eq!((settled.attempt_timeout, settled.settled_after), (Duration::from_secs(20), Duration::from_secs(20)));
+        let refused = told("attempt_timeout_seconds = 30\nsettled_after_seconds = 29").unwrap_err().to_string();
+        assert!(refused.contains("aws.settled_after_seconds must be a whole number from 30 to 3600"), "{refused}");
     }
 
     #[test]

@@ -53,13 +53,23 @@ pub struct AwsSettings {
     pub ca_file: Option<PathBuf>,
     /// How long one try of a call may take, and so how long after a crash something may still be made that was asked for before.
     pub attempt_timeout: Duration,
+    /// How long after AWS was last asked to do something that it is not seen to have done it has not done it; no less than
+    /// `attempt_timeout`. AWS takes up to minutes to know of a key everywhere (KMS Developer Guide, eventual consistency).
+    pub settled_after: Duration,
 }
 
 impl AwsSettings {
     /// AWS is where it usually is.
     #[must_use]
     pub const fn new() -> Self {
-        Self { kms_endpoint: None, cloudhsmv2_endpoint: None, sts_endpoint: None, ca_file: None, attempt_timeout: ATTEMPT }
+        Self {
+            kms_endpoint: None,
+            cloudhsmv2_endpoint: None,
+            sts_endpoint: None,
+            ca_file: None,
+            attempt_timeout: ATTEMPT,
+            settled_after: SETTLED,
+        }
     }
 }
 
@@ -134,11 +144,10 @@ impl Aws {
         self.settings.attempt_timeout
     }
 
-    /// How long after AWS was last asked to do something that it is not seen to have done it has not done it: AWS takes up to minutes to
-    /// know of a key everywhere (KMS Developer Guide, eventual consistency).
+    /// How long after AWS was last asked what it is not seen to have done is not done: [`AwsSettings::settled_after`].
     #[must_use]
     pub const fn settled_after(&self) -> Duration {
-        self.settings.attempt_timeout.saturating_mul(SETTLED_AFTER_ATTEMPTS)
+        self.settings.settled_after
     }
 
     /// KMS of a region.
@@ -239,8 +248,8 @@ const CREDENTIALS: Duration = Duration::from_secs(20);
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// So many tries may take all of their time.
 const ATTEMPTS_IN_TIME: u32 = 3;
-/// A call that nobody waits for any more may end meanwhile, and everything of AWS come to know of it.
-const SETTLED_AFTER_ATTEMPTS: u32 = 6;
+/// A call that nobody waits for any more may end meanwhile, and all of AWS come to know of it.
+const SETTLED: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests {

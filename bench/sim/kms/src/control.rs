@@ -29,11 +29,6 @@ impl Control {
         self.shared.faults.refuse(operation, code, times);
     }
 
-    /// `operation` is refused and throttled no more.
-    pub fn allow(&self, operation: &str) {
-        self.shared.faults.allow(operation);
-    }
-
     /// The next `times` calls of `operation` are answered `ThrottlingException`.
     pub fn throttle(&self, operation: &str, times: u32) {
         self.shared.faults.throttle(operation, times);

@@ -157,11 +157,6 @@ impl Faults {
         self.lock().refusals.push(Refusal { operation: operation.to_owned(), code: code.to_owned(), times });
     }
 
-    /// Refuses no more calls of an operation.
-    pub(crate) fn allow(&self, operation: &str) {
-        self.lock().refusals.retain(|refusal| refusal.operation != operation);
-    }
-
     /// Throttles the next calls of an operation.
     pub(crate) fn throttle(&self, operation: &str, times: u32) {
         let (_, name) = ErrorName::Throttling.wire();

@@ -46,7 +46,7 @@ fn a_hyok_key_that_aws_makes_late_or_that_cannot_be_looked_for_stays_and_is_fini
     let looks = called(&linked, "ListKeys");
     linked.wait_until("the control plane looked again and again", |linked| called(linked, "ListKeys") >= looks + 7);
     assert_eq!(linked.rest().get(&path(&key))["linked_state"], false, "it stays");
-    linked.switches().allow("ListKeys");
+    linked.switches().accept("ListKeys");
     let shown = linked.until_shown(&path(&key), |shown| shown["linked_state"] == true);
     assert_eq!((&shown["aws_param"]["Alias"], &shown["failure"]), (&json!(["alias/unread"]), &Value::Null));
     assert_eq!(linked.round_trip("alias/unread"), HELLO);
@@ -73,7 +73,7 @@ fn a_key_that_cannot_be_finished_is_given_up_by_its_deletion_and_takes_nothing_a
     let shown = linked.rest().get(&path(&key));
     assert_eq!((&shown["linked_state"], &shown["failure"]), (&json!(false), &Value::Null), "only its link was given up");
     // AWS has a key for it, which is what it is linked to then.
-    linked.switches().allow("ListResourceTags");
+    linked.switches().accept("ListResourceTags");
     let shown = linked.rest().post(&format!("{}/link", path(&key)), &json!({ "aws_param": { "Alias": "again" } }));
     assert_eq!((&shown["linked_state"], &shown["aws_param"]["Alias"]), (&json!(true), &json!(["alias/again"])));
     assert_eq!(linked.round_trip("alias/again"), HELLO);
@@ -100,7 +100,7 @@ fn a_rotation_that_aws_refuses_half_way_makes_no_second_new_key_and_ends_when_it
     assert_eq!((keys_in_aws(&linked), vault(&linked)), (2, sources), "after a restart");
     let shown = linked.rest().get(&path(&old));
     assert!(text(&shown, "/failure").contains("UpdateAlias") && shown["rotated_to"].is_null(), "{shown}");
-    linked.switches().allow("UpdateAlias");
+    linked.switches().accept("UpdateAlias");
     let shown = linked.until_shown(&path(&old), |shown| shown["rotated_to"].is_string());
     assert_eq!((&shown["failure"], keys_in_aws(&linked)), (&Value::Null, 2));
     let new = linked.rest().get(&format!("cckm/aws/keys/{}", text(&shown, "/rotated_to")));
@@ -126,14 +126,14 @@ fn a_change_whose_outcome_aws_does_not_show_ends_with_the_reason_and_the_key_may
     linked.switches().refuse("ListResourceTags", DENIED, u32::MAX);
     refused(&linked, &disable, &Value::Null);
     assert!(text(&linked.rest().get(&path(&key)), "/failure").contains("ListResourceTags"));
-    linked.switches().allow("ListResourceTags");
+    linked.switches().accept("ListResourceTags");
     let shown = linked.rest().act(&enable);
     assert_eq!((&shown["failure"], &shown["aws_param"]["Enabled"]), (&Value::Null, &json!(true)));
 
     linked.switches().refuse("ListResourceTags", DENIED, u32::MAX);
     linked.crash(("DisableKey", When::After), ("POST", &disable, &Value::Null));
     linked.until_shown(&path(&key), |shown| shown["failure"].as_str().is_some_and(|why| why.contains("ListResourceTags")));
-    linked.switches().allow("ListResourceTags");
+    linked.switches().accept("ListResourceTags");
     let shown = linked.rest().act(&enable);
     assert_eq!((&shown["failure"], &shown["aws_param"]["Enabled"]), (&Value::Null, &json!(true)));
 }
@@ -179,7 +179,7 @@ fn a_native_key_is_replaced_by_a_job_with_material_of_where_the_job_says() {
 
 /// A rig whose control plane waits as short as it may.
 fn hasty() -> Linked {
-    Linked::start_with(Setup { attempt_seconds: 5, ..Setup::default() })
+    Linked::start_with(Setup { attempt_seconds: 5, settled_seconds: 30, ..Setup::default() })
 }
 
 /// Has AWS do what a request makes the control plane ask for, and its answer lost; what the request is answered.

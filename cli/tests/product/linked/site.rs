@@ -53,6 +53,9 @@ pub(crate) struct Setup {
     pub(crate) proxy_patience: Duration,
     /// How long the control plane waits for an answer of AWS.
     pub(crate) attempt_seconds: u64,
+    /// How long the control plane waits for what it does not see in AWS: less than it does by itself, since the simulator shows at once what
+    /// it has done.
+    pub(crate) settled_seconds: u64,
 }
 
 /// A data plane.
@@ -86,6 +89,7 @@ impl Default for Setup {
             connect_delay: Duration::from_millis(50),
             proxy_patience: PROXY_PATIENCE,
             attempt_seconds: ATTEMPT_SECONDS,
+            settled_seconds: ATTEMPT_SECONDS,
         }
     }
 }
@@ -103,7 +107,8 @@ impl Linked {
         let sim = runtime.block_on(Sim::start(settings)).unwrap();
         let url = sim.url();
         let aws = format!("[aws]\nkms_endpoint = {url:?}\ncloudhsmv2_endpoint = {url:?}\nsts_endpoint = {url:?}\n");
-        let aws = format!("{aws}attempt_timeout_seconds = {}\n", setup.attempt_seconds);
+        let (attempt, settled) = (setup.attempt_seconds, setup.settled_seconds);
+        let aws = format!("{aws}attempt_timeout_seconds = {attempt}\nsettled_after_seconds = {settled}\n");
         let control_config = site.control_plane_config(&aws);
         let mut control = start_control_plane(&control_config);
         let sync = control.wait_for_listener("sync");

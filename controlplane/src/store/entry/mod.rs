@@ -23,9 +23,9 @@ pub(super) use self::pick::Pick;
 pub use self::{
     access::{ApiTokenEntry, Role, SignIn, SignInsEntry, SigningKeyEntry, TokenUsedEntry, UserEntry},
     aws::{
-        AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, ImportEntry, JobRanEntry, JobRunEntry, KeyInAws,
-        KeyInRegion, KeyRotationJobEntry, KeyStep, KeyStoreStep, MaterialEntry, MultiRegionInAws, NewKeySpec, RotationInAws, SyncJobEntry,
-        SyncStatus, UploadedFrom,
+        AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, ConnectionState, ImportEntry, JobRanEntry, JobRunEntry,
+        KeyInAws, KeyInRegion, KeyRotationJobEntry, KeyStep, KeyStoreStep, MaterialEntry, MultiRegionInAws, NewKeySpec, RotationInAws,
+        SyncJobEntry, SyncStatus, UploadedFrom,
     },
     cloud::{
         AclEntry, AclSubject, AssumeRole, AwsCloud, AwsConnectionEntry, ConnectionUsedEntry, KmsContainerEntry, PolicyContent,
