@@ -1,5 +1,8 @@
 //! The rig of linked mode: a simulator, a control plane whose AWS it is, and the data planes that it calls, as AWS KMS would.
 
+mod node;
+mod setup;
+
 use std::{
     cell::{RefCell, RefMut},
     fmt::Debug,
@@ -14,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::timeout};
 use tonic::Status;
 
+use self::node::Node;
+pub(crate) use self::setup::{AWS_PATIENCE, PROXY_PATIENCE, Setup};
 use super::kms::{Kms, Refused};
 use crate::{
     admin::Admin,
@@ -39,34 +44,6 @@ pub(crate) struct Linked {
     runtime: Runtime,
 }
 
-/// What a rig may have besides the usual.
-pub(crate) struct Setup {
-    /// How many data planes.
-    pub(crate) nodes: usize,
-    /// More lines in each `dataplane.toml`.
-    pub(crate) node_config: String,
-    /// More environment of each data plane.
-    pub(crate) environment: Vec<(&'static str, String)>,
-    /// How long the simulator takes to connect or disconnect a key store.
-    pub(crate) connect_delay: Duration,
-    /// How long the simulator waits for a data plane.
-    pub(crate) proxy_patience: Duration,
-    /// How long the control plane waits for an answer of AWS.
-    pub(crate) attempt_seconds: u64,
-    /// How long the control plane waits for what it does not see in AWS: less than it does by itself, since the simulator shows at once what
-    /// it has done.
-    pub(crate) settled_seconds: u64,
-}
-
-/// A data plane.
-pub(crate) struct Node {
-    config: PathBuf,
-    /// None while it is stopped.
-    process: Option<Holdfast>,
-    /// What `xks_proxy_uri_endpoint` says of it.
-    pub(crate) endpoint: String,
-}
-
 /// A linked key store that is CONNECTED.
 pub(crate) struct Store {
     pub(crate) id: String,
@@ -78,20 +55,6 @@ pub(crate) struct Store {
     pub(crate) source_key: String,
     /// What its creation answered, secret included.
     pub(crate) created: Value,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            nodes: 1,
-            node_config: String::new(),
-            environment: Vec::new(),
-            connect_delay: Duration::from_millis(50),
-            proxy_patience: PROXY_PATIENCE,
-            attempt_seconds: ATTEMPT_SECONDS,
-            settled_seconds: ATTEMPT_SECONDS,
-        }
-    }
 }
 
 impl Linked {
@@ -389,25 +352,6 @@ impl Linked {
     }
 }
 
-impl Node {
-    fn start(config: PathBuf, environment: &[(&'static str, String)]) -> Self {
-        let mut this = Self { config, process: None, endpoint: String::new() };
-        this.run(environment);
-        this
-    }
-
-    fn run(&mut self, environment: &[(&'static str, String)]) {
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let arguments = ["dataplane".as_ref(), "--config".as_ref(), self.config.as_os_str()];
-        let mut process = Holdfast::start_with(&arguments, &environment);
-        let xks = process.wait_for_listener("xks");
-        process.wait_for_listener("ops");
-        keep_ports(&self.config, &process);
-        self.endpoint = format!("https://localhost:{}", xks.port());
-        self.process = Some(process);
-    }
-}
-
 #[test]
 fn the_rig_has_a_container_in_an_aws_that_answers() {
     let linked = Linked::start();
@@ -428,10 +372,4 @@ pub(crate) const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "us-west-2"];
 pub(crate) const STORES: &str = "cckm/aws/custom-key-stores";
 /// Far longer than anything that a test waits for should take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// As where nothing is said.
-const ATTEMPT_SECONDS: u64 = 20;
-/// Where how fast a data plane answers is not what is tested.
-pub(crate) const PROXY_PATIENCE: Duration = Duration::from_secs(5);
-/// The XKS specification's.
-pub(crate) const AWS_PATIENCE: Duration = Duration::from_millis(250);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

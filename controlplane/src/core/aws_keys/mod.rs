@@ -25,6 +25,7 @@ mod rotation_job;
 mod source;
 mod steps;
 mod successor;
+mod sync;
 mod upload;
 
 use std::sync::Arc;
@@ -44,10 +45,10 @@ pub use self::{
     upload::UploadSource,
 };
 pub(super) use self::{
-    describe::Looked,
     for_aws::settled,
     link::{connected, counterpart},
     policy::{carries, to_be_given},
+    sync::Looked,
 };
 use super::{
     CoreError,

@@ -10,6 +10,7 @@ mod aws;
 mod cloud;
 mod hsm;
 mod jobs;
+mod key_stores;
 mod keys;
 mod kms_action;
 mod nodes;
@@ -33,9 +34,11 @@ pub use self::{
     },
     hsm::{ConnectedPartition, HsmConnectionEntry, HsmServerEntry, PartitionEntry},
     jobs::{BackupParams, JobConfigEntry, JobParams, KeyRotationParams, SynchronizationParams},
+    key_stores::{
+        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, KeyStoreEntry, SealedSecret, SentEntry, Tier,
+    },
     keys::{
-        AddressEntry, Connectivity, CredentialEntry, CredentialUsedEntry, DemoEntry, ExternalIdEntry, ForAws, HyokKeyEntry, KeyPlaceEntry,
-        KeyPolicy, KeyProgress, KeyStoreEntry, LegacyEntry, SealedSecret, SentEntry, SourceKeyEntry, Tag, Tier, VersionEntry,
+        ExternalIdEntry, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyPolicy, KeyProgress, LegacyEntry, SourceKeyEntry, Tag, VersionEntry,
         VirtualKeyEntry,
     },
     kms_action::KmsAction,
