@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_config::SdkConfig;
+use aws_config::{SdkConfig, identity::IdentityCache};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future};
 
 use super::AwsError;
@@ -83,7 +83,8 @@ impl OfAccount {
             Some(told) => told,
             None => {
                 let provider = SharedCredentialsProvider::new(credentials.clone());
-                let config = self.sts.clone().into_builder().credentials_provider(provider).build();
+                let config =
+                    self.sts.clone().into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
                 let told = told(&aws_sdk_sts::Client::new(&config)).await.map_err(CredentialsError::provider_error)?;
                 self.callers.keep(id, &told);
                 told

@@ -4,6 +4,7 @@ use std::{error::Error, fmt};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::{error::ProvideErrorMetadata, operation::RequestId};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 
 use super::WrongAccount;
@@ -34,7 +35,7 @@ pub enum AwsFault {
     Broken,
     /// AWS was not reached, or its answer not read. It may have done what it was asked.
     Unreached,
-    /// There were no credentials to ask with: it was not asked.
+    /// There were no credentials to ask with, or AWS does not take them: it was not done.
     Credentials,
 }
 
@@ -71,7 +72,17 @@ impl AwsError {
                 return Some(Self { call, fault: AwsFault::Credentials, code: None, message, request_id: None });
             }
             if let Some(of_sts) = error.downcast_ref::<Self>() {
-                return Some(of_sts.clone());
+                // What STS refuses was not asked of whom it was meant for.
+                let fault = if of_sts.fault == AwsFault::Refused { AwsFault::Credentials } else { of_sts.fault };
+                return Some(Self { fault, ..of_sts.clone() });
+            }
+            // What a role is given to ask with may come in a moment; that it is refused one is told below.
+            if let Some(of_role) = error.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>() {
+                let of_role = Self::read("STS AssumeRole", of_role);
+                match of_role.fault {
+                    AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => return Some(of_role),
+                    AwsFault::Refused | AwsFault::Credentials => {}
+                }
             }
             cause = error.source();
         }
@@ -119,6 +130,14 @@ fn answered(code: Option<&str>, status: u16) -> AwsFault {
         | "CloudHsmInternalFailureException"
         | "CloudHsmServiceException"
         | "KeyUnavailableException" => AwsFault::Broken,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException" => AwsFault::Credentials,
         _ if status == TOO_MANY_REQUESTS => AwsFault::Throttled,
         _ if status >= FAULTS => AwsFault::Broken,
         // So is a quota that is full (LimitExceededException): it does not empty by itself.
@@ -215,6 +234,8 @@ mod tests {
             (Some("SomethingNewException"), 400, AwsFault::Refused),
             (Some("LimitExceededException"), 400, AwsFault::Refused),
             (Some("AccessDeniedException"), 400, AwsFault::Refused),
+            (Some("UnrecognizedClientException"), 400, AwsFault::Credentials),
+            (Some("ExpiredTokenException"), 400, AwsFault::Credentials),
             (Some("CustomKeyStoreInvalidStateException"), 400, AwsFault::Refused),
         ];
         for (name, status, expected) in table {

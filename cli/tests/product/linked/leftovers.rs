@@ -37,10 +37,17 @@ fn a_rotation_that_aws_refuses_or_a_crash_ends_leaves_no_source_key_and_one_that
     refused(&linked, &format!("{path}/rotate-material"));
     assert_eq!(vault(&linked), before + 1);
     let shown = linked.rest().act(&format!("{path}/rotate-material"));
-    assert!(text(&shown, "/local_key_name").starts_with("aes-rotated-"), "{shown}");
+    let first = text(&shown, "/local_key_name").to_owned();
+    assert!(first.starts_with("aes-rotated-"), "{shown}");
+    linked.switches().throttle("RotateKeyOnDemand", 100);
+    let answer = linked.rest().send("POST", &format!("{path}/rotate-material"), b"");
+    assert_eq!((answer.status, vault(&linked)), (503, before + 2), "{}", answer.text());
+    linked.switches().accept("RotateKeyOnDemand");
+    let shown = linked.rest().act(&format!("{path}/rotate-material"));
+    assert!(text(&shown, "/local_key_name").starts_with("aes-rotated-") && text(&shown, "/local_key_name") != first, "{shown}");
     let new = linked.rest().post(&format!("{path}/rotate"), &json!({}));
     assert!(text(&new, "/local_key_name").starts_with("aes-rotated-"), "{new}");
-    assert_eq!(vault(&linked), before + 2);
+    assert_eq!(vault(&linked), before + 3);
 }
 
 #[test]

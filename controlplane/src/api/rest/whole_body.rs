@@ -23,9 +23,9 @@ use crate::api::{
     error::{Kind, Refusal},
 };
 
-/// Goes on with the whole body, or refuses one that is too long or too slow. A gRPC client, here only by mistake, is not listened to.
+/// Goes on with the whole body, or refuses one that is too long or too slow. A gRPC client whose service is not there is not listened to.
 pub(super) async fn take_in(request: Request, next: Next) -> Response {
-    if is_grpc(request.headers()) {
+    if is_grpc(request.headers()) && !request.uri().path().starts_with("/api/") {
         return next.run(request).await;
     }
     let (head, body) = request.into_parts();

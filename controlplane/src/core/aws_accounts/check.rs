@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::{
     core::{Core, CoreError},
     store::{
@@ -20,8 +22,9 @@ impl Core {
     /// [`CoreError::State`], which names both accounts.
     pub(in crate::core) async fn check_connection(&self, connection: &AwsConnectionEntry) -> Result<(), CoreError> {
         let containers = self.view().await?.kms_containers()?;
+        let end = Instant::now() + PATIENCE;
         for container in containers.into_iter().filter(|container| container.connection == connection.id) {
-            self.check_account(connection, &container).await?;
+            self.check_account(connection, &container, end).await?;
         }
         Ok(())
     }
@@ -32,10 +35,10 @@ impl Core {
     /// As [`Core::check_connection`]; [`CoreError::NotFound`] for the connection.
     pub(in crate::core) async fn check_container(&self, container: &KmsContainerEntry) -> Result<(), CoreError> {
         let connection = self.view().await?.aws_connection(container.connection)?.ok_or(CoreError::NotFound("AWS connection"))?;
-        self.check_account(&connection, container).await
+        self.check_account(&connection, container, Instant::now() + PATIENCE).await
     }
 
-    async fn check_account(&self, connection: &AwsConnectionEntry, container: &KmsContainerEntry) -> Result<(), CoreError> {
+    async fn check_account(&self, connection: &AwsConnectionEntry, container: &KmsContainerEntry, end: Instant) -> Result<(), CoreError> {
         let account = match self.account(connection, Some(container)) {
             Ok(account) => account,
             // It leads nowhere yet.
@@ -45,7 +48,7 @@ impl Core {
         let told = match self.aws.known_caller(&account) {
             Some(told) => told,
             None if !is_used(&self.view().await?, container)? => return Ok(()),
-            None => match tokio::time::timeout(PATIENCE, self.aws.caller(&account)).await {
+            None => match tokio::time::timeout_at(end, self.aws.caller(&account)).await {
                 Ok(Ok(told)) => told,
                 Ok(Err(error)) => {
                     let (connection, kms) = (&connection.name, &container.name);

@@ -167,4 +167,4 @@ fn unchanged(view: &View, now: &AwsKeyStoreEntry, fixed: &FixedOnCluster) -> Res
 }
 
 /// AWS's spelling, and one of older clients (contract, D7).
-const ON_CLUSTER: [&str; 2] = ["AWS_CLOUDHSM", "CLOUD_HSM"];
+const ON_CLUSTER: [&str; 3] = ["AWS_CLOUDHSM", "CLOUD_HSM", "CloudHSM"];

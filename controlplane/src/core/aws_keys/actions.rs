@@ -173,7 +173,8 @@ impl KeyAction {
         let has = |alias: &str| told.aliases.iter().any(|known| known.strip_prefix("alias/") == Some(alias));
         match self {
             Self::Enable => told.enabled,
-            Self::Disable => !told.enabled,
+            // Of a key whose key store is disconnected AWS does not tell it.
+            Self::Disable => !told.enabled && told.state != "Unavailable",
             Self::AddAlias(alias) => has(alias),
             Self::DeleteAlias(alias) => !has(alias),
             Self::AddTags(tags) => tags.iter().all(|tag| told.tags.contains(tag)),

@@ -143,7 +143,7 @@ impl Core {
         };
         // Before the replica's entry says that all is done.
         if let Some(primary) = entry.spec.replica_of {
-            self.look_at_primary(trail, primary).await?;
+            self.look_at_primary(trail, primary).await;
         }
         let alias = Some(&entry.for_aws.alias).filter(|alias| !alias.is_empty()).map(|alias| format!("alias/{alias}"));
         if let Some(alias) = alias.filter(|alias| !told.aliases.contains(alias)) {

@@ -49,8 +49,8 @@ impl Core {
         deleted
     }
 
-    /// Drops what is known here of a key that AWS has deleted, or gives up what was begun with it and can't be finished. A HYOK key is more than that: to delete it ends all that it encrypted, and must
-    /// be asked for as such.
+    /// Drops what is known here of a key that AWS has deleted, or gives up what was begun with it and can't be finished. A HYOK key is more
+    /// than that: to delete it ends all that it encrypted, and must be asked for as such.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and for a HYOK key.

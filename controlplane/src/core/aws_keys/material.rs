@@ -11,7 +11,7 @@ use super::{
     describe::{look, look_at_known},
     in_aws,
     kinds::{Family, family, kind_of, spec_of},
-    steps::undone,
+    steps::{may_be_done, undone},
     upload::{UploadSource, uploadable},
 };
 use crate::{
@@ -117,14 +117,24 @@ impl Core {
         let there = if import.new_material == Some(true) { new_one(&materials, &import.before) } else { None };
         let key_material_id = match there {
             Some(there) => there.key_material_id.clone(),
-            None => self.import_into(&kms, (&entry, &told), (&source, &import)).await?,
+            None => match self.import_into(&kms, (&entry, &told), (&source, &import)).await {
+                Ok(key_material_id) => key_material_id,
+                Err(error) => {
+                    if may_have_it(&error) {
+                        self.material_may_be_there(trail, id).await?;
+                    }
+                    return Err(error);
+                }
+            },
         };
+        // Whatever becomes of the rest.
+        self.material_may_be_there(trail, id).await?;
         if import.rotate && !is_current(&kms, &told, key_material_id.as_deref()).await? {
             match rotate_on_demand(&kms, &told.key_id).await {
                 // An earlier one's answer was lost.
                 Err(error) if error.fault == AwsFault::Refused && is_current(&kms, &told, key_material_id.as_deref()).await? => {}
                 // AWS has the material all the same: it waits for the next rotation.
-                Err(error) if error.fault == AwsFault::Refused => {
+                Err(error) if !error.may_be_done() => {
                     let import = ImportEntry { rotate: false, ..import };
                     let told = look(&kms, &told.key_id).await?;
                     self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await?;
@@ -135,6 +145,16 @@ impl Core {
         }
         let told = look(&kms, &told.key_id).await?;
         self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await
+    }
+
+    /// AWS has the material, or may have it: from now on its source key goes with nothing.
+    pub(super) async fn material_may_be_there(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+        let arrived = |entry: &mut AwsKeyEntry| {
+            if let Some(KeyStep::Import(import)) = &mut entry.doing {
+                import.from = import.from.arrived();
+            }
+        };
+        self.keep_told(trail, id, &arrived).await.map(drop)
     }
 
     async fn keep_import(&self, trail: &Trail, id: Uuid, what: (&ImportEntry, Option<&str>, Option<&KeyInAws>)) -> Result<(), CoreError> {
@@ -185,6 +205,11 @@ impl Core {
             other => Ok(other?),
         }
     }
+}
+
+/// AWS may have taken the material, or have it from an earlier try.
+const fn may_have_it(error: &CoreError) -> bool {
+    may_be_done(error) || matches!(error, CoreError::Unavailable(_))
 }
 
 /// What AWS has of a key that takes material.

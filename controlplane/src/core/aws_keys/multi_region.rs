@@ -97,10 +97,7 @@ impl Core {
             self.changed(trail, (id, turn), done).await?;
             let arns: Vec<_> = iter::once(set.primary).chain(set.replicas).map(|member| member.arn).collect();
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
-                // It is done all the same.
-                if self.look_at_other(other, self.refresh_aws_key(trail, other)).await.is_err() {
-                    self.keys_at_work.ask_to_look(other);
-                }
+                self.look_at_other(other, self.refresh_aws_key(trail, other)).await;
             }
             // AWS takes a while, and is asked again until it has moved it.
             self.keys_at_work.nudge();
@@ -131,27 +128,33 @@ impl Core {
             let sets = [&known, told].into_iter().filter_map(|told| told.multi_region.as_ref());
             let arns: Vec<_> = sets.flat_map(|set| iter::once(&set.primary).chain(&set.replicas)).map(|key| key.arn.clone()).collect();
             for other in self.members(&arns).await?.into_iter().filter(|other| *other != id) {
-                self.look_at_other(other, self.refresh_aws_key(trail, other)).await?;
+                self.look_at_other(other, self.refresh_aws_key(trail, other)).await;
             }
         }
         self.keep_told(trail, id, &|entry| change(entry, told.as_ref())).await
     }
 
     /// Looks at the primary key of a replica that was made, and at the rest of the set.
-    pub(super) async fn look_at_primary(&self, trail: &Trail, primary: Uuid) -> Result<(), CoreError> {
-        self.look_at_other(primary, self.look_with_set(trail, primary, &put_told)).await
+    pub(super) async fn look_at_primary(&self, trail: &Trail, primary: Uuid) {
+        self.look_at_other(primary, self.look_with_set(trail, primary, &put_told)).await;
     }
 
     /// Looks at another key of a set, in its turn. Whoever calls this may have the turn of one of the set, so that this waits for none: a
     /// key that someone works on is looked at once that is over.
-    async fn look_at_other(&self, other: Uuid, look: impl Future<Output = Result<AwsKeyEntry, CoreError>>) -> Result<(), CoreError> {
+    async fn look_at_other(&self, other: Uuid, look: impl Future<Output = Result<AwsKeyEntry, CoreError>>) {
         let Some(turn) = self.keys_at_work.try_turn(other) else {
             self.keys_at_work.ask_to_look(other);
-            return Ok(());
+            return;
         };
-        let looked = after_all(other, look.await);
+        let looked = look.await;
         turn.done();
-        looked
+        if let Err(error) = looked {
+            // A region that is away keeps no key of another from being changed.
+            tracing::warn!(error = &error as &dyn std::error::Error, key = %other, "another key of a set can't be looked at in AWS now");
+            if may_come(&error) {
+                self.keys_at_work.ask_to_look(other);
+            }
+        }
     }
 
     /// The keys here with these ARNs.
@@ -165,18 +168,6 @@ impl Core {
 /// What the keys of a set have in common, and where they are (KMS Developer Guide, shared properties of multi-Region keys).
 fn of_set(told: &KeyInAws) -> Option<(&MultiRegionInAws, Option<&str>, &RotationInAws)> {
     told.multi_region.as_ref().map(|set| (set, told.key_material_id.as_deref(), &told.rotation))
-}
-
-/// A key that AWS does not let be looked at is not waited for by another of its set.
-fn after_all(other: Uuid, looked: Result<AwsKeyEntry, CoreError>) -> Result<(), CoreError> {
-    match looked {
-        Err(error) if may_come(&error) => Err(error),
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, key = %other, "another key of a set can't be looked at in AWS");
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-    }
 }
 
 /// A replica has its primary key's material: from the same source key, where that is known.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     access::{Manage, Permit, Trail},
     aws::AwsError,
+    clock::now_ns,
     core::{Core, CoreError, policy_templates},
     store::{
         ReadError, View,
@@ -134,7 +135,9 @@ pub(in crate::core) fn carries(key: &AwsKeyEntry, template: Uuid) -> bool {
 pub(in crate::core) fn to_be_given(view: &View, template: Uuid) -> Result<Vec<EntryChange>, ReadError> {
     let idle = changeable(view, template)?.into_iter().filter(|key| key.doing.is_none());
     let step = KeyStep::SetPolicy { policy: KeyPolicy::Template(template), bypass_lockout_check: false };
-    Ok(idle.map(|key| EntryChange::put(Entry::AwsKey(Box::new(AwsKeyEntry { doing: Some(step.clone()), ..key })))).collect())
+    // A failure of before says nothing of this step.
+    let begun = |key: AwsKeyEntry| AwsKeyEntry { doing: Some(step.clone()), failure: None, stamps: key.stamps.touched(now_ns()), ..key };
+    Ok(idle.map(|key| EntryChange::put(Entry::AwsKey(Box::new(begun(key))))).collect())
 }
 
 /// The keys that carry a template and that AWS lets change: not one that it is to delete.

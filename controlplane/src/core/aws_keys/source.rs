@@ -189,6 +189,11 @@ mod tests {
         assert_eq!(view.source_key(SOURCE).unwrap(), None);
         let left = view.aws_key(KEY).unwrap().unwrap();
         assert_eq!((left.doing, left.failure.as_deref()), (None, Some("AWS refused")));
+        // AWS may have it.
+        let core = core_with(begun.clone()).await;
+        core.material_may_be_there(&trail, KEY).await.unwrap();
+        core.give_up(&trail, KEY, &refused).await.unwrap();
+        assert!(core.view().await.unwrap().source_key(SOURCE).unwrap().is_some());
         // AWS has it all the same: only that it takes over was refused.
         let core = core_with(AwsKeyEntry { rotations: had(KEY).rotations, ..begun }).await;
         core.give_up(&trail, KEY, &refused).await.unwrap();

@@ -97,7 +97,11 @@ impl Core {
                 tracing::warn!(error = &error as &dyn Error, key = %id, "the key gets no material: it is withdrawn");
                 self.withdraw_from_aws(trail, id).await
             }
-            Err(error) => self.give_up(trail, id, &error).await,
+            Err(error) => {
+                // Whether AWS had taken it before is not known.
+                self.material_may_be_there(trail, id).await?;
+                self.give_up(trail, id, &error).await
+            }
             Ok(()) => Ok(()),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Always holds: an entry is marked, never deleted: what it was is still told; what is being worked on is left to whoever works on it.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     core::{Core, CoreError, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyStoreEntry, ConnectionState, Entry, EntryChange},
+        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, ConnectionState, Entry, EntryChange},
     },
 };
 
@@ -32,16 +34,23 @@ impl Core {
         Ok(())
     }
 
-    /// Marks a key.
+    /// Marks a key, unless AWS may only not know of it everywhere yet.
     pub(super) async fn key_is_gone(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let plan = |view: &View| {
-            let there = view.aws_key(id)?.filter(may_be_missed_key);
+            let there = view.aws_key(id)?.filter(|entry| may_be_missed_key(entry) && !may_lag(entry, self.aws.settled_after()));
             let gone = there.map(|entry| AwsKeyEntry { gone: true, stamps: entry.stamps.touched(now_ns()), ..entry });
             Ok(Plan { changes: gone.into_iter().map(|entry| EntryChange::put(Entry::AwsKey(Box::new(entry)))).collect(), answer: () })
         };
         self.writer.change(trail, plan).await?;
         Ok(())
     }
+}
+
+/// A new HYOK key, which may be deleted here once it is gone there. What waits for its deletion in AWS goes when it will.
+fn may_lag(entry: &AwsKeyEntry, settled_after: Duration) -> bool {
+    let pending = entry.told.as_ref().is_some_and(|told| told.state.starts_with("Pending"));
+    let age = Duration::from_nanos(now_ns().saturating_sub(entry.stamps.created_ns));
+    matches!(entry.kind, AwsKeyKind::Hyok { .. }) && !pending && age < settled_after
 }
 
 /// Key stores that AWS should have in a region of a container, with AWS's ids.
@@ -64,4 +73,28 @@ const fn may_be_missed_key_store(entry: &AwsKeyStoreEntry) -> bool {
 
 const fn may_be_missed_key(entry: &AwsKeyEntry) -> bool {
     !entry.gone && entry.doing.is_none() && entry.told.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::aws_keys::Place,
+        store::entry::{ForAws, KeyInAws, Stamps},
+    };
+
+    #[test]
+    fn only_a_hyok_key_that_is_new_and_not_to_be_deleted_may_be_there_though_aws_does_not_tell_of_it() {
+        let key = |kind, created_ns, state: &str| {
+            let place = Place { kms: Uuid::nil(), region: "us-east-1" };
+            let told = Some(KeyInAws { state: state.into(), ..KeyInAws::default() });
+            AwsKeyEntry { told, stamps: Stamps::new(created_ns), ..AwsKeyEntry::new(Uuid::nil(), place, kind, ForAws::default()) }
+        };
+        let hyok = AwsKeyKind::Hyok { store: Uuid::nil() };
+        let lags = |entry: &AwsKeyEntry| may_lag(entry, Duration::from_secs(120));
+        assert!(lags(&key(hyok.clone(), now_ns(), "Enabled")));
+        assert!(!lags(&key(hyok.clone(), now_ns(), "PendingDeletion")));
+        assert!(!lags(&key(hyok, now_ns() - 121_000_000_000, "Enabled")));
+        assert!(!lags(&key(AwsKeyKind::Native, now_ns(), "Enabled")));
+    }
 }
