@@ -134,25 +134,14 @@ mod tests {
         audit::Audit,
         aws::{Aws, AwsSettings},
         core::Writer,
-        publish::tests::estate::Estate,
-        store::entry::{AddressEntry, AssumeRole, AwsCloud, Entry, EntryChange, KeyStoreStep},
+        publish::tests::estate::{Estate, kms_container},
+        store::entry::{AddressEntry, Entry, EntryChange, KeyStoreStep},
     };
 
     const REGION: &str = "us-east-1";
 
     fn container(number: u128, account: &str) -> KmsContainerEntry {
-        KmsContainerEntry {
-            id: Uuid::from_u128(number),
-            name: format!("k{number}"),
-            account_id: account.into(),
-            regions: vec![REGION.into(), "eu-west-1".into()],
-            connection: Uuid::nil(),
-            connection_as_sent: "c".into(),
-            cloud: AwsCloud::Commercial,
-            assume_role: AssumeRole::default(),
-            acls: Vec::new(),
-            stamps: Stamps::default(),
-        }
+        kms_container(Uuid::from_u128(number), account, &[REGION])
     }
 
     fn told(id: &str, name: &str) -> StoreInAws {

@@ -176,8 +176,8 @@ mod tests {
         audit::Audit,
         aws::{Aws, AwsSettings},
         core::Writer,
-        publish::tests::estate::{Estate, store_id},
-        store::entry::{AssumeRole, AwsCloud, ExternalIdEntry, KeyStep, KmsContainerEntry, Stamps, Tag},
+        publish::tests::estate::{Estate, kms_container, store_id},
+        store::entry::{ExternalIdEntry, KeyStep, Stamps, Tag},
     };
 
     const ACCOUNT: &str = "123456789012";
@@ -197,18 +197,7 @@ mod tests {
 
     /// One of the same account as all others.
     fn container(id: Uuid) -> Entry {
-        Entry::KmsContainer(KmsContainerEntry {
-            id,
-            name: format!("kms {id}"),
-            account_id: ACCOUNT.into(),
-            regions: vec![PLACE.region.into()],
-            connection: Uuid::nil(),
-            connection_as_sent: "c".into(),
-            cloud: AwsCloud::Commercial,
-            assume_role: AssumeRole::default(),
-            acls: Vec::new(),
-            stamps: Stamps::default(),
-        })
+        Entry::KmsContainer(kms_container(id, ACCOUNT, &[PLACE.region]))
     }
 
     /// What becomes of one key that AWS tells of, asked now.

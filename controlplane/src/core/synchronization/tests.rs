@@ -3,28 +3,14 @@ use std::collections::BTreeMap;
 use super::{progress::*, targets::Target, *};
 use crate::{
     core::kms_containers,
-    store::{
-        Store,
-        entry::{AssumeRole, AwsCloud},
-        memory::MemoryStore,
-    },
+    publish::tests::estate::kms_container,
+    store::{Store, memory::MemoryStore},
 };
 
 const REGIONS: [&str; 2] = ["eu-west-1", "us-east-1"];
 
 fn container(number: u128, account: &str, regions: &[&str]) -> KmsContainerEntry {
-    KmsContainerEntry {
-        id: Uuid::from_u128(number),
-        name: format!("k{number}"),
-        account_id: account.into(),
-        regions: regions.iter().map(ToString::to_string).collect(),
-        connection: Uuid::nil(),
-        connection_as_sent: "c".into(),
-        cloud: AwsCloud::Commercial,
-        assume_role: AssumeRole::default(),
-        acls: Vec::new(),
-        stamps: Stamps::default(),
-    }
+    kms_container(Uuid::from_u128(number), account, regions)
 }
 
 async fn view(containers: Vec<KmsContainerEntry>) -> View {

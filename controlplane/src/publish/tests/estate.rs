@@ -22,8 +22,8 @@ use crate::{
     store::{
         Store, View,
         entry::{
-            AddressEntry, CredentialEntry, Entry, EntryChange, EntryName, ForAws, HyokKeyEntry, KeyPlaceEntry, KeyStoreEntry, NodeEntry,
-            SentEntry, SourceKeyEntry, Stamps, Tier, VersionEntry, VirtualKeyEntry,
+            AddressEntry, AssumeRole, AwsCloud, CredentialEntry, Entry, EntryChange, EntryName, ForAws, HyokKeyEntry, KeyPlaceEntry,
+            KeyStoreEntry, KmsContainerEntry, NodeEntry, SentEntry, SourceKeyEntry, Stamps, Tier, VersionEntry, VirtualKeyEntry,
         },
         memory::MemoryStore,
         seal::{ControlSeal, SecretOf},
@@ -45,6 +45,22 @@ pub(crate) fn store_id(n: u128) -> StoreId {
 
 pub(in crate::publish) fn key_id(n: u128) -> KeyId {
     KeyId(Uuid::from_u128(n))
+}
+
+/// A KMS container of an account, named by its number.
+pub(crate) fn kms_container(id: Uuid, account: &str, regions: &[&str]) -> KmsContainerEntry {
+    KmsContainerEntry {
+        id,
+        name: format!("k{}", id.as_u128()),
+        account_id: account.into(),
+        regions: regions.iter().map(ToString::to_string).collect(),
+        connection: Uuid::nil(),
+        connection_as_sent: "c".into(),
+        cloud: AwsCloud::Commercial,
+        assume_role: AssumeRole::default(),
+        acls: Vec::new(),
+        stamps: Stamps::default(),
+    }
 }
 
 pub(super) fn name(name: &str) -> NodeName {
