@@ -66,7 +66,7 @@ pub enum AwsKeyKind {
     },
     /// On an AWS CloudHSM cluster.
     CloudHsm {
-        /// The [`AwsKeyStoreEntry`]; none: not known here.
+        /// The [`super::AwsKeyStoreEntry`]; none: not known here.
         store: Option<Uuid>,
     },
 }
