@@ -141,7 +141,7 @@ mod tests {
     const REGION: &str = "us-east-1";
 
     fn container(number: u128, account: &str) -> KmsContainerEntry {
-        kms_container(Uuid::from_u128(number), account, &[REGION])
+        kms_container(Uuid::from_u128(number), account, &[REGION, "eu-west-1"])
     }
 
     fn told(id: &str, name: &str) -> StoreInAws {
