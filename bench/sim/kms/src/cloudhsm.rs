@@ -104,9 +104,11 @@ fn describe(call: &Call, body: &Value) -> Result<Value, AwsException> {
         return Err(invalid("Filters are clusterIds, vpcIds and states."));
     }
     let limit = match input.max_results {
-        None => 100,
-        Some(limit @ 1..=100) => usize::try_from(limit).unwrap_or(100),
-        Some(_) => return Err(invalid("MaxResults is 1 to 100.")),
+        None => MOST_RESULTS,
+        Some(limit) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=MOST_RESULTS).contains(limit))
+            .ok_or_else(|| invalid("MaxResults is 1 to 25."))?,
     };
     let now_ms = call.now_ms();
     let all = call.change(|region| clusters(region, now_ms).map(<[Cluster]>::to_vec))?;
@@ -135,7 +137,7 @@ fn entry(region: &str, at: usize, cluster: &Cluster) -> Value {
         .map(|n| {
             json!({
                 "AvailabilityZone": zone(n), "ClusterId": cluster.id, "SubnetId": subnet(n), "EniId": format!("eni-0{at}{n}00000000000000"),
-                "EniIp": format!("10.0.{at}.{}", n + 10), "HsmId": format!("hsm-{}{n}", &cluster.id["cluster-".len()..]), "State": "ACTIVE",
+                "EniIp": format!("10.0.{at}.{}", n + 10), "HsmId": format!("hsm-{}{}", &cluster.id["cluster-".len()..], n + 2), "HsmType": HSM_TYPE, "State": "ACTIVE",
             })
         })
         .collect();
@@ -145,7 +147,9 @@ fn entry(region: &str, at: usize, cluster: &Cluster) -> Value {
         "ClusterId": cluster.id,
         "CreateTimestamp": seconds(cluster.created_ms),
         "Hsms": hsms,
-        "HsmType": "hsm1.medium",
+        "HsmType": HSM_TYPE,
+        "Mode": "FIPS",
+        "NetworkType": "IPV4",
         "SecurityGroup": format!("sg-0{at}00000000000000a"),
         "State": cluster.state,
         "SubnetMapping": {zone(0): subnet(0), zone(1): subnet(1)},
@@ -201,5 +205,8 @@ fn refused(name: ErrorName, id: &str, what: &str) -> AwsException {
 }
 
 const ACTIVE: &str = "ACTIVE";
+const HSM_TYPE: &str = "hsm1.medium";
+/// As AWS's model has it (`ClustersMaxSize`).
+const MOST_RESULTS: usize = 25;
 /// What the `kmsuser` of every cluster logs in with.
 const KMS_USER_PASSWORD: &str = "kmsuser-password";

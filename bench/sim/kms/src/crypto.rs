@@ -37,8 +37,10 @@ pub(crate) async fn encrypt(call: &Call, body: &Value) -> Result<Value, AwsExcep
     let context = checked(input.encryption_context)?;
     let algorithm = input.encryption_algorithm.unwrap_or(EncryptionAlgorithm::SymmetricDefault);
     let subject = Subject::find(call, &required(input.key_id, "keyId")?)?;
+    let text = Text { algorithm, context: &context, bytes: &plaintext };
+    subject.check(&text)?;
     dry(input.dry_run)?;
-    let made = subject.encrypt(call, &Text { algorithm, context: &context, bytes: &plaintext }).await?;
+    let made = subject.encrypt(call, &text).await?;
     Ok(json!({"CiphertextBlob": Blob(made.bytes), "KeyId": subject.arn(), "EncryptionAlgorithm": algorithm}))
 }
 
@@ -64,8 +66,10 @@ pub(crate) async fn decrypt(call: &Call, body: &Value) -> Result<Value, AwsExcep
     let context = checked(input.encryption_context)?;
     let algorithm = input.encryption_algorithm.unwrap_or(EncryptionAlgorithm::SymmetricDefault);
     let subject = Subject::of_ciphertext(call, input.key_id.as_deref(), algorithm, &ciphertext)?;
+    let text = Text { algorithm, context: &context, bytes: &ciphertext };
+    subject.check(&text)?;
     dry(input.dry_run)?;
-    let made = subject.decrypt(call, &Text { algorithm, context: &context, bytes: &ciphertext }).await?;
+    let made = subject.decrypt(call, &text).await?;
     let mut answer = Map::new();
     answer.insert("Plaintext".into(), json!(Blob(made.bytes)));
     answer.insert("KeyId".into(), subject.arn().into());
@@ -99,8 +103,11 @@ pub(crate) async fn re_encrypt(call: &Call, body: &Value) -> Result<Value, AwsEx
     let to_algorithm = input.destination_encryption_algorithm.unwrap_or(EncryptionAlgorithm::SymmetricDefault);
     let to = Subject::find(call, &required(input.destination_key_id, "destinationKeyId")?)?;
     let from = Subject::of_ciphertext(call, input.source_key_id.as_deref(), from_algorithm, &ciphertext)?;
+    let source = Text { algorithm: from_algorithm, context: &from_context, bytes: &ciphertext };
+    from.check(&source)?;
+    to.check(&Text { algorithm: to_algorithm, context: &to_context, bytes: &[] })?;
     dry(input.dry_run)?;
-    let plain = from.decrypt(call, &Text { algorithm: from_algorithm, context: &from_context, bytes: &ciphertext }).await?;
+    let plain = from.decrypt(call, &source).await?;
     let made = to.encrypt(call, &Text { algorithm: to_algorithm, context: &to_context, bytes: &plain.bytes }).await?;
     let mut answer = Map::new();
     answer.insert("CiphertextBlob".into(), json!(Blob(made.bytes)));
@@ -169,10 +176,11 @@ async fn new_data_key(call: &Call, body: &Value) -> Result<(Map<String, Value>, 
     };
     let context = checked(input.encryption_context)?;
     let subject = Subject::find(call, &required(input.key_id, "keyId")?)?;
-    dry(input.dry_run)?;
     let mut plaintext = vec![0; len];
     draw::fill(&mut plaintext);
     let text = Text { algorithm: EncryptionAlgorithm::SymmetricDefault, context: &context, bytes: &plaintext };
+    subject.check(&text)?;
+    dry(input.dry_run)?;
     let Made { bytes, material_id } = subject.encrypt(call, &text).await?;
     let mut answer = Map::new();
     answer.insert("CiphertextBlob".into(), json!(Blob(bytes)));
@@ -216,7 +224,11 @@ fn dry(run: Option<bool>) -> Result<(), AwsException> {
     Ok(())
 }
 
-fn no_recipient(recipient: Option<&Value>) -> Result<(), AwsException> {
+/// Nitro enclaves are not simulated.
+///
+/// # Errors
+/// `UnsupportedOperationException`: one is named.
+pub(crate) fn no_recipient(recipient: Option<&Value>) -> Result<(), AwsException> {
     if recipient.is_some_and(|recipient| !recipient.is_null()) {
         return Err(AwsException::new(ErrorName::UnsupportedOperation, "Recipients (Nitro enclaves) are not simulated."));
     }

@@ -62,6 +62,9 @@ pub(crate) struct Session {
     pub(crate) session_token: String,
     /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`.
     pub(crate) arn: String,
+    /// `arn:aws:iam::<account>:role/<path><role>`; a state file of before has none.
+    #[serde(default)]
+    pub(crate) role_arn: Option<String>,
     /// `AROA…:<session>`.
     pub(crate) user_id: String,
     pub(crate) external_id: Option<String>,

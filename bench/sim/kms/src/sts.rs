@@ -42,6 +42,7 @@ pub(crate) fn refusal(error: &AwsException, request_id: uuid::Uuid) -> (u16, Str
         "UnrecognizedClientException" => (403, "InvalidClientTokenId"),
         "InvalidSignatureException" => (403, "SignatureDoesNotMatch"),
         "ExpiredTokenException" => (403, "ExpiredToken"),
+        "IncompleteSignatureException" => (400, "IncompleteSignature"),
         "ValidationException" => (400, "ValidationError"),
         "ThrottlingException" => (400, "Throttling"),
         "UnknownOperationException" => (400, "InvalidAction"),
@@ -74,13 +75,24 @@ fn assume_role(call: &Call, form: &Form) -> Result<String, AwsException> {
             format!("User: {who} is not authorized to perform: sts:AssumeRole on resource: {arn}"),
         ));
     };
-    if !(2..=64).contains(&name.len()) || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=,.@-".contains(&b)) {
-        return Err(AwsException::invalid("RoleSessionName has 2 to 64 characters of [A-Za-z0-9_=,.@-]."));
+    let fits = |text: &str, most: usize, others: &[u8]| {
+        (2..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
+    };
+    if !fits(name, 64, b"_+=,.@-") {
+        return Err(AwsException::invalid("RoleSessionName has 2 to 64 characters of [A-Za-z0-9_+=,.@-]."));
+    }
+    if form.get("ExternalId").is_some_and(|id| !fits(id, 1224, b"_+=,.@:/-")) {
+        return Err(AwsException::invalid("ExternalId has 2 to 1224 characters of [A-Za-z0-9_+=,.@:/-]."));
     }
     let seconds = form.get("DurationSeconds").map_or(Ok(3600), |text| text.parse::<u32>());
     let Some(seconds) = seconds.ok().filter(|seconds| (900..=43_200).contains(seconds)) else {
         return Err(AwsException::invalid("DurationSeconds is 900 to 43200."));
     };
+    // A role that a role assumes.
+    if call.caller.arn != call.caller.principal && seconds > MOST_CHAINED_SECONDS {
+        let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.";
+        return Err(AwsException::invalid(text));
+    }
     let expires = OffsetDateTime::from(SystemTime::now()) + time::Duration::seconds(seconds.into());
     let expires = expires.replace_nanosecond(0).unwrap_or(expires);
     let id = draw::access_key_id("ASIA");
@@ -90,6 +102,7 @@ fn assume_role(call: &Call, form: &Form) -> Result<String, AwsException> {
         session_token: draw::hex::<64>(),
         arn: format!("arn:aws:sts::{}:assumed-role/{role_name}/{name}", call.account()),
         user_id: format!("{ROLE_ID}:{name}"),
+        role_arn: Some(arn.clone()),
         external_id: form.get("ExternalId").cloned(),
         expires_ms: expires.unix_timestamp().saturating_mul(1000),
     };
@@ -117,4 +130,5 @@ fn escaped(text: &str) -> String {
 }
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const MOST_CHAINED_SECONDS: u32 = 3600;
 const ROLE_ID: &str = "AROASIMULATOR7AAAAAAA";

@@ -99,6 +99,11 @@ impl Subject {
         &self.key.arn
     }
 
+    /// Fails unless the key is for encryption, with this algorithm and context.
+    pub(super) fn check(&self, text: &Text<'_>) -> Result<(), AwsException> {
+        native::checked(&self.key, &Native { algorithm: text.algorithm, text: text.bytes, context: text.context })
+    }
+
     /// Encrypts: the plaintext of the client becomes a ciphertext for the client.
     pub(super) async fn encrypt(&self, call: &Call, text: &Text<'_>) -> Result<Made, AwsException> {
         let Text { algorithm, context, bytes } = *text;

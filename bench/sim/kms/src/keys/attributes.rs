@@ -11,7 +11,7 @@ use super::{
     find,
     metadata::key_id,
     page::{self, Paging},
-    policy, tags,
+    policy, rotation, tags,
 };
 use crate::{
     call::{Call, required},
@@ -171,10 +171,13 @@ impl PolicyInput {
 }
 
 fn set_state(call: &Call, body: &Value, state: KeyState) -> Result<Value, AwsException> {
-    let id = key_id(call, body)?;
+    let (id, now_ms) = (key_id(call, body)?, call.now_ms());
     call.change(|region| {
         let key = find::key_mut(region, call, &id)?;
         Demand::Enable.check(key)?;
+        if (key.state, state) == (KeyState::Disabled, KeyState::Enabled) {
+            rotation::resume(key, now_ms);
+        }
         key.state = state;
         Ok(json!({}))
     })

@@ -50,6 +50,8 @@ pub(crate) fn schedule(call: &Call, body: &Value) -> Result<Value, AwsException>
         let at_ms = (!waits).then(|| now_ms.saturating_add(days.saturating_mul(DAY_MS)));
         key.state = if waits { KeyState::PendingReplicaDeletion } else { KeyState::PendingDeletion };
         key.deletion = Some(Deletion { days, at_ms });
+        // A replica that was still being made stays as it is.
+        key.next = None;
         let mut members = Map::new();
         members.insert("KeyId".into(), key.arn.clone().into());
         members.insert("KeyState".into(), json!(key.state));

@@ -16,11 +16,15 @@ pub(crate) enum Demand {
     Enable,
     /// Tags, description and new targets of aliases.
     Change,
-    /// `EnableKeyRotation`, `DisableKeyRotation`, `RotateKeyOnDemand`.
+    /// `EnableKeyRotation` and `DisableKeyRotation`.
+    SetRotation,
+    /// `RotateKeyOnDemand`.
     Rotate,
-    /// `ReplicateKey` and `UpdatePrimaryRegion`.
+    /// `ReplicateKey`, and `UpdatePrimaryRegion` to another region than the one under way.
     Replicate,
-    /// `GetParametersForImport` and `ImportKeyMaterial`.
+    /// `GetParametersForImport`.
+    PrepareImport,
+    /// `ImportKeyMaterial`.
     Import,
     /// `DeleteImportedKeyMaterial`.
     DropMaterial,
@@ -66,24 +70,26 @@ impl Demand {
         match (self, state) {
             (Self::Keep, PendingDeletion | PendingReplicaDeletion)
             | (Self::DropMaterial, Enabled | Disabled | PendingImport | Unavailable | PendingDeletion | PendingReplicaDeletion)
-            | (Self::Use, Enabled | Updating)
+            | (Self::Use | Self::SetRotation, Enabled | Updating)
             | (Self::Enable, Enabled | Disabled | Unavailable)
             | (Self::Change, Creating | Enabled | Disabled | PendingImport | Unavailable | Updating)
             | (Self::Rotate | Self::Replicate, Enabled)
-            | (Self::Import, Enabled | Disabled | PendingImport)
-            | (Self::Delete, Enabled | Disabled | PendingImport | Unavailable) => Verdict::Yes,
-            (Self::Use | Self::Rotate | Self::Replicate, Disabled) => Verdict::Disabled,
+            | (Self::PrepareImport, Enabled | Disabled | PendingImport)
+            | (Self::Import, Enabled | Disabled | PendingImport | Updating)
+            | (Self::Delete, Creating | Enabled | Disabled | PendingImport | Unavailable) => Verdict::Yes,
+            (Self::Use | Self::SetRotation | Self::Rotate | Self::Replicate, Disabled) => Verdict::Disabled,
             (Self::Keep, Creating | Enabled | Disabled | PendingImport | Unavailable | Updating)
             | (Self::DropMaterial, Creating | Updating)
-            | (Self::Use, Creating | PendingDeletion | PendingImport | PendingReplicaDeletion | Unavailable)
+            | (Self::Use | Self::SetRotation, Creating | PendingDeletion | PendingImport | PendingReplicaDeletion | Unavailable)
             | (Self::Enable, Creating | PendingDeletion | PendingImport | PendingReplicaDeletion | Updating)
             | (Self::Change, PendingDeletion | PendingReplicaDeletion)
             | (
                 Self::Rotate | Self::Replicate,
                 Creating | PendingDeletion | PendingImport | PendingReplicaDeletion | Unavailable | Updating,
             )
-            | (Self::Import, Creating | PendingDeletion | PendingReplicaDeletion | Unavailable | Updating)
-            | (Self::Delete, Creating | PendingDeletion | PendingReplicaDeletion | Updating) => Verdict::Invalid,
+            | (Self::PrepareImport, Creating | PendingDeletion | PendingReplicaDeletion | Unavailable | Updating)
+            | (Self::Import, Creating | PendingDeletion | PendingReplicaDeletion | Unavailable)
+            | (Self::Delete, PendingDeletion | PendingReplicaDeletion | Updating) => Verdict::Invalid,
         }
     }
 }
@@ -98,5 +104,53 @@ const fn words(state: KeyState) -> &'static str {
         KeyState::PendingReplicaDeletion => "is pending replica deletion",
         KeyState::Unavailable => "is unavailable",
         KeyState::Updating => "is updating",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The developer guide's table, "Key states of AWS KMS keys". Columns: Enabled, Disabled, pending (replica) deletion, pending import,
+    // Unavailable, Creating, Updating. Letters: succeeds, fails as Disabled, fails as Invalid; - where the table has nothing to say.
+    const TABLE: [(Demand, &str); 11] = [
+        (Demand::Keep, "iisiiii"),
+        (Demand::DropMaterial, "ssss-ii"),
+        (Demand::Use, "sdiiiis"),
+        (Demand::Enable, "ssiisii"),
+        (Demand::Change, "ssissss"),
+        (Demand::SetRotation, "sdi--is"),
+        (Demand::Replicate, "sdii-ii"),
+        (Demand::PrepareImport, "ssis-ii"),
+        (Demand::Import, "ssis-is"),
+        (Demand::Delete, "ssisssi"),
+        // Of a rotation on demand the table does not tell; this is the simulator's reading.
+        (Demand::Rotate, "sdiiiii"),
+    ];
+
+    #[test]
+    fn each_operation_demands_the_states_of_the_developer_guides_table() {
+        let columns = [
+            &[KeyState::Enabled][..],
+            &[KeyState::Disabled],
+            &[KeyState::PendingDeletion, KeyState::PendingReplicaDeletion],
+            &[KeyState::PendingImport],
+            &[KeyState::Unavailable],
+            &[KeyState::Creating],
+            &[KeyState::Updating],
+        ];
+        for (demand, row) in TABLE {
+            for (states, wanted) in columns.iter().zip(row.chars()) {
+                for state in *states {
+                    let verdict = demand.verdict(*state);
+                    let told = match verdict {
+                        Verdict::Yes => 's',
+                        Verdict::Disabled => 'd',
+                        Verdict::Invalid => 'i',
+                    };
+                    assert!(wanted == '-' || wanted == told, "{demand:?} of a key that is {state:?}: {verdict:?}");
+                }
+            }
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn parameters(call: &Call, body: &Value) -> Result<Value, AwsEx
     let spec = call.look(|region| {
         let key = find::key(region, call, &name)?;
         imported(key)?;
-        Demand::Import.check(key)?;
+        Demand::PrepareImport.check(key)?;
         Ok(key.spec)
     })?;
     let opens = algorithm.for_spec(spec, size).map_err(|error| refused(&error))?;

@@ -107,8 +107,10 @@ pub(super) fn metadata(state: &State, region_name: &str, key: &Key) -> Value {
         }
         (_, None) => {}
     }
-    if key.origin == Origin::External && key.materials.iter().any(|kept| kept.material.is_some()) {
-        let first = key.materials.iter().filter(|kept| kept.material.is_some()).filter_map(|kept| kept.expires_ms).min();
+    // Material that waits for its rotation does not belong to the key yet.
+    let imported = || key.materials.iter().filter(|kept| kept.material.is_some() && kept.state.was_current());
+    if key.origin == Origin::External && imported().next().is_some() {
+        let first = imported().filter_map(|kept| kept.expires_ms).min();
         put("ExpirationModel", super::import::expiration_model(first).into());
         if let Some(at_ms) = first {
             put("ValidTo", seconds(at_ms).into());

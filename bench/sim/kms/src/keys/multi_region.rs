@@ -71,7 +71,7 @@ pub(crate) fn replicate(call: &Call, body: &Value) -> Result<Value, AwsException
     })
 }
 
-/// `UpdatePrimaryRegion`: both keys are `Updating` for a moment, then their roles have changed.
+/// `UpdatePrimaryRegion`: both keys are `Updating` for a moment, then their roles have changed; asked for once more meanwhile, it is under way.
 ///
 /// # Errors
 /// Those of the API reference.
@@ -89,8 +89,12 @@ pub(crate) fn update_primary(call: &Call, body: &Value) -> Result<Value, AwsExce
     call.shared.change(|state| {
         let before = find::key(state.region(&call.region), call, &name)?;
         primary(before)?;
-        Demand::Replicate.check(before)?;
         let (id, state_before) = (before.id.clone(), before.state);
+        let asked_before = state.regions.get(&there).and_then(|region| region.keys.get(&id)?.next);
+        if asked_before.is_some_and(|next| next.role == Role::Primary) {
+            return Ok(json!({}));
+        }
+        Demand::Replicate.check(find::key(state.region(&call.region), call, &name)?)?;
         let after = state
             .region(&there)
             .keys

@@ -81,8 +81,11 @@ pub(crate) fn decrypt(key: &Key, native: &Native<'_>) -> Result<Done, AwsExcepti
     Ok(Done { text: opened.to_vec(), material_id: Some(id) })
 }
 
-/// Checks that the key is for encryption and with this algorithm.
-fn checked(key: &Key, native: &Native<'_>) -> Result<(), AwsException> {
+/// Checks that the key is for encryption and with this algorithm and context.
+///
+/// # Errors
+/// `InvalidKeyUsageException`, `ValidationException`.
+pub(crate) fn checked(key: &Key, native: &Native<'_>) -> Result<(), AwsException> {
     let (spec, algorithm) = (key.spec, native.algorithm);
     if !spec.allows(super::spec::KeyUsage::EncryptDecrypt) || key.usage != super::spec::KeyUsage::EncryptDecrypt {
         let message = format!("{} key usage is {} which is not valid for encryption and decryption.", key.arn, key.usage.name());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::blob::Blob;
 use crate::{
     call::{Call, required},
+    crypto::no_recipient,
     draw,
     error::{AwsException, ErrorName},
     state::StoreKind,
@@ -24,8 +25,10 @@ pub(crate) fn generate(call: &Call, body: &Value) -> Result<Value, AwsException>
     struct Input {
         number_of_bytes: Option<i64>,
         custom_key_store_id: Option<String>,
+        recipient: Option<Value>,
     }
     let input: Input = call.input(body)?;
+    no_recipient(input.recipient.as_ref())?;
     let wanted = required(input.number_of_bytes, "numberOfBytes")?;
     let len = usize::try_from(wanted).ok().filter(|len| (1..=MOST).contains(len)).ok_or_else(|| {
         AwsException::invalid(format!(

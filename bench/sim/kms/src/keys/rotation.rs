@@ -87,6 +87,10 @@ pub(crate) fn on_demand(call: &Call, body: &Value) -> Result<Value, AwsException
         rotatable(key)?;
         primary(key)?;
         Demand::Rotate.check(key)?;
+        if key.rotation.is_some_and(|rotation| rotation.next_ms.saturating_sub(now_ms) <= NEAR_MS) {
+            let message = format!("{} is rotated automatically within the next 20 minutes.", key.arn);
+            return Err(AwsException::new(ErrorName::Conflict, message));
+        }
         let by_hand = |kept: &&KeyMaterial| kept.rotated.is_some_and(|rotated| rotated.by == RotationType::OnDemand);
         if key.materials.iter().filter(by_hand).count() >= MOST_ON_DEMAND {
             let message = format!("A key can be rotated on demand {MOST_ON_DEMAND} times.");
@@ -152,6 +156,13 @@ pub(super) fn rotates_now(key: &Key) -> bool {
     key.state == KeyState::Enabled && key.role != Some(Role::Replica)
 }
 
+/// What a key that was disabled has missed is one rotation, at once; its next period begins then.
+pub(super) fn resume(key: &mut Key, now_ms: i64) {
+    if let Some(rotation) = &mut key.rotation {
+        rotation.next_ms = rotation.next_ms.max(now_ms);
+    }
+}
+
 /// Rotates every key that is due.
 ///
 /// # Errors
@@ -189,7 +200,7 @@ fn set(call: &Call, body: &Value, rotation: Option<Rotation>) -> Result<Value, A
             return Err(unsupported(key));
         }
         primary(key)?;
-        Demand::Rotate.check(key)?;
+        Demand::SetRotation.check(key)?;
         let id = key.id.clone();
         same_keys(state, &id).for_each(|key| key.rotation = rotation);
         Ok(json!({}))
@@ -252,6 +263,8 @@ fn entry(key: &Key, kept: &KeyMaterial) -> Value {
 }
 
 const LEAST_DAYS: i64 = 90;
+/// So near to an automatic rotation no other is begun (`ConflictException`).
+const NEAR_MS: i64 = 20 * 60_000;
 /// How many missed rotations are made up for after a leap of the clock.
 const MOST_CAUGHT_UP: i64 = 40;
 const USUAL_DAYS: i64 = 365;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{empty, find_mut, store_id, target_of, wrong_state};
 use crate::{
@@ -35,7 +36,7 @@ pub(crate) fn connect(call: &Call, body: &Value) -> Result<Value, AwsException> 
         }
     })?;
     if let Some(number) = begun {
-        Attempt { region: call.region.clone(), store_id: id, number }.run(Arc::clone(&call.shared));
+        Attempt { region: call.region.clone(), store_id: id, number, request_id: call.request_id }.run(Arc::clone(&call.shared));
     }
     Ok(empty())
 }
@@ -57,7 +58,7 @@ pub(crate) fn disconnect(call: &Call, body: &Value) -> Result<Value, AwsExceptio
             Connection::Disconnecting | Connection::Disconnected => Err(wrong_state(store)),
         }
     })?;
-    Attempt { region: call.region.clone(), store_id: id, number }.run(Arc::clone(&call.shared));
+    Attempt { region: call.region.clone(), store_id: id, number, request_id: call.request_id }.run(Arc::clone(&call.shared));
     Ok(empty())
 }
 
@@ -66,7 +67,12 @@ pub(crate) fn take_up(shared: &Arc<Shared>) {
     let open: Vec<_> = shared.look(|state| {
         let stores = state.regions.iter().flat_map(|(name, region)| region.stores.values().map(move |store| (name, store)));
         let open = stores.filter(|(_, store)| matches!(store.connection, Connection::Connecting | Connection::Disconnecting));
-        open.map(|(name, store)| Attempt { region: name.clone(), store_id: store.id.clone(), number: store.attempt }).collect()
+        open.map(|(name, store)| {
+            // Which call began it is not kept.
+            let (region, request_id) = (name.clone(), Uuid::new_v4());
+            Attempt { region, store_id: store.id.clone(), number: store.attempt, request_id }
+        })
+        .collect()
     });
     for attempt in open {
         attempt.run(Arc::clone(shared));
@@ -78,6 +84,8 @@ struct Attempt {
     region: String,
     store_id: String,
     number: u64,
+    /// Of the call that began it.
+    request_id: Uuid,
 }
 
 impl Attempt {
@@ -119,7 +127,7 @@ impl Attempt {
                 cloudhsm::connection_error(region, cluster_id, password)
             }),
             (StoreKind::External(_), Some(target)) => {
-                health::ask(shared, &target, "ConnectCustomKeyStore").await.err().map(|error| error.connection_code())
+                health::ask(shared, &target, ("ConnectCustomKeyStore", self.request_id)).await.err().map(|error| error.connection_code())
             }
             (StoreKind::External(_), None) => None,
         };

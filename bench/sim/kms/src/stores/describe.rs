@@ -27,23 +27,23 @@ struct Input {
 /// # Errors
 /// Those of the API reference.
 pub(crate) fn describe(call: &Call, body: &Value) -> Result<Value, AwsException> {
-    let input: Input = call.input(body)?;
+    let (input, account): (Input, _) = (call.input(body)?, call.account());
     call.look(|region| match (&input.custom_key_store_id, &input.custom_key_store_name) {
         (Some(_), Some(_)) => Err(AwsException::invalid("CustomKeyStoreId and CustomKeyStoreName can't be given both.")),
-        (Some(id), None) => one(super::find(region, id)?),
+        (Some(id), None) => one(account, super::find(region, id)?),
         (None, Some(name)) => {
             let found = region.stores.values().find(|store| store.name == *name);
-            one(found.ok_or_else(|| super::not_found(name))?)
+            one(account, found.ok_or_else(|| super::not_found(name))?)
         }
-        (None, None) => page(region, &input),
+        (None, None) => page(account, region, &input),
     })
 }
 
-fn one(store: &Store) -> Result<Value, AwsException> {
-    Ok(json!({"CustomKeyStores": [entry(store)], "Truncated": false}))
+fn one(account: &str, store: &Store) -> Result<Value, AwsException> {
+    Ok(json!({"CustomKeyStores": [entry(account, store)], "Truncated": false}))
 }
 
-fn page(region: &Region, input: &Input) -> Result<Value, AwsException> {
+fn page(account: &str, region: &Region, input: &Input) -> Result<Value, AwsException> {
     let limit = match input.limit {
         None => 100,
         Some(limit @ 1..=1000) => usize::try_from(limit).unwrap_or(1000),
@@ -66,12 +66,12 @@ fn page(region: &Region, input: &Input) -> Result<Value, AwsException> {
     if let (true, Some(last)) = (truncated, entries.last()) {
         answer.insert("NextMarker".into(), format!("{MARKER}{}", last.id).into());
     }
-    answer.insert("CustomKeyStores".into(), entries.into_iter().map(entry).collect());
+    answer.insert("CustomKeyStores".into(), entries.into_iter().map(|store| entry(account, store)).collect());
     answer.insert("Truncated".into(), truncated.into());
     Ok(answer.into())
 }
 
-fn entry(store: &Store) -> Value {
+fn entry(account: &str, store: &Store) -> Value {
     let mut entry = Map::new();
     let mut put = |name: &str, value: Value| entry.insert(name.to_owned(), value);
     put("CustomKeyStoreId", store.id.as_str().into());
@@ -97,9 +97,7 @@ fn entry(store: &Store) -> Value {
             });
             if let Some(service) = &external.vpc_service {
                 proxy["VpcEndpointServiceName"] = service.as_str().into();
-            }
-            if let Some(owner) = &external.vpc_owner {
-                proxy["VpcEndpointServiceOwner"] = owner.as_str().into();
+                proxy["VpcEndpointServiceOwner"] = external.vpc_owner.as_deref().unwrap_or(account).into();
             }
             put("XksProxyConfiguration", proxy);
         }

@@ -11,5 +11,5 @@ pub(super) async fn health(call: &Call, store_id: &str, external: &External) -> 
     // A credential that is being given now can't be stale.
     let mut target = super::target(&call.region, store_id, external);
     target.previous = None;
-    ask(&call.shared, &target, &call.operation).await
+    ask(&call.shared, &target, (&call.operation, call.request_id)).await
 }

@@ -93,7 +93,7 @@ pub(crate) async fn decrypt(call: &Call, with: &Use<'_>, sealed: &Sealed) -> Res
 /// Via no other service of AWS, and from no VPC.
 fn request_metadata(call: &Call, with: &Use<'_>) -> Value {
     json!({
-        "awsPrincipalArn": call.caller.arn,
+        "awsPrincipalArn": call.caller.principal,
         "kmsOperation": call.operation,
         "kmsRequestId": call.request_id,
         "kmsKeyArn": with.key_arn,

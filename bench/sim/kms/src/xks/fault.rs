@@ -1,7 +1,8 @@
 //! What can go wrong with a proxy, and what AWS KMS makes of it: three tables, for the three places where it is told.
 //!
 //! Always holds: a cryptographic operation fails with `KMSInvalidStateException` for all that goes wrong with a proxy, a ciphertext that it
-//! does not take included, told apart by the text. Source: Developer Guide, "Troubleshooting external key stores".
+//! does not take included, told apart by the text. Sources: Developer Guide, "Troubleshooting external key stores"; where it is silent, the
+//! specification, "Error codes".
 
 use crate::error::{AwsException, ErrorName};
 
@@ -9,33 +10,51 @@ use crate::error::{AwsException, ErrorName};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProxyError {
     /// No connection, or it broke.
-    #[error("AWS KMS cannot communicate with the external key store proxy. This might be a transient network issue. ({0})")]
+    #[error(
+        "AWS KMS cannot communicate with the external key store proxy. This might be a transient network issue. If you see this error \
+         repeatedly, verify that your external key store proxy is active and is connected to the network, and that its endpoint URI is correct \
+         in your external key store. ({0})"
+    )]
     Unreachable(String),
     /// No TLS connection.
-    #[error("AWS KMS cannot establish a TLS connection to the external key store proxy. Verify the TLS configuration. ({0})")]
+    #[error(
+        "AWS KMS cannot establish a TLS connection to the external key store proxy. Verify the TLS configuration, including its certificate. \
+         ({0})"
+    )]
     Tls(String),
     /// No answer within 250 ms, twice.
-    #[error("AWS KMS rejected the request because the external key store proxy did not respond in time. Retry the request.")]
+    #[error(
+        "AWS KMS rejected the request because the external key store proxy did not respond in time. Retry the request. If you see this error \
+         repeatedly, report it to your external key store proxy administrator."
+    )]
     TimedOut,
     /// An error of the specification.
     #[error("The external key store proxy {0}")]
     Refused(Refusal),
     /// Not what the specification allows.
-    #[error("AWS KMS cannot interpret the response from the external key store proxy: {0}.")]
+    #[error(
+        "AWS KMS cannot interpret the response from the external key store proxy. If you see this error repeatedly, report it to your external \
+         key store proxy administrator. ({0})"
+    )]
     Unreadable(String),
     /// Its health says that no key manager is available.
-    #[error("The external key store proxy is in an unhealthy state.")]
+    #[error(
+        "The external key store proxy is in an unhealthy state. If you see this message repeatedly, notify your external key store proxy \
+         administrator."
+    )]
     NoKeyManager,
     /// KMS can't open what the proxy decrypted.
-    #[error("The ciphertext that the external key store proxy submitted for decryption, or the encryption context, is invalid.")]
+    #[error(
+        "The ciphertext that the external key store proxy submitted for decryption, or the encryption context, is corrupted, missing, or \
+         otherwise invalid."
+    )]
     NotOurs,
 }
 
-/// The error names of the specification, "Errors".
+/// The error names of the specification, "Error codes", but for `ValidationException`: KMS takes its own requests for right, and can't interpret
+/// that answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("rejected the request because it is invalid.")]
-    Validation,
     #[error("rejected the request because the external key is not enabled in the external key manager.")]
     InvalidState,
     #[error(
@@ -44,21 +63,32 @@ pub(crate) enum Refusal {
     InvalidCiphertext,
     #[error("rejected the request because the external key does not support the requested operation.")]
     InvalidKeyUsage,
-    #[error("rejected the request because it could not authenticate AWS KMS. Verify the credentials for your external key store.")]
+    #[error(
+        "rejected the request because it could not authenticate AWS KMS. Verify the credentials for your external key store and update if \
+         necessary."
+    )]
     AuthenticationFailed,
-    #[error("denied access to the operation. Verify that the user and the external key are both authorized for this operation.")]
+    #[error(
+        "denied access to the operation. Verify that the user and the external key are both authorized for this operation, and try the request \
+         again."
+    )]
     AccessDenied,
     #[error("rejected the request because it could not find the external key.")]
     KeyNotFound,
-    #[error("rejected the request because of an invalid URI path. Verify the URI path for your external key store.")]
+    #[error(
+        "rejected the request because of an invalid URI path. Verify the URI path for your external key store and update if necessary."
+    )]
     InvalidUriPath,
     #[error("rejected the request because of a very high request rate.")]
     Throttling,
-    #[error("is in an unhealthy state.")]
+    #[error("is in an unhealthy state. If you see this message repeatedly, notify your external key store proxy administrator.")]
     Internal,
     #[error("rejected the request because it does not support the requested cryptographic operation.")]
     Unsupported,
-    #[error("did not respond to the request in the time allotted. Retry the request.")]
+    #[error(
+        "did not respond to the request in the time allotted. Retry the request. If you see this error repeatedly, report it to your external \
+         key store proxy administrator."
+    )]
     DependencyTimeout,
 }
 
@@ -81,7 +111,6 @@ impl ProxyError {
                 Refusal::AccessDenied
                 | Refusal::InvalidUriPath
                 | Refusal::InvalidState
-                | Refusal::Validation
                 | Refusal::InvalidCiphertext
                 | Refusal::InvalidKeyUsage
                 | Refusal::KeyNotFound => ErrorName::XksProxyInvalidConfiguration,
@@ -104,7 +133,6 @@ impl ProxyError {
                 Refusal::Throttling | Refusal::Internal | Refusal::DependencyTimeout => "XKS_PROXY_NOT_REACHABLE",
                 Refusal::InvalidUriPath
                 | Refusal::InvalidState
-                | Refusal::Validation
                 | Refusal::InvalidCiphertext
                 | Refusal::InvalidKeyUsage
                 | Refusal::KeyNotFound
@@ -119,8 +147,7 @@ impl ProxyError {
             Self::Refused(Refusal::KeyNotFound) => ErrorName::XksKeyNotFound,
             Self::Refused(Refusal::InvalidState | Refusal::InvalidKeyUsage) => ErrorName::XksKeyInvalidConfiguration,
             Self::Refused(
-                Refusal::Validation
-                | Refusal::InvalidCiphertext
+                Refusal::InvalidCiphertext
                 | Refusal::AuthenticationFailed
                 | Refusal::AccessDenied
                 | Refusal::InvalidUriPath
@@ -148,7 +175,6 @@ impl ProxyError {
 impl Refusal {
     const fn name(self) -> &'static str {
         match self {
-            Self::Validation => "ValidationException",
             Self::InvalidState => "InvalidStateException",
             Self::InvalidCiphertext => "InvalidCiphertextException",
             Self::InvalidKeyUsage => "InvalidKeyUsageException",
@@ -163,8 +189,7 @@ impl Refusal {
         }
     }
 
-    const ALL: [Self; 12] = [
-        Self::Validation,
+    const ALL: [Self; 11] = [
         Self::InvalidState,
         Self::InvalidCiphertext,
         Self::InvalidKeyUsage,

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::{Asked, ProxyError, Target, ask as ask_proxy};
 use crate::{shared::Shared, state::Connection, stores::target_of};
 
-/// Asks a proxy for its health.
+/// Asks a proxy for its health, for the KMS call of this name and id.
 ///
 /// # Errors
 /// It was not reached, refused, answered what the specification does not allow, or all of its key managers are unavailable.
-pub(crate) async fn ask(shared: &Shared, target: &Target, operation: &str) -> Result<(), ProxyError> {
-    let body = json!({"requestMetadata": {"kmsRequestId": Uuid::new_v4(), "kmsOperation": operation}});
+pub(crate) async fn ask(shared: &Shared, target: &Target, (operation, request_id): (&str, Uuid)) -> Result<(), ProxyError> {
+    let body = json!({"requestMetadata": {"kmsRequestId": request_id, "kmsOperation": operation}});
     let answer = ask_proxy(shared, target, &Asked { suffix: "/health", body }).await?;
     judge(&answer)
 }
@@ -35,7 +35,7 @@ pub(crate) async fn keep_checking(shared: Arc<Shared>) {
             connected.filter_map(|(region, store)| target_of(region, store)).collect()
         });
         for target in targets {
-            let health = ask(&shared, &target, "KmsHealthCheck").await;
+            let health = ask(&shared, &target, ("KmsHealthCheck", Uuid::new_v4())).await;
             match &health {
                 Ok(()) => tracing::debug!(store = %target.store_id, "the proxy is well"),
                 Err(error) => tracing::warn!(store = %target.store_id, %error, "the proxy is not well"),

@@ -32,7 +32,7 @@ pub(crate) async fn describe(call: &Call, store_id: &str, xks_key_id: &str) -> R
             .ok_or_else(|| AwsException::new(ErrorName::UnsupportedOperation, format!("{store_id} is no external key store.")))
     })?;
     let body = json!({
-        "requestMetadata": {"awsPrincipalArn": call.caller.arn, "kmsOperation": call.operation, "kmsRequestId": call.request_id}
+        "requestMetadata": {"awsPrincipalArn": call.caller.principal, "kmsOperation": call.operation, "kmsRequestId": call.request_id}
     });
     let suffix = format!("/keys/{xks_key_id}/metadata");
     let answer = ask(&call.shared, &target, &Asked { suffix: &suffix, body }).await.map_err(|error| error.at_key())?;
@@ -55,15 +55,49 @@ fn judge(answer: &Value) -> Result<(), AwsException> {
     let (Some(spec), Some(status), Some(usages)) = (spec, status, usages) else {
         return Err(ProxyError::Unreadable("the external key's metadata is not whole".into()).at_key());
     };
+    if usages.len() > MOST_USAGES || !usages.iter().all(Value::is_string) {
+        return Err(ProxyError::Unreadable(format!("keyUsage is no array of at most {MOST_USAGES} texts")).at_key());
+    }
     let allows = |usage: &str| usages.iter().any(|one| one == usage);
     let wrong = if spec != "AES_256" {
         format!("The key spec of the external key must be AES_256. The key spec of specified external key is {spec}.")
     } else if status != "ENABLED" {
         format!("The status of the external key must be ENABLED. The status of specified external key is {status}.")
     } else if !allows("ENCRYPT") || !allows("DECRYPT") {
-        "The key usage of the external key must include ENCRYPT and DECRYPT.".into()
+        let found: Vec<_> = usages.iter().filter_map(Value::as_str).collect();
+        let found = found.join(", ");
+        format!("The key usage of the external key must include ENCRYPT and DECRYPT. The key use of specified external key is {found}.")
     } else {
         return Ok(());
     };
     Err(AwsException::new(ErrorName::XksKeyInvalidConfiguration, wrong))
+}
+
+/// Specification, "GetKeyMetadata".
+const MOST_USAGES: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_key_is_aes_256_enabled_and_encrypts_and_decrypts() {
+        let metadata = |spec: &str, status: &str, usages: Value| json!({"keySpec": spec, "keyStatus": status, "keyUsage": usages});
+        let both = json!(["ENCRYPT", "DECRYPT"]);
+        let (wrong, unreadable) = ("XksKeyInvalidConfigurationException", "CustomKeyStoreInvalidStateException");
+        for (answer, refused) in [
+            (metadata("AES_256", "ENABLED", both.clone()), None),
+            (metadata("AES_256", "ENABLED", json!(["WRAP", "DECRYPT", "ENCRYPT"])), None),
+            (metadata("AES_128", "ENABLED", both.clone()), Some(wrong)),
+            (metadata("AES_256", "DISABLED", both.clone()), Some(wrong)),
+            (metadata("AES_256", "ENABLED", json!(["ENCRYPT"])), Some(wrong)),
+            (metadata("AES_256", "ENABLED", json!("ENCRYPT")), Some(unreadable)),
+            (metadata("AES_256", "ENABLED", json!(["ENCRYPT", "DECRYPT", 3])), Some(unreadable)),
+            (metadata("AES_256", "ENABLED", ["ENCRYPT", "DECRYPT"].repeat(6).into()), Some(unreadable)),
+            (json!({"keySpec": "AES_256", "keyUsage": both}), Some(unreadable)),
+        ] {
+            let told = judge(&answer).err().map(|error| error.name().to_owned());
+            assert_eq!(told.as_deref(), refused, "{answer}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! SigV4 of requests to a proxy, by `aws-sigv4`.
 //!
-//! Always holds: host, date and content type are signed; the path is signed as it is sent.
+//! Always holds: host and date are signed, and no other header (specification, appendix A); the path is signed as it is sent.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +46,7 @@ fn build(signed: &Signed<'_>, path: &str, body: Bytes) -> Option<Request<Bytes>>
     let now = SystemTime::now();
     let at = if signed.skew < 0 { now.checked_sub(skew)? } else { now.checked_add(skew)? };
     let params = SigningParams::builder().identity(&identity).region(signed.region).name("kms-xks-proxy").time(at).settings(settings);
-    let pairs = [("host", signed.authority), ("content-type", JSON)];
+    let pairs = [("host", signed.authority)];
     let uri = format!("https://{}{path}", signed.authority);
     let signable = SignableRequest::new("POST", uri, pairs.into_iter(), SignableBody::Bytes(&body)).ok()?;
     let (instructions, _) = sign_request(signable, &params.build().ok()?.into()).ok()?.into_parts();

@@ -10,7 +10,7 @@ use aws_sdk_kms::{
         AlgorithmSpec::RsaesOaepSha256 as Wrapping,
         DataKeySpec,
         EncryptionAlgorithmSpec::{RsaesOaepSha1, RsaesOaepSha256},
-        KeySpec, KeyUsageType, OriginType,
+        KeySpec, KeyUsageType, OriginType, RecipientInfo,
         WrappingKeySpec::Rsa2048,
     },
 };
@@ -41,6 +41,24 @@ async fn what_a_symmetric_key_encrypts_it_decrypts_in_the_same_context_only() {
     assert_eq!(decrypt(&[("a", "1"), ("b", "2")]).key_id(other).send().await.name(), "IncorrectKeyException");
     let torn = Blob::new([&ciphertext.as_ref()[..ciphertext.as_ref().len() - 1], b"!"].concat());
     assert_eq!(decrypt(&[("a", "1"), ("b", "2")]).ciphertext_blob(torn).send().await.name(), "InvalidCiphertextException");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_of_a_key_of_another_usage_and_nobody_is_a_recipient() {
+    let rig = Rig::start().await;
+    let (signing, own) = (rig.key(KeySpec::Rsa2048, KeyUsageType::SignVerify).await, rig.symmetric().await);
+    let encrypt = |id: &str| rig.kms.encrypt().key_id(id).plaintext(Blob::new("plain"));
+    assert_eq!(encrypt(&own).dry_run(true).send().await.name(), "DryRunOperationException");
+    assert_eq!(encrypt(&signing).dry_run(true).send().await.name(), "InvalidKeyUsageException");
+    let data_key = rig.kms.generate_data_key().key_id(&signing).key_spec(DataKeySpec::Aes256).dry_run(true);
+    assert_eq!(data_key.send().await.name(), "InvalidKeyUsageException");
+    let ciphertext = encrypt(&own).send().await.unwrap().ciphertext_blob.unwrap();
+    let re_encrypt = |to: &str| rig.kms.re_encrypt().ciphertext_blob(ciphertext.clone()).destination_key_id(to).dry_run(true);
+    assert_eq!(re_encrypt(&own).send().await.name(), "DryRunOperationException");
+    assert_eq!(re_encrypt(&signing).send().await.name(), "InvalidKeyUsageException");
+    let recipient = RecipientInfo::builder().attestation_document(Blob::new("enclave")).build();
+    let random = rig.kms.generate_random().number_of_bytes(1).recipient(recipient);
+    assert_eq!(random.send().await.name(), "UnsupportedOperationException");
 }
 
 #[tokio::test]

@@ -77,6 +77,23 @@ async fn an_imported_key_pair_has_its_own_public_key() {
 }
 
 #[tokio::test]
+async fn material_that_waits_for_its_rotation_does_not_tell_when_its_key_expires() {
+    let rig = Rig::start().await;
+    let id = pending(&rig).await;
+    lasting(&rig.kms, &id, &[1; 32], (RsaesOaepSha256, Rsa2048)).await.send().await.unwrap();
+    let in_a_week = DateTime::from(SystemTime::now() + std::time::Duration::from_hours(7 * 24));
+    let second = lasting(&rig.kms, &id, &[2; 32], (RsaesOaepSha256, Rsa2048)).await.import_type(ImportType::NewKeyMaterial);
+    second.expiration_model(ExpirationModelType::KeyMaterialExpires).valid_to(in_a_week).send().await.unwrap();
+    let told = async || {
+        let described = rig.describe(&id).await;
+        (described.expiration_model, described.valid_to.is_some())
+    };
+    assert_eq!(told().await, (Some(ExpirationModelType::KeyMaterialDoesNotExpire), false));
+    rig.kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    assert_eq!(told().await, (Some(ExpirationModelType::KeyMaterialExpires), true));
+}
+
+#[tokio::test]
 async fn material_of_another_spec_is_incorrect() {
     let rig = Rig::start().await;
     let hmac = rig.key_of(OriginType::External, KeySpec::Hmac384, KeyUsageType::GenerateVerifyMac).await;

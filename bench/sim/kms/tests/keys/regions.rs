@@ -58,6 +58,27 @@ async fn the_primary_region_changes_after_a_moment() {
 }
 
 #[tokio::test]
+async fn a_primary_region_that_is_asked_for_twice_is_under_way() {
+    let rig = Rig::start().await;
+    let (id, there) = (multi_region(&rig, OriginType::AwsKms).await, rig.kms_in(THERE));
+    rig.kms.replicate_key().key_id(&id).replica_region(THERE).send().await.unwrap();
+    soon(&rig, &there, &id).await;
+    let ask = || rig.kms.update_primary_region().key_id(&id).primary_region(THERE).send();
+    let (one, other) = tokio::join!(ask(), ask());
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(role(&soon(&rig, &there, &id).await), MultiRegionKeyType::Primary);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_being_made_can_be_scheduled_for_deletion_and_stays_so() {
+    let rig = Rig::start().await;
+    let (id, there) = (multi_region(&rig, OriginType::AwsKms).await, rig.kms_in(THERE));
+    rig.kms.replicate_key().key_id(&id).replica_region(THERE).send().await.unwrap();
+    there.schedule_key_deletion().key_id(&id).send().await.unwrap();
+    assert_eq!(soon(&rig, &there, &id).await.key_state, Some(KeyState::PendingDeletion));
+}
+
+#[tokio::test]
 async fn a_primary_key_goes_after_its_last_replica() {
     let rig = Rig::start().await;
     let (id, there) = (multi_region(&rig, OriginType::AwsKms).await, rig.kms_in(THERE));

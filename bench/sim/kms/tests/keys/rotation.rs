@@ -62,6 +62,35 @@ async fn a_disabled_key_does_not_rotate() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_disabled_for_several_periods_rotates_once_and_begins_its_period_anew() {
+    let rig = Rig::start().await;
+    let (id, kms) = (rig.symmetric().await, &rig.kms);
+    kms.enable_key_rotation().key_id(&id).rotation_period_in_days(90).send().await.unwrap();
+    kms.disable_key().key_id(&id).send().await.unwrap();
+    rig.days(10 * 90 + 40);
+    kms.enable_key().key_id(&id).send().await.unwrap();
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 1);
+    rig.days(89);
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 1);
+    rig.days(1);
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 2);
+}
+
+#[tokio::test]
+async fn no_rotation_on_demand_begins_just_before_an_automatic_one() {
+    let rig = Rig::start().await;
+    let (id, kms) = (rig.symmetric().await, &rig.kms);
+    kms.enable_key_rotation().key_id(&id).rotation_period_in_days(90).send().await.unwrap();
+    rig.days(89);
+    kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    rig.sim.control().advance(std::time::Duration::from_mins(23 * 60 + 45));
+    assert_eq!(kms.rotate_key_on_demand().key_id(&id).send().await.name(), "ConflictException");
+    rig.sim.control().advance(std::time::Duration::from_mins(15));
+    kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    assert_eq!(kms.list_key_rotations().key_id(&id).send().await.unwrap().rotations().len(), 3);
+}
+
+#[tokio::test]
 async fn only_symmetric_keys_with_material_of_aws_rotate_by_themselves() {
     let rig = Rig::start().await;
     let kms = &rig.kms;

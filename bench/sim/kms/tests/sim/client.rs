@@ -49,6 +49,13 @@ impl Answer {
 }
 
 impl Client {
+    /// With what `AssumeRole` answered, XML.
+    pub(crate) fn of_session(client: &Self, xml: &str) -> Self {
+        let part = |name: &str| xml.split_once(&format!("<{name}>")).unwrap().1.split_once('<').unwrap().0.to_owned();
+        let (access_key_id, secret) = (part("AccessKeyId"), part("SecretAccessKey"));
+        Self { access_key_id, secret, session_token: Some(part("SessionToken")), ..client.clone() }
+    }
+
     /// A call of KMS.
     pub(crate) async fn kms(&self, operation: &str, body: &Value) -> Answer {
         self.signed("kms", Some(&format!("TrentService.{operation}")), body.to_string()).await.unwrap()
@@ -78,6 +85,14 @@ impl Client {
         let mut request = self.request(target, body);
         self.sign(&mut request, self.scope.unwrap_or(service));
         self.send(request).await
+    }
+
+    /// A signed call of KMS, changed before it is sent.
+    pub(crate) async fn changed(&self, operation: &str, change: impl FnOnce(&mut Request<String>)) -> Answer {
+        let mut request = self.request(Some(&format!("TrentService.{operation}")), "{}".into());
+        self.sign(&mut request, "kms");
+        change(&mut request);
+        self.send(request).await.unwrap()
     }
 
     /// A call of KMS that is signed with one body and sent with another.

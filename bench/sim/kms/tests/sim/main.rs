@@ -1,6 +1,7 @@
 //! The simulator as its clients and its proxies see it.
 #![cfg(test)]
 
+mod asked;
 mod binary;
 mod calls;
 mod client;

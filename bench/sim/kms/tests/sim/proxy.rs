@@ -65,6 +65,8 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
     /// Whether the signature is that of [`SECRET`], and how many seconds its date is off.
     pub(crate) signature: Result<i64, String>,
+    /// As the signature names them.
+    pub(crate) signed_headers: String,
     /// The client certificate, if one was shown.
     pub(crate) certificate: Option<Vec<u8>>,
     /// Counts connections, from 0.
@@ -158,6 +160,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, inside: Arc<Inside>) {
                         path: head.uri.path().to_owned(),
                         body: serde_json::from_slice(&body).unwrap(),
                         signature: checked(&head, &body),
+                        signed_headers: signed_headers(&head),
                         certificate,
                         connection,
                     });
@@ -237,6 +240,11 @@ fn made(mood: Mood, path: &str, body: &Value) -> Value {
 
 fn respond(status: u16, body: String) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap()
+}
+
+fn signed_headers(head: &Parts) -> String {
+    let authorization = head.headers["authorization"].to_str().unwrap();
+    authorization.split([',', ' ']).find_map(|part| part.strip_prefix("SignedHeaders=")).unwrap().to_owned()
 }
 
 /// Signs again and compares.

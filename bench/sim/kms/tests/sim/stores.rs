@@ -211,4 +211,9 @@ async fn a_vpc_endpoint_service_may_be_of_another_partition_and_another_account(
     );
     rig.client.done("UpdateCustomKeyStore", &json!({"CustomKeyStoreId": id, "XksProxyVpcEndpointServiceOwner": "777788889999"})).await;
     assert_eq!(proxy().await["VpcEndpointServiceOwner"], "777788889999");
+    rig.client.done("DeleteCustomKeyStore", &json!({"CustomKeyStoreId": id})).await;
+    let mut own = vpc(service, "444455556666");
+    own.as_object_mut().unwrap().remove("XksProxyVpcEndpointServiceOwner");
+    let id = rig.client.done("CreateCustomKeyStore", &own).await["CustomKeyStoreId"].as_str().unwrap().to_owned();
+    assert_eq!(settled(&rig.client, &id).await["XksProxyConfiguration"]["VpcEndpointServiceOwner"], "111122223333");
 }

@@ -27,6 +27,7 @@ async fn each_trouble_has_its_error_at_create_its_code_at_connect_and_one_error_
         (Mood::Refusing(403, "AccessDeniedException"), "XksProxyInvalidConfigurationException", "XKS_PROXY_ACCESS_DENIED"),
         (Mood::Refusing(404, "InvalidUriPathException"), "XksProxyInvalidConfigurationException", "XKS_PROXY_INVALID_CONFIGURATION"),
         (Mood::Refusing(400, "InvalidStateException"), "XksProxyInvalidConfigurationException", "XKS_PROXY_INVALID_CONFIGURATION"),
+        (Mood::Refusing(400, "ValidationException"), "XksProxyInvalidResponseException", "XKS_PROXY_INVALID_RESPONSE"),
         (Mood::Refusing(503, "DependencyTimeoutException"), "XksProxyUriUnreachableException", "XKS_PROXY_NOT_REACHABLE"),
         (Mood::Refusing(500, "TomorrowsException"), "XksProxyInvalidResponseException", "XKS_PROXY_INVALID_RESPONSE"),
         (Mood::Babbling, "XksProxyInvalidResponseException", "XKS_PROXY_INVALID_RESPONSE"),
