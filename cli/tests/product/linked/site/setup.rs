@@ -35,8 +35,8 @@ impl Default for Setup {
     }
 }
 
-/// As where nothing is said.
-const ATTEMPT_SECONDS: u64 = 20;
+/// Half of what it is where nothing is said.
+const ATTEMPT_SECONDS: u64 = 10;
 /// Where how fast a data plane answers is not what is tested.
 pub(crate) const PROXY_PATIENCE: Duration = Duration::from_secs(5);
 /// The XKS specification's.
