@@ -119,10 +119,17 @@ fn entry(call: &Call, alias: &Alias) -> Value {
     Value::Object(members)
 }
 
-/// `alias/` and 1 to 250 characters of `[a-zA-Z0-9:/_-]`.
+/// `alias/` and 1 to 250 characters of `[a-zA-Z0-9:/_-]`; the colon is in AWS's pattern, and refused all the same.
 fn checked(name: String) -> Result<String, AwsException> {
-    let Some(rest) = name.strip_prefix("alias/") else { return Err(AwsException::invalid("Invalid identifier")) };
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b":/_-".contains(&b);
+    let Some(rest) = name.strip_prefix("alias/") else {
+        let text = "Alias must start with the prefix \"alias/\". Please see \
+                    https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html";
+        return Err(AwsException::invalid(text));
+    };
+    if rest.contains(':') {
+        return Err(AwsException::invalid(format!("{name} contains invalid characters for an alias")));
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_-".contains(&b);
     if rest.is_empty() || name.len() > MAX_NAME || !rest.bytes().all(allowed) {
         return Err(AwsException::invalid(format!(
             "1 validation error detected: Value '{name}' at 'aliasName' failed to satisfy constraint: Member must satisfy regular \

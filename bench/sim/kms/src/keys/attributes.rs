@@ -120,7 +120,7 @@ pub(crate) fn list_tags(call: &Call, body: &Value) -> Result<Value, AwsException
 pub(crate) fn policy(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let input: PolicyInput = call.input(body)?;
     let id = input.checked()?;
-    call.look(|region| Ok(json!({"Policy": find::key(region, call, &id)?.policy, "PolicyName": POLICY_NAME})))
+    call.look(|region| Ok(json!({"Policy": policy::shown(&find::key(region, call, &id)?.policy), "PolicyName": POLICY_NAME})))
 }
 
 /// `PutKeyPolicy`.

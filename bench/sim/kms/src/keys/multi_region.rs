@@ -65,7 +65,7 @@ pub(crate) fn replicate(call: &Call, body: &Value) -> Result<Value, AwsException
         state.region(&there).keys.insert(replica.id.clone(), replica.clone());
         Ok(json!({
             "ReplicaKeyMetadata": metadata::metadata(state, &there, &replica),
-            "ReplicaPolicy": replica.policy,
+            "ReplicaPolicy": policy::shown(&replica.policy),
             "ReplicaTags": replica.tags,
         }))
     })

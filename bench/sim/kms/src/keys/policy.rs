@@ -1,6 +1,6 @@
 //! Key policies: the one that AWS gives, and what AWS demands of one that it is given.
 //!
-//! Always holds: a policy is kept as the text it came as; no request is ever judged by it, but one that locks its giver out is refused
+//! Always holds: a policy is kept as the text it came as, and answered as AWS does, which has an order of its own; no request is ever judged by it, but one that locks its giver out is refused
 //! as AWS refuses it. Source: AWS KMS API reference, `PutKeyPolicy`; IAM JSON policy reference.
 
 use serde::Deserialize;
@@ -63,6 +63,30 @@ pub(crate) fn taken(text: &str, giver: Giver<'_>) -> Result<String, AwsException
         return Err(malformed("The new key policy will not allow you to update the key policy in the future."));
     }
     Ok(text.to_owned())
+}
+
+/// A kept policy as AWS answers it: one principal of a list as a text, and several in another order than they were given.
+pub(crate) fn shown(kept: &str) -> String {
+    let Ok(mut policy) = serde_json::from_str::<Value>(kept) else { return kept.to_owned() };
+    let statements = match policy.get_mut("Statement") {
+        Some(Value::Array(several)) => several.iter_mut().collect(),
+        one => Vec::from_iter(one),
+    };
+    let mut changed = false;
+    for statement in statements {
+        for name in ["Principal", "NotPrincipal"] {
+            let kinds = statement.get_mut(name).and_then(Value::as_object_mut);
+            for principals in kinds.into_iter().flat_map(Map::values_mut) {
+                let Value::Array(list) = principals else { continue };
+                changed = true;
+                match list.as_mut_slice() {
+                    [one] => *principals = one.take(),
+                    several => several.reverse(),
+                }
+            }
+        }
+    }
+    if changed { format!("{policy:#}") } else { kept.to_owned() }
 }
 
 #[derive(Deserialize)]
@@ -174,6 +198,8 @@ const VERSIONS: [&str; 2] = ["2012-10-17", "2008-10-17"];
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ACCOUNT: &str = "111122223333";
@@ -186,6 +212,21 @@ mod tests {
     fn the_default_policy_is_taken_as_it_is() {
         let policy = default(ACCOUNT);
         assert_eq!(taken(&policy, Giver { account: ACCOUNT, may_lock_out: false }).unwrap(), policy);
+    }
+
+    #[test]
+    fn principals_are_shown_in_the_way_of_aws() {
+        assert_eq!(shown(&default(ACCOUNT)), default(ACCOUNT));
+        let policy = |one: Value, several: Value| {
+            json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": one}, "Action": ["kms:*"], "Resource": "*"},
+                {"Effect": "Deny", "NotPrincipal": {"AWS": several, "Service": "x"}, "Action": "*", "Resource": ["*"]},
+            ]})
+        };
+        let told = shown(&policy(json!(["a"]), json!(["a", "b", "c"])).to_string());
+        assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), policy(json!("a"), json!(["c", "b", "a"])));
+        let single = json!({"Statement": {"Effect": "Allow", "Principal": {"AWS": ["a"]}, "Action": "kms:*", "Resource": "*"}});
+        assert!(shown(&single.to_string()).contains("\"AWS\": \"a\""));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Connections to proxies: TLS 1.2 or 1.3, HTTP/1.1, kept alive.
+//! Connections to proxies: TLS 1.2 or 1.3 with the cipher suites of the specification and no others, HTTP/1.1, kept alive.
 //!
 //! Always holds: one request at a time on a connection; connections are shared by requests to the same address in the same region with the
 //! same client certificate; a request is sent again only if nothing of it went out, on a kept connection that turned out to be closed.
@@ -14,7 +14,19 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore, SupportedCipherSuite,
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{
+            self,
+            cipher_suite::{
+                TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS13_AES_256_GCM_SHA384,
+                TLS13_CHACHA20_POLY1305_SHA256,
+            },
+        },
+    },
+};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -147,7 +159,8 @@ impl Links {
             return Ok(Arc::clone(config));
         }
         let broken = |error: &dyn std::error::Error| ProxyError::Tls(error.to_string());
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        let provider = CryptoProvider { cipher_suites: SUITES.to_vec(), ..aws_lc_rs::default_provider() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| broken(&error))?
             .with_root_certificates(Arc::clone(&self.roots));
@@ -181,5 +194,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Specification, "XKS proxy API"; a proxy has to have one of them.
+const SUITES: [SupportedCipherSuite; 4] = [
+    TLS13_AES_256_GCM_SHA384,
+    TLS13_CHACHA20_POLY1305_SHA256,
+    TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+];
 /// Twice what the longest answer of the specification needs.
 const MAX_ANSWER: usize = 64 << 10;

@@ -33,6 +33,7 @@ async fn names_that_aws_does_not_take_are_refused() {
         ("app", "ValidationException"),
         ("alias/", "ValidationException"),
         ("alias/a b", "ValidationException"),
+        ("alias/a:b", "ValidationException"),
         ("alias/aws/app", "InvalidAliasNameException"),
     ] {
         assert_eq!(kms.create_alias().alias_name(name).target_key_id(&id).send().await.name(), refusal, "{name}");

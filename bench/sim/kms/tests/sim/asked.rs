@@ -1,10 +1,16 @@
 //! What a proxy is told of the call that it is asked for, and how that is signed.
 
+use holdfast_sim_kms::{Sim, SimSettings};
+use rustls::crypto::aws_lc_rs::cipher_suite::{
+    TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384,
+    TLS13_CHACHA20_POLY1305_SHA256,
+};
 use serde_json::json;
 
 use crate::{
     client::Client,
-    rig::{Rig, settled},
+    proxy::Proxy,
+    rig::{self, PATIENT, Rig, settled},
 };
 
 const PLAIN: &str = "aGVsbG8=";
@@ -22,6 +28,24 @@ async fn a_health_request_has_the_id_of_the_call_that_it_is_for() {
     let connect = rig.client.kms("ConnectCustomKeyStore", &json!({"CustomKeyStoreId": id})).await;
     settled(&rig.client, &id).await;
     assert_eq!(told(), json!({"kmsOperation": "ConnectCustomKeyStore", "kmsRequestId": connect.request_id}));
+}
+
+#[tokio::test]
+async fn a_proxy_has_to_have_a_cipher_suite_of_the_specification() {
+    let wrong = "XksProxyInvalidConfigurationException";
+    for (suite, refused) in [
+        (TLS13_AES_256_GCM_SHA384, None),
+        (TLS13_CHACHA20_POLY1305_SHA256, None),
+        (TLS13_AES_128_GCM_SHA256, Some(wrong)),
+        (TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, None),
+        (TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, Some(wrong)),
+    ] {
+        let proxy = Proxy::with_suite(suite).await;
+        let sim = Sim::start(SimSettings { proxy_patience: PATIENT, ..rig::settings(&proxy) }).await.unwrap();
+        let answer = rig::client(&sim).kms("CreateCustomKeyStore", &proxy.store("one")).await;
+        let told = (answer.status != 200).then(|| answer.error());
+        assert_eq!(told.as_deref(), refused, "{suite:?}: {}", answer.text);
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
-    RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig, SupportedCipherSuite,
+    crypto::{CryptoProvider, aws_lc_rs::default_provider},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
@@ -99,9 +100,17 @@ impl Proxy {
 
     /// One that wants a client certificate of this authority, PEM.
     pub(crate) async fn asking_for(client_ca: Option<&str>) -> Self {
+        Self::with(tls(client_ca, default_provider())).await
+    }
+
+    /// One that has this cipher suite only.
+    pub(crate) async fn with_suite(suite: SupportedCipherSuite) -> Self {
+        Self::with(tls(None, CryptoProvider { cipher_suites: vec![suite], ..default_provider() })).await
+    }
+
+    async fn with((ca_pem, config): (String, ServerConfig)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (ca_pem, config) = tls(client_ca);
         let (mood, leave) = (Mutex::new(Mood::Well), watch::Sender::new(()));
         let inside = Arc::new(Inside { mood, seen: Mutex::default(), keeps: Notify::new(), go_on: Notify::new(), leave });
         let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), Arc::clone(&inside)));
@@ -270,7 +279,7 @@ fn checked(head: &Parts, body: &[u8]) -> Result<i64, String> {
     if signature == part("Signature=") { Ok(at.unix_timestamp() - i64::try_from(now).unwrap()) } else { Err("wrong signature".into()) }
 }
 
-fn tls(client_ca: Option<&str>) -> (String, ServerConfig) {
+fn tls(client_ca: Option<&str>, provider: CryptoProvider) -> (String, ServerConfig) {
     let ca_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "proxy CA");
@@ -279,7 +288,7 @@ fn tls(client_ca: Option<&str>) -> (String, ServerConfig) {
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let leaf = leaf.signed_by(&key, &Issuer::new(params, ca_key)).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(provider);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
