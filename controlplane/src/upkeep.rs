@@ -26,6 +26,10 @@ pub(crate) struct Needed {
     pub(crate) broken: CancellationToken,
 }
 
+/// The pauses before a task is begun again that panics, longer each time.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses(Option<Duration>);
+
 impl Upkeep {
     /// Runs a task, and again after each panic; one that ends by itself has done what it should.
     pub(crate) fn keep<F>(&self, task: &'static str, mut begin: impl FnMut() -> F + Send + 'static)
@@ -34,15 +38,12 @@ impl Upkeep {
     {
         let Self { tasks, stop } = self.clone();
         self.tasks.spawn(async move {
-            let mut pause = None;
+            let mut pauses = Pauses::default();
             loop {
                 let began = Instant::now();
                 let Err(ended) = tasks.spawn(stop.clone().run_until_cancelled_owned(begin())).await else { return };
                 let Ok(panic) = ended.try_into_panic() else { return };
-                let wait = pause.map_or(FIRST_PAUSE, |before| next(before, began.elapsed()));
-                pause = Some(wait);
-                metrics::counter!("holdfast_tasks_broken_total", "task" => task).increment(1);
-                tracing::error!(task, panic = said(&*panic), again_in = ?wait, "a task of the control plane broke down; it is begun again");
+                let wait = pauses.broken(task, (&*panic, began.elapsed()));
                 if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                     return;
                 }
@@ -64,6 +65,17 @@ impl Drop for Needed {
             tracing::error!(task = self.task, "a task without which the control plane is of no use has ended");
             self.broken.cancel();
         }
+    }
+}
+
+impl Pauses {
+    /// A task panicked after so long: how long to wait before it is begun again.
+    pub(crate) fn broken(&mut self, task: &'static str, (panic, lasted): (&(dyn Any + Send), Duration)) -> Duration {
+        let wait = self.0.map_or(FIRST_PAUSE, |before| next(before, lasted));
+        self.0 = Some(wait);
+        metrics::counter!("holdfast_tasks_broken_total", "task" => task).increment(1);
+        tracing::error!(task, panic = said(panic), again_in = ?wait, "a task of the control plane broke down; it is begun again");
+        wait
     }
 }
 

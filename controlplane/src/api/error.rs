@@ -133,7 +133,7 @@ impl From<CoreError> for Refusal {
             CoreError::TooMany(_) => Kind::TooMany,
             CoreError::Aws(error) => match error.fault {
                 AwsFault::Refused | AwsFault::Credentials => Kind::Aws,
-                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => Kind::Unavailable,
+                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached | AwsFault::Unasked => Kind::Unavailable,
             },
             CoreError::NoNode { .. } | CoreError::NotEverywhere { .. } | CoreError::Unavailable(_) | CoreError::Deadline => {
                 Kind::Unavailable

@@ -1,8 +1,8 @@
 //! As whom AWS is asked.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use aws_config::{SdkConfig, default_provider::credentials::DefaultCredentialsChain, sts::AssumeRoleProvider};
+use aws_config::{SdkConfig, default_provider::credentials::DefaultCredentialsChain, sts::AssumeRoleProvider, timeout::TimeoutConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future};
 use holdfast_proto::secret::Secret;
 use uuid::Uuid;
@@ -152,7 +152,9 @@ impl Account {
             provider = SharedCredentialsProvider::new(InRole { role: role.clone(), of: provider, sts: sts.clone() });
         }
         if let Some(owner) = self.owner.clone() {
-            provider = SharedCredentialsProvider::new(OfAccount { of: provider, owner, sts, callers: Arc::clone(callers) });
+            let attempt = base.timeout_config().and_then(TimeoutConfig::operation_attempt_timeout);
+            let patience = attempt.map_or(PATIENCE, |attempt| PATIENCE.min(attempt * 3 / 4));
+            provider = SharedCredentialsProvider::new(OfAccount { of: provider, owner, sts, callers: Arc::clone(callers), patience });
         }
         base.clone().into_builder().credentials_provider(provider).build()
     }
@@ -204,3 +206,6 @@ impl fmt::Debug for InRole {
         f.debug_struct("InRole").field("role", &self.role.arn).finish_non_exhaustive()
     }
 }
+
+/// With credentials that are known to be of the right account.
+const PATIENCE: Duration = Duration::from_secs(15);

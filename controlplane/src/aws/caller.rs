@@ -8,12 +8,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use aws_config::{SdkConfig, identity::IdentityCache};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future};
 
-use super::AwsError;
+use super::{AwsError, AwsFault};
 
 /// The account that a KMS container is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,12 +52,14 @@ pub(super) struct OfAccount {
     /// How STS is asked.
     pub(super) sts: SdkConfig,
     pub(super) callers: Arc<Callers>,
+    /// How long it may take; less than a try of a call, of which nobody would know else that it was not made.
+    pub(super) patience: Duration,
 }
 
 /// The account that a client's credentials are of.
 pub(super) async fn told(sts: &aws_sdk_sts::Client) -> Result<String, AwsError> {
     let told = sts.get_caller_identity().send().await.map_err(AwsError::of("STS GetCallerIdentity"))?;
-    Ok(told.account.unwrap_or_default())
+    told.account.ok_or_else(|| unread("the answer names no account"))
 }
 
 impl Callers {
@@ -111,7 +114,11 @@ impl ProvideCredentials for OfAccount {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.checked())
+        future::ProvideCredentials::new(async {
+            let late = || unread("it is not known in time whose the credentials are");
+            let checked = tokio::time::timeout(self.patience, self.checked()).await;
+            checked.unwrap_or_else(|_| Err(CredentialsError::provider_error(late())))
+        })
     }
 }
 
@@ -119,6 +126,11 @@ impl fmt::Debug for OfAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OfAccount").field("owner", &self.owner).finish_non_exhaustive()
     }
+}
+
+/// STS did not tell what it is asked for.
+fn unread(message: &str) -> AwsError {
+    AwsError { call: "STS GetCallerIdentity", fault: AwsFault::Unreached, code: None, message: message.into(), request_id: None }
 }
 
 /// Roles have a new access key each hour, at least.

@@ -37,6 +37,8 @@ pub enum AwsFault {
     Unreached,
     /// There were no credentials to ask with, or AWS does not take them: it was not done.
     Credentials,
+    /// It is not known now whose the credentials are to ask with, so that nothing was asked: it was not done, and may go another time.
+    Unasked,
 }
 
 impl AwsError {
@@ -59,7 +61,16 @@ impl AwsError {
     pub const fn may_be_done(&self) -> bool {
         match self.fault {
             AwsFault::Broken | AwsFault::Unreached => true,
-            AwsFault::Refused | AwsFault::Throttled | AwsFault::Credentials => false,
+            AwsFault::Refused | AwsFault::Throttled | AwsFault::Credentials | AwsFault::Unasked => false,
+        }
+    }
+
+    /// The service itself was asked: what is refused otherwise it never heard of.
+    #[must_use]
+    pub const fn was_asked(&self) -> bool {
+        match self.fault {
+            AwsFault::Refused | AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => true,
+            AwsFault::Credentials | AwsFault::Unasked => false,
         }
     }
 
@@ -72,15 +83,22 @@ impl AwsError {
                 return Some(Self { call, fault: AwsFault::Credentials, code: None, message, request_id: None });
             }
             if let Some(of_sts) = error.downcast_ref::<Self>() {
-                // What STS refuses was not asked of whom it was meant for.
-                let fault = if of_sts.fault == AwsFault::Refused { AwsFault::Credentials } else { of_sts.fault };
+                // What was meant for another was not asked of it.
+                let fault = match of_sts.fault {
+                    AwsFault::Refused | AwsFault::Credentials => AwsFault::Credentials,
+                    AwsFault::Throttled => AwsFault::Throttled,
+                    AwsFault::Broken | AwsFault::Unreached | AwsFault::Unasked => AwsFault::Unasked,
+                };
                 return Some(Self { fault, ..of_sts.clone() });
             }
             // What a role is given to ask with may come in a moment; that it is refused one is told below.
             if let Some(of_role) = error.downcast_ref::<SdkError<AssumeRoleError, HttpResponse>>() {
                 let of_role = Self::read("STS AssumeRole", of_role);
                 match of_role.fault {
-                    AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => return Some(of_role),
+                    AwsFault::Throttled => return Some(of_role),
+                    AwsFault::Broken | AwsFault::Unreached | AwsFault::Unasked => {
+                        return Some(Self { fault: AwsFault::Unasked, ..of_role });
+                    }
                     AwsFault::Refused | AwsFault::Credentials => {}
                 }
             }

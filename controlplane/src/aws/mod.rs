@@ -7,6 +7,8 @@
 mod account;
 mod caller;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod import;
 pub mod keys;
 mod once;
@@ -258,8 +260,8 @@ mod tests {
     use super::*;
     use crate::store::entry::{AssumeRole, AwsCloud, AwsConnectionEntry, Stamps, StsEndpoints};
 
-    fn connection(changed_ns: u64, role: Option<&str>) -> Account {
-        let entry = AwsConnectionEntry {
+    fn entry(changed_ns: u64, role: Option<&str>) -> AwsConnectionEntry {
+        AwsConnectionEntry {
             id: Uuid::from_u128(1),
             name: "aws".into(),
             description: None,
@@ -274,9 +276,12 @@ mod tests {
             meta: serde_json::Map::new(),
             products: Vec::new(),
             stamps: Stamps { created_ns: 0, updated_ns: changed_ns },
-        };
+        }
+    }
+
+    fn connection(changed_ns: u64, role: Option<&str>) -> Account {
         let secret = Arc::new(holdfast_proto::secret::Secret::new("secret".into()));
-        Account::new(&entry, None, Credentials::AccessKey { id: "AKIA1".into(), secret })
+        Account::new(&entry(changed_ns, role), None, Credentials::AccessKey { id: "AKIA1".into(), secret })
     }
 
     #[test]
@@ -293,6 +298,27 @@ mod tests {
         drop(aws.kms(&connection(1, None), "us-east-1"));
         drop(aws.kms(&connection(2, None), "us-east-1"));
         assert_eq!(kept(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_signed_by_nobody_since_sts_does_not_tell_in_time_was_not_asked_and_may_be_asked_later() {
+        let (asked, mut was_asked) = tokio::sync::mpsc::unbounded_channel();
+        let kms = fake::start(move |operation: &str, _: &serde_json::Value| {
+            asked.send(operation.to_owned()).unwrap();
+            None
+        });
+        // Whoever accepts, and says nothing.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sts_endpoint = Some(format!("http://{}", silent.local_addr().unwrap()));
+        let attempt_timeout = Duration::from_millis(400);
+        let aws = Aws::new(AwsSettings { kms_endpoint: Some(kms.await), sts_endpoint, attempt_timeout, ..AwsSettings::new() }).unwrap();
+        let container = crate::publish::tests::estate::kms_container(Uuid::from_u128(2), fake::ACCOUNT, &[fake::REGION]);
+        let secret = Arc::new(holdfast_proto::secret::Secret::new("secret".into()));
+        let account = Account::new(&entry(1, None), Some(&container), Credentials::AccessKey { id: "AKIA1".into(), secret });
+        let refused = keys::list(&aws.kms(&account, fake::REGION)).await.unwrap_err();
+        assert_eq!((refused.fault, refused.call), (AwsFault::Unasked, "STS GetCallerIdentity"), "{refused}");
+        assert!(!refused.may_be_done() && !refused.was_asked());
+        assert_eq!(was_asked.try_recv(), Err(tokio::sync::mpsc::error::TryRecvError::Empty));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use uuid::Uuid;
@@ -51,6 +52,11 @@ impl Asked {
         self.known(id).max((begun_ns < self.started_ns).then_some(self.started_ns))
     }
 
+    /// Whether AWS was last asked so lately by this process that it may not tell everywhere yet what it did.
+    pub(super) fn is_fresh(&self, id: Uuid, settled_after: Duration) -> bool {
+        self.known(id).is_some_and(|at_ns| Duration::from_nanos(now_ns().saturating_sub(at_ns)) < settled_after)
+    }
+
     fn known(&self, id: Uuid) -> Option<u64> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
     }
@@ -75,6 +81,13 @@ impl Drop for Asking<'_> {
     }
 }
 
+/// Whether what was begun then is begun for so long that nobody can be expected to wait on: AWS is away for good, maybe.
+pub(super) const fn is_old(begun_ns: u64, now_ns: u64) -> bool {
+    now_ns.saturating_sub(begun_ns) >= OLD_NS
+}
+
+/// An hour, in which most of what ails AWS, or the way there, has passed.
+const OLD_NS: u64 = 3_600_000_000_000;
 /// Far longer than anything is under way.
 const REMEMBERED_NS: u64 = 3_600_000_000_000;
 

@@ -29,7 +29,7 @@ use crate::{
     access::{Manage, Permit, Read, Use},
     clock::now_ns,
     store::{
-        View,
+        ReadError, View,
         entry::{Entry, EntryChange, ForAws, HyokKeyEntry, KeyPolicy, KeyStep, KeyStoreEntry, KmsContainerEntry, LegacyEntry},
     },
 };
@@ -232,6 +232,11 @@ pub(super) fn backed(view: &View, id: KeyId) -> Result<Backed, CoreError> {
     let key = view.find_hyok_key(id)?.ok_or(CoreError::NotFound("key"))?;
     let (key_store, kms) = shared(view, key_stores::found(view, key.store)?)?;
     with_virtual_key(view, Placed { key_store, kms, key })
+}
+
+/// Whether someone chose the id by which AWS knows a key.
+pub(super) fn is_named(view: &View, id: KeyId) -> Result<bool, ReadError> {
+    Ok(view.find_hyok_key(id)?.is_some_and(|key| key.external_id.to_string() != id.to_string()))
 }
 
 /// The key with its versions.

@@ -228,7 +228,7 @@ impl CoreError {
                 true
             }
             Self::Aws(error) => match error.fault {
-                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached => true,
+                AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached | AwsFault::Unasked => true,
                 AwsFault::Refused | AwsFault::Credentials => false,
             },
             Self::NotFound(_)

@@ -143,14 +143,18 @@ fn what_aws_refuses_to_tell_of_can_be_given_up_and_takes_nothing_with_it_that_aw
 
 #[test]
 fn a_key_store_that_vanished_in_aws_is_disconnected_gone_and_linked_anew() {
-    let linked = Linked::start();
+    let linked = Linked::start_with(Setup { attempt_seconds: 5, settled_seconds: 5, ..Setup::default() });
     let store = linked.connected_store("vanished");
     let by_hand = json!({ "CustomKeyStoreId": store.in_aws });
     linked.kms("DisconnectCustomKeyStore", &by_hand);
     linked.wait_until("AWS let go of it", |linked| in_aws(linked, "vanished")["ConnectionState"] == "DISCONNECTED");
     linked.kms("DeleteCustomKeyStore", &by_hand);
     assert_eq!(linked.rest().get(&store.path)["aws_param"]["connection_state"], "CONNECTED", "nobody has looked yet");
-    synchronize(&linked);
+    // Of one that was made just now AWS may only not know everywhere yet.
+    linked.wait_until("it is gone", |linked| {
+        synchronize(linked);
+        linked.rest().get(&store.path)["gone"] == true
+    });
     let shown = linked.rest().get(&store.path);
     assert_eq!((&shown["gone"], text(&shown, "/aws_param/connection_state")), (&json!(true), "DISCONNECTED"));
     let answer = linked.rest().send("POST", &format!("{}/connect", store.path), b"{}");

@@ -141,8 +141,8 @@ fn a_scheduled_synchronization_goes_on_after_a_crash_and_is_over_when_someone_ca
     again.release();
     let shown = linked.until_shown(&config, |shown| shown.get("last_run").is_some());
     assert_eq!(
-        (&shown["last_run"]["status"], &shown["last_run"]["failure"]),
-        (&"failed".into(), &"the synchronization was cancelled".into())
+        (&shown["last_run"]["status"], &shown["last_run"]["failure"], &shown["last_run"]["is_final"]),
+        (&"failed".into(), &"the synchronization was cancelled".into(), &true.into())
     );
 
     // Nor after one more crash, which may take the note of how it ended along.

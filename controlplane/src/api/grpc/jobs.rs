@@ -138,6 +138,7 @@ fn job(entry: JobConfigEntry, ran: Option<JobRanEntry>) -> wire::Job {
             due_ms: ran.due_ns / NS_PER_MS,
             ended_ms: ran.ended_ns / NS_PER_MS,
             failure: ran.failure.unwrap_or_default(),
+            is_final: ran.is_final,
         }),
     };
     match entry.params {

@@ -149,9 +149,13 @@ struct JobLastRun {
     due: String,
     #[schema(format = DateTime)]
     ended: String,
-    /// `failed`: it is tried again, while that time is not over a day ago.
+    /// Whether it did all that it should.
     #[schema(examples("completed", "failed"))]
     status: &'static str,
+    /// Absent unless it failed. `false`: it is tried again, while that time is not over a day ago; `true`: it is not, as trying again can't
+    /// help or someone cancelled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_final: Option<bool>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
@@ -356,6 +360,7 @@ fn last_run(ran: JobRanEntry) -> JobLastRun {
         due: timestamp(ran.due_ns, Told::Read),
         ended: timestamp(ran.ended_ns, Told::Read),
         status: if ran.failure.is_none() { "completed" } else { "failed" },
+        is_final: ran.failure.is_some().then_some(ran.is_final),
         failure: ran.failure,
     }
 }

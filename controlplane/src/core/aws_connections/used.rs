@@ -41,7 +41,7 @@ impl Core {
 /// Whether it is the connection that does not do.
 fn is_of_connection(error: &AwsError) -> bool {
     match error.fault {
-        AwsFault::Unreached | AwsFault::Credentials => true,
+        AwsFault::Unreached | AwsFault::Credentials | AwsFault::Unasked => true,
         AwsFault::Refused => error.code.as_deref().is_some_and(|code| NOT_LET_IN.contains(&code)),
         AwsFault::Throttled | AwsFault::Broken => false,
     }
@@ -81,6 +81,7 @@ mod tests {
         for (fault, code, counts) in [
             (AwsFault::Unreached, None, true),
             (AwsFault::Credentials, None, true),
+            (AwsFault::Unasked, None, true),
             (AwsFault::Refused, Some("UnrecognizedClientException"), true),
             (AwsFault::Refused, Some("NotFoundException"), false),
             (AwsFault::Throttled, Some("ThrottlingException"), false),

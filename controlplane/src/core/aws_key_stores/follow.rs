@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{self, JoinError, JoinSet},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -17,7 +21,26 @@ use crate::{
     aws::{AwsError, AwsFault},
     core::{Core, CoreError},
     store::entry::{AwsKeyStoreEntry, ConnectionState, EntryName},
+    upkeep::Pauses,
 };
+
+/// The key stores that are followed, each once.
+#[derive(Default)]
+struct Following {
+    tasks: JoinSet<Ended>,
+    /// By task, with when it was begun.
+    begun: HashMap<task::Id, (Uuid, Instant)>,
+    followed: BTreeSet<Uuid>,
+    /// Of those whose followers broke down.
+    broken: HashMap<Uuid, Pauses>,
+}
+
+/// What ended.
+enum Ended {
+    Follower,
+    /// Before it is followed anew.
+    Pause,
+}
 
 /// Looks at once, by KMS container and region: where AWS is slow it keeps no look elsewhere waiting.
 #[derive(Default)]
@@ -27,20 +50,16 @@ impl Core {
     /// Follows key stores in AWS, for ever: all of them once, and then those of which something is on its way.
     pub(crate) async fn keep_following_key_stores(self: Arc<Self>) {
         let mut nudge = self.store.head().watch();
-        let mut followed = BTreeSet::new();
-        let mut following = JoinSet::new();
+        let mut following = Following::default();
         let mut looks = Looks::default();
         let mut first = true;
         loop {
             let seen = *nudge.borrow_and_update();
             match self.to_follow(first).await {
                 Ok(entries) => {
-                    for entry in entries.into_iter().filter(|entry| followed.insert(entry.id)) {
+                    for entry in entries {
                         let (id, core, looks) = (entry.id, Arc::clone(&self), looks.there(&entry));
-                        following.spawn(async move {
-                            core.follow_key_store(id, &looks).await;
-                            id
-                        });
+                        following.begin(id, async move { core.follow_key_store(id, &looks).await });
                     }
                     first = false;
                 }
@@ -57,15 +76,8 @@ impl Core {
                             break;
                         }
                     }
-                    Some(ended) = following.join_next() => {
-                        match ended {
-                            Ok(id) => _ = followed.remove(&id),
-                            // Which one it was is not told: all may be followed anew, in turns.
-                            Err(_) => followed.clear(),
-                        }
-                        // Something may have been begun just before it ended.
-                        break;
-                    }
+                    // Something may have been begun just before it ended.
+                    () = following.ended() => break,
                 }
             }
         }
@@ -108,13 +120,17 @@ impl Core {
     }
 
     /// Looks once; whether something is still on its way.
-    async fn look(&self, id: Uuid) -> Result<bool, CoreError> {
+    pub(super) async fn look(&self, id: Uuid) -> Result<bool, CoreError> {
         let Some(entry) = self.view().await?.aws_key_store(id)? else { return Ok(false) };
         let trail = Trail::system("AWS key stores");
         if let Err(error) = self.find_out(&trail, id).await {
             // Whoever may give the connection credentials may have what was begun found out.
             let refused = matches!(&error, CoreError::Aws(AwsError { fault: AwsFault::Refused, .. }) | CoreError::NotFound(_));
-            if !(refused && self.store_is_settled(&entry) && self.leave(&trail, id, &error).await?) {
+            let settled = entry.doing.is_some() && self.store_is_settled(&entry);
+            if !(refused && settled && self.leave(&trail, id, &error).await?) {
+                if settled {
+                    self.key_store_stands(&trail, id, &error).await?;
+                }
                 return Err(error);
             }
             tracing::warn!(error = &error as &dyn std::error::Error, key_store = %id, "AWS does not tell what became of what was begun with a key store");
@@ -136,6 +152,46 @@ impl Core {
     }
 }
 
+impl Following {
+    /// Follows a key store, unless it is followed.
+    fn begin(&mut self, id: Uuid, follow: impl Future<Output = ()> + Send + 'static) {
+        if self.followed.insert(id) {
+            self.spawn(id, async {
+                follow.await;
+                Ended::Follower
+            });
+        }
+    }
+
+    /// Waits until one may be followed anew: what followed it ended, or has broken down a while ago.
+    async fn ended(&mut self) {
+        loop {
+            let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
+            let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+            let Some((id, began)) = self.begun.remove(&task) else { continue };
+            match ended.map_err(JoinError::try_into_panic) {
+                Ok((_, Ended::Follower)) => _ = self.broken.remove(&id),
+                Ok((_, Ended::Pause)) | Err(Err(_)) => {}
+                Err(Ok(panic)) => {
+                    let wait = self.broken.entry(id).or_default().broken(TASK, (&*panic, began.elapsed()));
+                    self.spawn(id, async move {
+                        tokio::time::sleep(wait).await;
+                        Ended::Pause
+                    });
+                    continue;
+                }
+            }
+            self.followed.remove(&id);
+            return;
+        }
+    }
+
+    fn spawn(&mut self, id: Uuid, task: impl Future<Output = Ended> + Send + 'static) {
+        let task = self.tasks.spawn(task).id();
+        self.begun.insert(task, (id, Instant::now()));
+    }
+}
+
 impl Looks {
     /// Those at stores beside this one.
     fn there(&mut self, entry: &AwsKeyStoreEntry) -> Arc<Semaphore> {
@@ -154,6 +210,7 @@ const fn on_its_way(entry: &AwsKeyStoreEntry) -> bool {
     moving || entry.doing.is_some()
 }
 
+const TASK: &str = "following a key store";
 /// There may be many at the start.
 const LOOKS_AT_ONCE: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -165,6 +222,26 @@ const LONGEST_PAUSE_FAILING: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
     use crate::store::entry::{AwsKeyStoreKind, Stamps};
+
+    #[tokio::test]
+    async fn a_store_whose_follower_breaks_down_is_followed_anew_later_each_time_and_others_are_not_kept_waiting() {
+        let (mut following, start) = (Following::default(), Instant::now());
+        let (broken, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut waits = Vec::new();
+        for _ in 0..2 {
+            following.begin(broken, async { panic!("on purpose") });
+            following.begin(broken, async { unreachable!("it is followed already") });
+            following.begin(other, std::future::ready(()));
+            following.ended().await;
+            assert!(following.followed.contains(&broken) && !following.followed.contains(&other));
+            following.ended().await;
+            waits.push(start.elapsed());
+        }
+        assert!(waits[0] >= Duration::from_secs(1) && waits[1] >= Duration::from_secs(3), "{waits:?}");
+        following.begin(broken, std::future::ready(()));
+        following.ended().await;
+        assert!(following.broken.is_empty() && following.followed.is_empty() && following.begun.is_empty());
+    }
 
     #[tokio::test]
     async fn looks_at_one_region_keep_none_at_another_waiting_and_are_forgotten_after() {

@@ -13,12 +13,14 @@ mod step;
 mod sync;
 mod verdict;
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 pub use self::cloud_hsm::{CloudHsmPatch, FixedOnCluster, NewCloudHsmStore};
 pub(super) use self::{
     outcome::{all_of_it, ended_keys, is_in},
-    step::{begun, idle, put},
+    step::{begun, idle, put, stands},
 };
 use super::CoreError;
 use crate::store::{
@@ -40,7 +42,7 @@ impl AwsKeyStoreEntry {
             connection_error: None,
             doing: None,
             before: None,
-            unsure_credential: None,
+            unsure_credentials: BTreeSet::new(),
             failure: None,
             rotation_job: None,
             gone: false,
@@ -59,3 +61,6 @@ pub(super) fn found(view: &View, id: Uuid) -> Result<AwsKeyStoreEntry, CoreError
     super::key_stores::found(view, holdfast_proto::ids::StoreId(id))?;
     Err(super::key_stores::NotNow::NotLinked.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub(super) enum Told<'a> {
     Absent,
     /// It has this.
     Found(&'a StoreInAws),
+    /// The same, so soon after it was asked to change it that it may tell how it was before.
+    Lately(&'a StoreInAws),
 }
 
 /// The changes that end what was begun with a store, or that only bring it up to date.
@@ -70,11 +72,15 @@ pub(super) fn concluded(view: &View, id: Uuid, (verdict, told): (Verdict, Told<'
 }
 
 /// What AWS told, in the entry, with nothing begun any more.
-fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told<'_>)) -> Result<AwsKeyStoreEntry, CoreError> {
+fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, other): (Verdict, Told<'_>)) -> Result<AwsKeyStoreEntry, CoreError> {
     let mut after = AwsKeyStoreEntry { doing: None, before: None, ..before.clone() };
     match (&before.doing, verdict) {
         (None, _) | (Some(_), Verdict::Unsure) => {}
-        (Some(step), Verdict::Done) => done(&mut after, step),
+        (Some(step), Verdict::Done) => {
+            // Why it could not be finished before.
+            after.failure = None;
+            done(&mut after, step);
+        }
         (Some(step), Verdict::NotDone) => {
             if let (Some(BeforeEntry::CloudHsm { name, cluster_id: was }), AwsKeyStoreKind::CloudHsm { cluster_id, .. }) =
                 (&before.before, &mut after.kind)
@@ -89,18 +95,19 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told
     if let (AwsKeyStoreKind::Linked { .. }, Verdict::Done, Some(_)) = (&after.kind, verdict, &before.doing) {
         after.name = view.key_store(StoreId(before.id))?.map_or(after.name, |here| here.name);
     }
-    match told {
+    match other {
         Told::Nothing => {}
         Told::Made(id) => after.custom_key_store_id = Some(id.to_owned()),
         Told::Absent => {
             after.gone = after.custom_key_store_id.is_some();
             (after.state, after.connection_error) = (ConnectionState::Disconnected, None);
         }
-        Told::Found(told) => {
-            found(view, &mut after, told)?;
+        Told::Found(told) | Told::Lately(told) => {
+            let unknown = found(view, &mut after, (told, matches!(other, Told::Lately(_))))?;
             // What a step changes is not here yet, or no more.
             if before.doing.is_none() {
-                let drifted = view.key_store(StoreId(before.id))?.and_then(|here| drift((&here.address, &here.uri_path.to_string()), told));
+                let here = view.key_store(StoreId(before.id))?;
+                let drifted = here.and_then(|here| drift((&here.address, &here.uri_path.to_string()), (told, unknown)));
                 let other = after.failure.take().filter(|failure| !failure.starts_with(DRIFT) && !failure.starts_with(UNTOLD));
                 after.failure = drifted.or(other);
             }
@@ -112,16 +119,17 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, told): (Verdict, Told
 /// The entry after a step of which AWS would not tell whether it did it; none: that can't be left so.
 pub(super) fn left(before: &AwsKeyStoreEntry, why: &CoreError) -> Option<AwsKeyStoreEntry> {
     let step = before.doing.as_ref()?;
-    let unsure_credential = match step {
+    let mut unsure_credentials = before.unsure_credentials.clone();
+    match step {
         // It would take something back here, or keep AWS's store from being known.
         KeyStoreStep::Create | KeyStoreStep::Link => return None,
-        // Both are kept, whichever AWS signs with.
-        KeyStoreStep::RotateCredential(new) => Some(*new),
-        KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete => before.unsure_credential,
-    };
+        // All are kept, whichever AWS signs with.
+        KeyStoreStep::RotateCredential(new) => _ = unsure_credentials.insert(*new),
+        KeyStoreStep::Update | KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete => {}
+    }
     let failure = Some(format!("{UNTOLD}{}: {why}", words(step)));
     let stamps = before.stamps.touched(now_ns());
-    Some(AwsKeyStoreEntry { doing: None, before: None, unsure_credential, failure, stamps, ..before.clone() })
+    Some(AwsKeyStoreEntry { doing: None, before: None, unsure_credentials, failure, stamps, ..before.clone() })
 }
 
 /// What AWS having done it means, before it tells more.
@@ -133,14 +141,16 @@ fn done(after: &mut AwsKeyStoreEntry, step: &KeyStoreStep) {
             if let AwsKeyStoreKind::Linked { credential } = &mut after.kind {
                 *credential = Some(*new);
             }
-            after.unsure_credential = None;
+            // AWS has one at a time, and took this one last.
+            after.unsure_credentials.clear();
         }
         KeyStoreStep::Create | KeyStoreStep::Link | KeyStoreStep::Update | KeyStoreStep::Delete => {}
     }
 }
 
-/// What AWS told of it.
-pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws) -> Result<(), CoreError> {
+/// What AWS told of it, lately changed or not; the access key id with which AWS signs where there is none such here.
+fn found(view: &View, after: &mut AwsKeyStoreEntry, (told, lately): (&StoreInAws, bool)) -> Result<Option<String>, CoreError> {
+    let mut unknown = None;
     after.custom_key_store_id = Some(told.id.clone());
     after.name.clone_from(&told.name);
     (after.state, after.connection_error) = (told.state, told.error.clone());
@@ -148,9 +158,15 @@ pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws
     match (&mut after.kind, &told.behind) {
         (AwsKeyStoreKind::Linked { credential }, Behind::Proxy { access_key_id, .. }) => {
             let live = view.credentials(StoreId(after.id))?;
-            let its = live.iter().find(|one| Some(one.access_key_id.to_string()) == *access_key_id);
-            *credential = its.map(|one| one.id.0);
-            after.unsure_credential = None;
+            let its = live.iter().find(|one| Some(one.access_key_id.to_string()) == *access_key_id).map(|one| one.id.0);
+            if !lately {
+                unknown = access_key_id.clone().filter(|_| its.is_none());
+                *credential = its;
+                after.unsure_credentials.clear();
+            } else if *credential != its {
+                // Both are kept, whichever AWS signs with.
+                after.unsure_credentials.extend(its);
+            }
         }
         (AwsKeyStoreKind::Remote { address, uri_path, access_key_id }, Behind::Proxy { address: a, uri_path: p, access_key_id: k }) => {
             (*address, *uri_path, *access_key_id) = (a.clone(), p.clone(), k.clone());
@@ -165,11 +181,11 @@ pub(super) fn found(view: &View, after: &mut AwsKeyStoreEntry, told: &StoreInAws
         (AwsKeyStoreKind::Linked { .. } | AwsKeyStoreKind::Remote { .. }, Behind::Cluster { .. })
         | (AwsKeyStoreKind::CloudHsm { .. }, Behind::Proxy { .. }) => {}
     }
-    Ok(())
+    Ok(unknown)
 }
 
-/// How AWS finds a key store otherwise than it is served here.
-fn drift((here, path): (&AddressEntry, &str), told: &StoreInAws) -> Option<String> {
+/// How AWS finds a key store otherwise than it is served here, or signs with a credential that is `unknown` here.
+fn drift((here, path): (&AddressEntry, &str), (told, unknown): (&StoreInAws, Option<String>)) -> Option<String> {
     let Behind::Proxy { address, uri_path, .. } = &told.behind else { return None };
     let endpoint = |address: &AddressEntry| address.endpoint.clone().unwrap_or_default();
     let way = |address: &AddressEntry| match address.connectivity {
@@ -182,7 +198,9 @@ fn drift((here, path): (&AddressEntry, &str), told: &StoreInAws) -> Option<Strin
         ("connectivity", way(address), way(here)),
     ];
     let differing: Vec<_> = members.into_iter().filter(|(_, there, here)| there != here).collect();
-    let texts: Vec<_> = differing.iter().map(|(what, there, here)| format!("{what} {there}, not {here}")).collect();
+    let texts = differing.iter().map(|(what, there, here)| format!("{what} {there}, not {here}"));
+    let unknown = unknown.map(|id| format!("credential {id}, which is not of this key store; rotate the credential"));
+    let texts: Vec<_> = texts.chain(unknown).collect();
     (!texts.is_empty()).then(|| format!("{DRIFT}{}", texts.join("; ")))
 }
 
@@ -295,8 +313,24 @@ mod tests {
             assert!(after.doing.is_none() && after.kind == entry().kind, "{step:?}");
             assert!(after.failure.unwrap().contains("not known"), "{step:?}");
             let unsure = matches!(step, RotateCredential(_)).then(|| Uuid::from_u128(2));
-            assert_eq!(after.unsure_credential, unsure, "{step:?}");
+            assert_eq!(after.unsure_credentials, BTreeSet::from_iter(unsure), "{step:?}");
         }
+    }
+
+    #[test]
+    fn of_rotations_that_stay_unsure_one_after_another_every_credential_is_kept_until_aws_took_a_later_one() {
+        let refused =
+            CoreError::Aws(AwsError { call: "KMS X", fault: AwsFault::Refused, code: None, message: String::new(), request_id: None });
+        let begun = |entry: AwsKeyStoreEntry, n| AwsKeyStoreEntry { doing: Some(RotateCredential(Uuid::from_u128(n))), ..entry };
+        let once = left(&begun(entry(), 2), &refused).unwrap();
+        let mut twice = left(&begun(once, 3), &refused).unwrap();
+        let used = |entry: &AwsKeyStoreEntry| {
+            let used = |n: &u128| key_stores::is_used_by_aws(Some(entry), StoreId(Uuid::nil()), CredentialId(Uuid::from_u128(*n)));
+            (1..=4).filter(used).collect::<Vec<_>>()
+        };
+        assert_eq!(used(&twice), [1, 2, 3]);
+        done(&mut twice, &RotateCredential(Uuid::from_u128(4)));
+        assert_eq!(used(&twice), [4]);
     }
 
     #[test]
@@ -310,9 +344,9 @@ mod tests {
             error: None,
             behind: Behind::Proxy { address, uri_path: uri_path.into(), access_key_id: None },
         };
-        assert_eq!(drift((&here, "/a/kms/xks/v1"), &told(address("https://a"), "/a/kms/xks/v1")), None);
+        assert_eq!(drift((&here, "/a/kms/xks/v1"), (&told(address("https://a"), "/a/kms/xks/v1"), None)), None);
         let vpc = AddressEntry { connectivity: Connectivity::Vpc, vpc_service: Some("com.v".into()), ..address("https://b") };
-        let text = drift((&here, "/a/kms/xks/v1"), &told(vpc, "/b/kms/xks/v1")).unwrap();
+        let text = drift((&here, "/a/kms/xks/v1"), (&told(vpc, "/b/kms/xks/v1"), None)).unwrap();
         for part in ["endpoint https://b, not https://a", "path /b/kms/xks/v1, not /a", "VPC_ENDPOINT_SERVICE com.v, not PUBLIC"] {
             assert!(text.starts_with(DRIFT) && text.contains(part), "{part}: {text}");
         }

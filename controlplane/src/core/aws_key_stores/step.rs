@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     access::Trail,
-    aws::{AwsError, AwsFault},
+    aws::AwsError,
     clock::now_ns,
-    core::{Core, CoreError, write::Plan},
+    core::{Core, CoreError, asked::is_old, write::Plan},
     store::{
         View,
         entry::{AwsKeyStoreEntry, Entry, EntryChange, KeyStoreStep},
@@ -68,7 +68,7 @@ impl Core {
             Err(error) => error,
         };
         let open = error.may_be_done();
-        let looks = open || (error.fault != AwsFault::Credentials && shows(&super::found(&self.view().await?, id)?));
+        let looks = open || (error.was_asked() && shows(&super::found(&self.view().await?, id)?));
         let found = if looks { Some(self.find_out(trail, id).await) } else { None };
         match (found, open) {
             (Some(Ok((Verdict::Done, revision))), _) => return Ok(revision),
@@ -109,7 +109,8 @@ impl Core {
             (None, None) if !late => Verdict::Unsure,
             (None, Some(_) | None) => Verdict::Done,
         };
-        let told = told.as_ref().map_or(Told::Absent, Told::Found);
+        let lately = entry.doing.is_none() && self.stores_asked.is_fresh(id, self.aws.settled_after());
+        let told = told.as_ref().map_or(Told::Absent, if lately { Told::Lately } else { Told::Found });
         let revision = match verdict {
             Verdict::Done | Verdict::NotDone => self.conclude(trail, id, (verdict, told)).await?,
             Verdict::Unsure => self.view().await?.revision(),
@@ -119,12 +120,26 @@ impl Core {
 
     /// Ends a step of which AWS would not tell, long after it was asked, where all can stay here as it is; whether it was ended. A store
     /// that AWS may be making is left to people, who may delete it.
-    pub(super) async fn leave(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<bool, CoreError> {
+    pub(in crate::core) async fn leave(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<bool, CoreError> {
         let plan = |view: &View| {
             let left = view.aws_key_store(id)?.and_then(|entry| left(&entry, why));
             Ok(Plan { answer: left.is_some(), changes: left.into_iter().map(put).collect() })
         };
         Ok(self.writer.change(trail, plan).await?.0)
+    }
+
+    /// Says of a step that is tried again why it can't be finished, and what may be done about it: where AWS refuses to tell of it, or has
+    /// not told for long. For the first time alone: AWS gives each answer another number.
+    pub(super) async fn key_store_stands(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
+        let plan = |view: &View| {
+            let entry = view.aws_key_store(id)?.filter(|entry| entry.failure.is_none());
+            let stands = entry.filter(|entry| !why.may_pass() || is_old(entry.stamps.updated_ns, now_ns()));
+            let left = stands.and_then(|entry| Some((left_by(&entry)?, entry)));
+            // When it was begun stays known.
+            let told = left.map(|(left, entry)| AwsKeyStoreEntry { failure: Some(format!("{why}; it is tried again. {left}")), ..entry });
+            Ok(Plan { changes: told.into_iter().map(put).collect(), answer: () })
+        };
+        self.writer.change(trail, plan).await.map(drop)
     }
 
     async fn conclude(&self, trail: &Trail, id: Uuid, (verdict, told): (Verdict, Told<'_>)) -> Result<Revision, CoreError> {
@@ -141,11 +156,38 @@ pub(in crate::core) fn begun(entry: &AwsKeyStoreEntry, step: KeyStoreStep) -> Aw
 
 /// Nothing is begun; else that it must end first.
 pub(in crate::core) fn idle(entry: &AwsKeyStoreEntry) -> Result<(), CoreError> {
+    if stands(entry) {
+        let why = entry.failure.as_deref().unwrap_or_default();
+        return Err(CoreError::State(format!("what was begun with the key store in AWS can't be finished: {why}")));
+    }
     if entry.doing.is_some() {
         let text = "what was last begun with this key store in AWS is not known to be done; it is being found out, try again later";
         return Err(CoreError::State(text.into()));
     }
     Ok(())
+}
+
+/// Whether what was begun with a key store can't be finished, as was said.
+pub(in crate::core) const fn stands(entry: &AwsKeyStoreEntry) -> bool {
+    entry.doing.is_some() && entry.failure.is_some()
+}
+
+/// What is left where a step is given up, for people; none: there is none.
+fn left_by(entry: &AwsKeyStoreEntry) -> Option<String> {
+    Some(match entry.doing.as_ref()? {
+        KeyStoreStep::Create | KeyStoreStep::Link => {
+            "Deleting the key store here gives it up: it goes here, and AWS may have made its own, which stays there".into()
+        }
+        KeyStoreStep::Update => {
+            "Deleting the key store here gives this change up, and no more: it stays as it is here, which AWS may not have taken".into()
+        }
+        KeyStoreStep::RotateCredential(_) => {
+            "Deleting the key store here gives this rotation up, and no more: both credentials stay, since AWS may sign with either".into()
+        }
+        KeyStoreStep::Connect | KeyStoreStep::Disconnect | KeyStoreStep::Delete => {
+            "Deleting the key store here gives this up, and no more: it stays as AWS has it".into()
+        }
+    })
 }
 
 /// The change that puts an entry.

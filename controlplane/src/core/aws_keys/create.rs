@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use aws_sdk_kms::Client;
+use holdfast_proto::ids::KeyId;
 use uuid::Uuid;
 
 use super::{
@@ -135,7 +136,11 @@ impl Core {
             // A new one may take AWS a while to know everywhere; one that it had told of, and tells of no more for long, is gone.
             if entry.told.is_some() && self.aws.is_settled(entry.stamps.updated_ns, now_ns()) {
                 tracing::warn!(key = %id, "AWS has deleted the key before all of it was made");
-                let entry = self.keep_told(trail, id, &|entry| undone(entry, None)).await?;
+                let ended = |entry: &mut AwsKeyEntry| {
+                    undone(entry, None);
+                    entry.gone = true;
+                };
+                let entry = self.keep_told(trail, id, &ended).await?;
                 turn.done();
                 return Ok(entry);
             }
@@ -189,14 +194,17 @@ impl Core {
         Err(why)
     }
 
-    /// Takes back what was committed for a key that AWS does not have.
+    /// Takes back what was committed for a key that AWS does not have. A HYOK key whose id was chosen stays, not linked: AWS may have had a key
+    /// of that id before, of another proxy's time, and have encrypted with this one meanwhile.
     async fn withdraw_key(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let Some(entry) = view.aws_key(id)? else { return Ok(Plan { changes: Vec::new(), answer: () }) };
             let mut changes = vec![EntryChange::Delete(EntryName::AwsKey(id))];
             match (&entry.kind, &entry.doing) {
-                // It was made for AWS alone.
-                (AwsKeyKind::Hyok { .. }, Some(KeyStep::Create)) => changes = hyok_keys::ended(view, holdfast_proto::ids::KeyId(id))?,
+                // It was made for AWS alone, which knows of no other key by its id.
+                (AwsKeyKind::Hyok { .. }, Some(KeyStep::Create)) if !hyok_keys::is_named(view, KeyId(id))? => {
+                    changes = hyok_keys::ended(view, KeyId(id))?;
+                }
                 (AwsKeyKind::Imported { source: Some(from) }, _) => changes.extend(without_source(view, from, (id, None))?),
                 (
                     AwsKeyKind::Hyok { .. }

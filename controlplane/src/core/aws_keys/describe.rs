@@ -86,18 +86,23 @@ pub(in crate::core) async fn look(kms: &Client, key_id: &str) -> Result<Option<K
 /// [`CoreError::Unavailable`] for a new key that AWS does not tell of; [`CoreError::Aws`].
 pub(in crate::core) async fn look_at_known(kms: &Client, known: &KeyInAws) -> Result<Option<KeyInAws>, CoreError> {
     let told = look_for(kms, &known.key_id, |_| true).await?;
-    if told.is_none() && !is_pending(known) && now_ns() < known.created_ns.saturating_add(NEW_NS) {
+    if told.is_none() && may_lag(known) {
         return Err(CoreError::Unavailable("AWS does not tell of a key that is new".into()));
     }
     Ok(told)
 }
 
-/// Puts in what [`look`] found.
+/// Puts in what [`look`] found. What AWS has not is gone, but for a key that may only be too new for AWS to know of it everywhere.
 pub(in crate::core) fn put_told(entry: &mut AwsKeyEntry, told: Option<&KeyInAws>) {
     match told {
         Some(told) => *entry = with_told(entry, told),
-        None => entry.gone = entry.told.is_some(),
+        None => entry.gone = entry.told.as_ref().is_some_and(|known| !may_lag(known)),
     }
+}
+
+/// A new key of which AWS may not know everywhere yet; its deletion takes days, and what waits for it may go at any time.
+fn may_lag(known: &KeyInAws) -> bool {
+    !is_pending(known) && now_ns() < known.created_ns.saturating_add(NEW_NS)
 }
 
 pub(super) fn with_told(entry: &AwsKeyEntry, told: &KeyInAws) -> AwsKeyEntry {
@@ -132,6 +137,18 @@ mod tests {
         core::aws_keys::Place,
         store::entry::{AwsKeyKind, ForAws},
     };
+
+    #[test]
+    fn a_key_that_is_new_is_not_gone_because_aws_does_not_tell_of_it_unless_it_waits_for_its_deletion() {
+        let gone = |created_ns, state: &str| {
+            let place = Place { kms: Uuid::nil(), region: "us-east-1" };
+            let told = Some(KeyInAws { created_ns, state: state.into(), ..KeyInAws::default() });
+            let mut entry = AwsKeyEntry { told, ..AwsKeyEntry::new(Uuid::nil(), place, AwsKeyKind::Native, ForAws::default()) };
+            put_told(&mut entry, None);
+            entry.gone
+        };
+        assert!(!gone(now_ns(), "Enabled") && gone(now_ns(), "PendingDeletion") && gone(now_ns() - NEW_NS, "Enabled"));
+    }
 
     #[test]
     fn material_that_is_another_than_before_was_rotated_by_whomever() {

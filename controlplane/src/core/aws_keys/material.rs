@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{
     AnyKey,
-    describe::{look, look_at_known},
+    create::look_for,
+    describe::look_at_known,
     in_aws,
     kinds::{Family, family, kind_of, spec_of},
     steps::{may_be_done, undone},
@@ -136,14 +137,14 @@ impl Core {
                 // AWS has the material all the same: it waits for the next rotation.
                 Err(error) if !error.may_be_done() => {
                     let import = ImportEntry { rotate: false, ..import };
-                    let told = look(&kms, &told.key_id).await?;
+                    let told = look_for(&kms, &told.key_id, |_| true).await?;
                     self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await?;
                     return Err(error.into());
                 }
                 rotated => rotated?,
             }
         }
-        let told = look(&kms, &told.key_id).await?;
+        let told = look_for(&kms, &told.key_id, |_| true).await?;
         self.keep_import(trail, id, (&import, key_material_id.as_deref(), told.as_ref())).await
     }
 

@@ -183,3 +183,6 @@ fn is_hyok(view: &View, id: Uuid) -> Result<bool, ReadError> {
 pub(in crate::core) const OUR_TAG: &str = "holdfast-key";
 
 const NOT_FOUND: CoreError = CoreError::NotFound("key");
+
+#[cfg(test)]
+mod tests;

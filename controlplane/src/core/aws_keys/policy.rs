@@ -7,13 +7,7 @@ use aws_sdk_kms::{Client, types::Tag as TagInAws};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{
-    AnyKey,
-    deletion::is_pending,
-    describe::{look, put_told},
-    for_aws, in_aws,
-    steps::may_be_done,
-};
+use super::{AnyKey, create::look_for, deletion::is_pending, describe::put_told, for_aws, in_aws, steps::may_be_done};
 use crate::{
     access::{Manage, Permit, Trail},
     aws::AwsError,
@@ -96,7 +90,7 @@ impl Core {
         {
             return tagged.map_err(CoreError::from);
         }
-        let told = look(&kms, &told.key_id).await?;
+        let told = look_for(&kms, &told.key_id, |_| true).await?;
         let kept = |entry: &mut AwsKeyEntry| {
             put_told(entry, told.as_ref());
             entry.doing = None;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     describe::put_told,
     pace::{LONGEST_PAUSE, Pace},
-    steps::{is_refused, may_come},
+    steps::may_come,
 };
 use crate::{
     access::Trail,
@@ -84,9 +84,7 @@ impl Core {
             if asked && may_come(&error) {
                 core.keys_at_work.ask_to_look(id);
             }
-            if is_refused(&error)
-                && let Err(error) = core.stands_still(&trail(), id, &error).await
-            {
+            if let Err(error) = core.stands_still(&trail(), id, &error).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, key = %id, "why a step stands still was not written down");
             }
         });

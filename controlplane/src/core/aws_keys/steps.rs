@@ -19,7 +19,7 @@ use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
     clock::now_ns,
-    core::{Core, CoreError, at_work::Turn, write::Plan},
+    core::{Core, CoreError, asked::is_old, at_work::Turn, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, Entry, EntryChange, EntryName, KeyInAws, KeyStep, SourceKeyEntry},
@@ -123,12 +123,13 @@ impl Core {
         }
     }
 
-    /// Says of a step that is tried again why it can't be finished, and what may be done about it. For the first time alone: AWS gives each
-    /// answer another number.
+    /// Says of a step that is tried again why it can't be finished, and what may be done about it: where AWS refuses it, or has not done it for
+    /// long. For the first time alone: AWS gives each answer another number.
     pub(super) async fn stands_still(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = view.aws_key(id)?.filter(|entry| entry.failure.is_none());
-            let told = entry.and_then(|entry| Some((left_by(&entry)?, entry)));
+            let stands = entry.filter(|entry| is_refused(why) || is_old(entry.stamps.updated_ns, now_ns()));
+            let told = stands.and_then(|entry| Some((left_by(&entry)?, entry)));
             // When it was begun stays known.
             let told = told.map(|(left, entry)| AwsKeyEntry { failure: Some(format!("{why}; it is tried again. {left}")), ..entry });
             Ok(Plan { changes: told.map(|entry| EntryChange::put(Entry::AwsKey(Box::new(entry)))).into_iter().collect(), answer: () })
@@ -271,7 +272,7 @@ mod tests {
     fn only_what_aws_refuses_ends_a_step_that_was_left() {
         let failed =
             |fault| CoreError::Aws(AwsError { call: "KMS PutKeyPolicy", fault, code: None, message: String::new(), request_id: None });
-        for fault in [AwsFault::Throttled, AwsFault::Broken, AwsFault::Unreached, AwsFault::Credentials] {
+        for fault in [AwsFault::Throttled, AwsFault::Broken, AwsFault::Unreached, AwsFault::Unasked, AwsFault::Credentials] {
             assert!(may_come(&failed(fault)), "{fault:?}");
         }
         assert!(!may_come(&failed(AwsFault::Refused)));

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Place,
-    describe::{look, look_at_known},
+    create::look_for,
+    describe::look_at_known,
     in_aws,
     kinds::{self, SpecAndUsage, kind_of},
     shown_tags,
@@ -130,7 +131,7 @@ impl Core {
         if disable && old.enabled {
             kms.disable_key().key_id(&old.key_id).send().await.map_err(AwsError::of("KMS DisableKey"))?;
         }
-        let (old, new) = (look(&kms, &old.key_id).await?, look(&kms, &new.key_id).await?);
+        let (old, new) = (look_for(&kms, &old.key_id, |_| true).await?, look_for(&kms, &new.key_id, |_| true).await?);
         let plan = |view: &View| rotated(view, (id, successor.id), (old.as_ref(), new.as_ref()));
         self.writer.change(trail, plan).await.map(drop)
     }

@@ -9,7 +9,9 @@ use holdfast_proto::{kinds::KeyKind, records::SourceKey};
 use uuid::Uuid;
 
 use super::{
-    AnyKey, NewAwsKey, kinds, named,
+    AnyKey, NOT_FOUND, NewAwsKey,
+    create::look_for,
+    kinds, named,
     steps::{may_be_done, may_come},
 };
 use crate::{
@@ -93,7 +95,7 @@ impl Core {
         let first = self.view().await?.aws_key(id)?.is_some_and(|entry| entry.rotations.is_empty() && source_of(&entry).is_some());
         match self.finish_import(trail, id).await {
             Err(error) if may_come(&error) => Err(error),
-            Err(error) if first => {
+            Err(error) if first && self.waits_for_material(id).await? => {
                 tracing::warn!(error = &error as &dyn Error, key = %id, "the key gets no material: it is withdrawn");
                 self.withdraw_from_aws(trail, id).await
             }
@@ -104,6 +106,17 @@ impl Core {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether AWS has no material of a key, or no such key: nobody can have used it then.
+    async fn waits_for_material(&self, id: Uuid) -> Result<bool, CoreError> {
+        let (kms, key_id) = {
+            let view = self.view().await?;
+            let entry = view.aws_key(id)?.ok_or(NOT_FOUND)?;
+            let Some(told) = entry.in_aws() else { return Ok(true) };
+            (self.kms_of(&view, &entry)?, told.key_id.clone())
+        };
+        Ok(look_for(&kms, &key_id, |_| true).await?.is_none_or(|told| told.state == "PendingImport"))
     }
 }
 

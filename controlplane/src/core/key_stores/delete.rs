@@ -9,7 +9,7 @@ use crate::{
     aws::{AwsError, AwsFault, stores},
     core::{
         Applied, Core, CoreError,
-        aws_key_stores::{self, begun, idle, put},
+        aws_key_stores::{self, begun, idle, put, stands},
         write::Plan,
     },
     store::{
@@ -20,7 +20,7 @@ use crate::{
 
 impl Core {
     /// Deletes a key store and its credentials; its counterpart in AWS first. Source keys stay. One that AWS was asked to make, and does not
-    /// tell of, is given up when AWS can't be at it any more.
+    /// tell of, is given up when AWS can't be at it any more; of one with which something else can't be finished only that is given up.
     ///
     /// # Errors
     /// [`CoreError::NotFound`]; [`CoreError::State`] while keys are in it, while AWS is connected to it, and for one of another proxy; what
@@ -44,14 +44,20 @@ impl Core {
         Ok(self.applied((), revision).await)
     }
 
-    /// Ends the making of a counterpart before its key store is deleted, as AWS has it; where AWS refuses to tell, there is nothing left to
-    /// wait for, and both go. None: it is to be deleted like any other.
+    /// Ends what was begun with a key store before it is deleted, as AWS has it. Where AWS does not tell there is nothing left to wait for: a
+    /// counterpart that was being made goes with its key store, and of anything else that can't be finished it is that, and no more, that is
+    /// given up. None: it is to be deleted like any other.
     async fn given_up(&self, trail: &Trail, id: StoreId) -> Result<Option<Revision>, CoreError> {
-        let before = self.view().await?.aws_key_store(id.0)?;
-        let Some(before) = before.filter(|entry| matches!(entry.doing, Some(KeyStoreStep::Create | KeyStoreStep::Link))) else {
+        let Some(before) = self.view().await?.aws_key_store(id.0)? else { return Ok(None) };
+        let making = matches!(before.doing, Some(KeyStoreStep::Create | KeyStoreStep::Link));
+        if !making && !stands(&before) {
             return Ok(None);
-        };
+        }
         let error = match self.find_out(trail, id.0).await {
+            Ok(_) if !making => {
+                let text = "AWS tells again what became of what was begun with the key store; delete it again if that is still meant";
+                return Err(CoreError::State(text.into()));
+            }
             Ok((_, revision)) => {
                 let view = self.view().await?;
                 let left = view.aws_key_store(id.0)?.is_some() || view.key_store(id)?.is_some();
@@ -61,8 +67,14 @@ impl Core {
             Err(error) => error,
         };
         let refused = matches!(&error, CoreError::Aws(AwsError { fault: AwsFault::Refused | AwsFault::Credentials, .. }));
-        if !(refused || matches!(error, CoreError::NotFound(_))) || !self.store_is_settled(&before) {
+        if !(stands(&before) || refused || matches!(error, CoreError::NotFound(_))) || !self.store_is_settled(&before) {
             return Err(error);
+        }
+        if !making {
+            self.leave(trail, id.0, &error).await?;
+            let text =
+                "what was begun with the key store in AWS is given up, and nothing else is changed; delete it again if that is meant";
+            return Err(CoreError::State(text.into()));
         }
         tracing::warn!(key_store = %id, error = &error as &dyn std::error::Error, "a key store that AWS may have made is given up");
         let plan = |view: &View| {

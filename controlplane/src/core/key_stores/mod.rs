@@ -35,7 +35,7 @@ use crate::{
     clock::now_ns,
     store::{
         ReadError, View,
-        entry::{AwsKeyStoreEntry, AwsKeyStoreKind, Entry, EntryChange, KeyStoreEntry, Tier},
+        entry::{AwsKeyStoreEntry, AwsKeyStoreKind, BeforeEntry, Entry, EntryChange, KeyStoreEntry, Tier},
     },
 };
 
@@ -139,11 +139,16 @@ pub(super) fn keys_in(view: &View, id: StoreId) -> Result<usize, ReadError> {
     Ok(all.difference(&ended).count())
 }
 
-/// Refuses a name that another key store here or on a cluster has.
+/// Refuses a name that another key store here or on a cluster has, or may get back.
 pub(super) fn free_name(view: &View, name: &str, id: Uuid) -> Result<(), CoreError> {
     let here = view.key_stores()?.into_iter().any(|other| other.name == name && other.id.0 != id);
     let on_cluster = |other: &AwsKeyStoreEntry| matches!(other.kind, AwsKeyStoreKind::CloudHsm { .. }) && !other.gone;
-    if here || view.aws_key_stores()?.iter().any(|other| on_cluster(other) && other.name == name && other.id != id) {
+    let was = |other: &AwsKeyStoreEntry| match &other.before {
+        Some(BeforeEntry::Linked { name: before, .. } | BeforeEntry::CloudHsm { name: before, .. }) => before == name,
+        None => false,
+    };
+    let there = |other: &AwsKeyStoreEntry| other.id != id && (on_cluster(other) && other.name == name || was(other));
+    if here || view.aws_key_stores()?.iter().any(there) {
         return Err(CoreError::Exists { what: "key store", name: name.into() });
     }
     Ok(())
@@ -152,19 +157,20 @@ pub(super) fn free_name(view: &View, name: &str, id: Uuid) -> Result<(), CoreErr
 /// Refuses a name or path that another key store has.
 pub(super) fn unique(view: &View, name: &str, uri_path: &UriPath) -> Result<(), CoreError> {
     free_name(view, name, Uuid::nil())?;
-    distinct(view.key_stores()?.iter(), name, uri_path)
+    free_path(view, uri_path, Uuid::nil())
 }
 
-fn distinct<'a>(mut others: impl Iterator<Item = &'a KeyStoreEntry>, name: &str, uri_path: &UriPath) -> Result<(), CoreError> {
-    others.try_for_each(|other| {
-        if other.name == name {
-            return Err(CoreError::Exists { what: "key store", name: name.into() });
-        }
-        if other.uri_path == *uri_path {
-            return Err(CoreError::Exists { what: "URI path", name: uri_path.to_string() });
-        }
-        Ok(())
-    })
+/// Refuses a path that another key store has, or may get back: where AWS does not take its new one.
+fn free_path(view: &View, uri_path: &UriPath, id: Uuid) -> Result<(), CoreError> {
+    let here = view.key_stores()?.into_iter().any(|other| other.uri_path == *uri_path && other.id.0 != id);
+    let was = |other: &AwsKeyStoreEntry| match &other.before {
+        Some(BeforeEntry::Linked { uri_path: before, .. }) => before == uri_path,
+        Some(BeforeEntry::CloudHsm { .. }) | None => false,
+    };
+    if here || view.aws_key_stores()?.iter().any(|other| other.id != id && was(other)) {
+        return Err(CoreError::Exists { what: "URI path", name: uri_path.to_string() });
+    }
+    Ok(())
 }
 
 /// Refuses what can't be a key store's name, region or number of credentials.

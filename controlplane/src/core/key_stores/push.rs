@@ -129,5 +129,5 @@ impl Core {
 pub(in crate::core) fn is_used_by_aws(entry: Option<&AwsKeyStoreEntry>, store: StoreId, id: CredentialId) -> bool {
     let Some(entry) = entry.filter(|entry| entry.id == store.0) else { return false };
     let signs = matches!(entry.kind, AwsKeyStoreKind::Linked { credential: Some(its) } if its == id.0);
-    signs || entry.unsure_credential == Some(id.0) || entry.doing == Some(KeyStoreStep::RotateCredential(id.0))
+    signs || entry.unsure_credentials.contains(&id.0) || entry.doing == Some(KeyStoreStep::RotateCredential(id.0))
 }

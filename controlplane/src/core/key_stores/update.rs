@@ -10,7 +10,7 @@ use holdfast_proto::{
     secret::Secret,
 };
 
-use super::{Address, Operation, allowed, create::source_key, distinct, found, free_name, nameable, standing};
+use super::{Address, Operation, allowed, create::source_key, found, free_name, free_path, nameable, standing};
 use crate::{
     access::{Manage, Permit},
     clock::now_ns,
@@ -161,7 +161,7 @@ impl KeyStorePatch {
         unchanged(view, &before, &self.fixed)?;
         let mut after = self.applied(&before)?;
         free_name(view, &after.name, id.0)?;
-        distinct(view.key_stores()?.iter().filter(|other| other.id != id), &after.name, &after.uri_path)?;
+        free_path(view, &after.uri_path, id.0)?;
         if let Some(health) = health {
             view.source_key(health.key.id)?.ok_or_else(|| CoreError::invalid(HEALTH_KEY, "there is no such source key"))?;
             after.health_key = health.key.id;

@@ -12,15 +12,16 @@ use crate::{
     core::{Core, CoreError, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, ConnectionState, Entry, EntryChange},
+        entry::{AwsKeyEntry, AwsKeyKind, AwsKeyStoreEntry, AwsKeyStoreKind, ConnectionState, Entry, EntryChange},
     },
 };
 
 impl Core {
-    /// Marks a key store.
+    /// Marks a key store, unless AWS may only not know of it everywhere yet.
     pub(super) async fn key_store_is_gone(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let plan = |view: &View| {
-            let there = view.aws_key_store(id)?.filter(may_be_missed_key_store);
+            let lags = |entry: &AwsKeyStoreEntry| store_may_lag(entry, self.aws.settled_after());
+            let there = view.aws_key_store(id)?.filter(|entry| may_be_missed_key_store(entry) && !lags(entry));
             let gone = there.map(|entry| AwsKeyStoreEntry {
                 gone: true,
                 state: ConnectionState::Disconnected,
@@ -49,8 +50,18 @@ impl Core {
 /// A new HYOK key, which may be deleted here once it is gone there. What waits for its deletion in AWS goes when it will.
 fn may_lag(entry: &AwsKeyEntry, settled_after: Duration) -> bool {
     let pending = entry.told.as_ref().is_some_and(|told| told.state.starts_with("Pending"));
-    let age = Duration::from_nanos(now_ns().saturating_sub(entry.stamps.created_ns));
-    matches!(entry.kind, AwsKeyKind::Hyok { .. }) && !pending && age < settled_after
+    // AWS may have taken a while to make it, or to be seen to have.
+    let made_ns = entry.told.as_ref().map_or(0, |told| told.created_ns).max(entry.stamps.created_ns);
+    matches!(entry.kind, AwsKeyKind::Hyok { .. }) && !pending && is_new(made_ns, settled_after)
+}
+
+/// A new key store of ours, which may be linked anew, or be deleted here, once it is gone there.
+fn store_may_lag(entry: &AwsKeyStoreEntry, settled_after: Duration) -> bool {
+    matches!(entry.kind, AwsKeyStoreKind::Linked { .. }) && is_new(entry.stamps.created_ns, settled_after)
+}
+
+fn is_new(made_ns: u64, settled_after: Duration) -> bool {
+    Duration::from_nanos(now_ns().saturating_sub(made_ns)) < settled_after
 }
 
 /// Key stores that AWS should have in a region of a container, with AWS's ids.
@@ -77,9 +88,14 @@ const fn may_be_missed_key(entry: &AwsKeyEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
-        core::aws_keys::Place,
+        audit::Audit,
+        aws::{Aws, AwsSettings},
+        core::{Writer, aws_keys::Place},
+        publish::tests::estate::Estate,
         store::entry::{ForAws, KeyInAws, Stamps},
     };
 
@@ -96,5 +112,33 @@ mod tests {
         assert!(!lags(&key(hyok.clone(), now_ns(), "PendingDeletion")));
         assert!(!lags(&key(hyok, now_ns() - 121_000_000_000, "Enabled")));
         assert!(!lags(&key(AwsKeyKind::Native, now_ns(), "Enabled")));
+        let made_late = key(AwsKeyKind::Hyok { store: Uuid::nil() }, now_ns() - 121_000_000_000, "Enabled");
+        let told = made_late.told.clone().map(|told| KeyInAws { created_ns: now_ns(), ..told });
+        assert!(lags(&AwsKeyEntry { told, ..made_late }));
+    }
+
+    #[tokio::test]
+    async fn a_linked_key_store_that_is_new_stays_though_aws_does_not_tell_of_it_and_an_older_one_goes() {
+        let estate = Estate::new().await;
+        let old = Stamps::new(now_ns() - 121_000_000_000);
+        let store = |id: u128, kind, stamps| {
+            let entry = AwsKeyStoreEntry::new((Uuid::from_u128(id), Uuid::nil()), "us-east-1", (id.to_string(), kind), stamps);
+            AwsKeyStoreEntry { custom_key_store_id: Some(format!("cks-{id}")), ..entry }
+        };
+        let (linked, cluster) = (
+            AwsKeyStoreKind::Linked { credential: None },
+            AwsKeyStoreKind::CloudHsm { cluster_id: String::new(), trust_anchor_certificate: String::new(), linked_as_sent: true },
+        );
+        let stores = [store(1, linked.clone(), Stamps::new(now_ns())), store(2, linked, old), store(3, cluster, Stamps::new(now_ns()))];
+        estate.commit(stores.into_iter().map(|entry| EntryChange::put(Entry::AwsKeyStore(entry))).collect()).await;
+        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
+        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
+        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let mut gone = Vec::new();
+        for id in [1, 2, 3].map(Uuid::from_u128) {
+            core.key_store_is_gone(&Trail::system("test"), id).await.unwrap();
+            gone.push(core.view().await.unwrap().aws_key_store(id).unwrap().unwrap().gone);
+        }
+        assert_eq!(gone, [false, true, true]);
     }
 }

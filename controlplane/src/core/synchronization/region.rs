@@ -194,7 +194,7 @@ impl Unread {
                 self.withheld.keys += 1;
                 self.withheld.first.get_or_insert(error.to_string());
             }
-            AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached | AwsFault::Credentials => {
+            AwsFault::Throttled | AwsFault::Broken | AwsFault::Unreached | AwsFault::Credentials | AwsFault::Unasked => {
                 self.late.get_or_insert((0, error)).0 += 1;
             }
         }
@@ -205,7 +205,7 @@ impl Unread {
 fn pause(error: &AwsError, before: u32) -> Option<Duration> {
     let most = match error.fault {
         AwsFault::Throttled => THROTTLED_PAUSES,
-        AwsFault::Broken | AwsFault::Unreached => AWAY_PAUSES,
+        AwsFault::Broken | AwsFault::Unreached | AwsFault::Unasked => AWAY_PAUSES,
         AwsFault::Refused | AwsFault::Credentials => 0,
     };
     (before < most).then(|| FIRST_PAUSE.saturating_mul(1 << before.min(16)).min(LONGEST_PAUSE))
@@ -251,7 +251,9 @@ mod tests {
         assert!(throttled.is_sorted() && throttled.len() == 14);
         let sum: Duration = throttled.iter().sum();
         assert!(sum > Duration::from_secs(500) && sum < Duration::from_secs(700), "{sum:?}");
-        assert_eq!(pauses(AwsFault::Unreached), [1, 2, 4, 8].map(Duration::from_secs));
+        for away in [AwsFault::Unreached, AwsFault::Unasked] {
+            assert_eq!(pauses(away), [1, 2, 4, 8].map(Duration::from_secs));
+        }
         assert!(pauses(AwsFault::Refused).is_empty() && pauses(AwsFault::Credentials).is_empty());
     }
 

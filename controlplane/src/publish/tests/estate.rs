@@ -101,7 +101,7 @@ pub(in crate::publish) fn source_key(n: u128) -> EntryChange {
     EntryChange::put(Entry::SourceKey(SourceKeyEntry::new(id, String::new(), key, Stamps::default())))
 }
 
-pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> EntryChange {
+pub(crate) fn hyok_key(store: u128, n: u128, blocked: bool) -> EntryChange {
     EntryChange::put(Entry::HyokKey(HyokKeyEntry {
         id: key_id(n),
         store: store_id(store),
@@ -116,12 +116,12 @@ pub(in crate::publish) fn hyok_key(store: u128, n: u128, blocked: bool) -> Entry
     }))
 }
 
-pub(in crate::publish) fn place(store: u128, n: u128) -> EntryChange {
+pub(crate) fn place(store: u128, n: u128) -> EntryChange {
     EntryChange::put(Entry::KeyPlace(KeyPlaceEntry { key: key_id(n), store: store_id(store) }))
 }
 
 /// A virtual key whose versions are all made of source key 1.
-pub(in crate::publish) fn virtual_key(store: u128, n: u128, states: &[VersionState]) -> EntryChange {
+pub(crate) fn virtual_key(store: u128, n: u128, states: &[VersionState]) -> EntryChange {
     let version = |(number, state): (u32, &VersionState)| {
         let tag = number.to_be_bytes();
         VersionEntry { number, tag, state: *state, source: Uuid::from_u128(1), created_ns: 0 }

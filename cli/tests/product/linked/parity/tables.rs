@@ -199,7 +199,8 @@ pub(super) const JOB: [(&str, Told); 15] = [
         Told::By(|shown| {
             let Some(ran) = shown.get("last_run") else { return Value::Null };
             let failure = ran.get("failure").cloned().unwrap_or_else(|| "".into());
-            json!({ "due_ms": time_of(&ran["due"]), "ended_ms": time_of(&ran["ended"]), "failure": failure })
+            let is_final = ran.get("is_final").cloned().unwrap_or_else(|| false.into());
+            json!({ "due_ms": time_of(&ran["due"]), "ended_ms": time_of(&ran["ended"]), "failure": failure, "is_final": is_final })
         }),
     ),
 ];

@@ -1,5 +1,7 @@
 //! Custom key stores in AWS, and what was begun with them.
 
+use std::collections::BTreeSet;
+
 use holdfast_proto::ids::UriPath;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -33,10 +35,10 @@ pub struct AwsKeyStoreEntry {
     /// How it was before what was begun, where that changes it.
     #[serde(default)]
     pub before: Option<BeforeEntry>,
-    /// A credential that AWS may sign with as well: it would not tell whether it took it.
+    /// Credentials that AWS may sign with as well: it would not tell whether it took them.
     #[serde(default)]
-    pub unsure_credential: Option<Uuid>,
-    /// Why what was last begun did not come to its end, or how AWS has it otherwise than it is here, for people.
+    pub unsure_credentials: BTreeSet<Uuid>,
+    /// Why what was last begun did not come to its end, or can't, or how AWS has it otherwise than it is here, for people.
     pub failure: Option<String>,
     /// The job configuration that rotates its credential.
     pub rotation_job: Option<Uuid>,
