@@ -106,7 +106,7 @@ async fn a_step_that_can_not_be_finished_is_given_up_by_its_store_s_deletion_and
 
 #[tokio::test]
 async fn a_deletion_deletes_nothing_where_aws_tells_again_of_what_could_not_be_finished() {
-    let (_estate, core, stores, _) = core(Some(KeyStoreStep::Connect), Duration::ZERO).await;
+    let (_estate, core, stores, _) = core(Some(KeyStoreStep::Update), Duration::ZERO).await;
     tell(&stores, fake::error("UnrecognizedClientException"));
     core.look(store_id(1).0).await.unwrap_err();
     tell(&stores, signing_with(&access_key(1)));
@@ -117,13 +117,12 @@ async fn a_deletion_deletes_nothing_where_aws_tells_again_of_what_could_not_be_f
 
 #[tokio::test]
 async fn an_aws_that_is_away_stops_a_step_only_when_it_is_away_for_long() {
-    let (estate, core, _, caller) = core(Some(KeyStoreStep::Disconnect), Duration::ZERO).await;
+    let (estate, core, _, caller) = core(Some(KeyStoreStep::Update), Duration::ZERO).await;
     tell(&caller, Some((503, Value::String("<no/>".into()))));
     let begun = async |ago_ns| {
         let stamps = Stamps { created_ns: 0, updated_ns: now_ns() - ago_ns };
         let entry = AwsKeyStoreEntry { stamps, ..entry(&core).await };
         estate.commit(vec![EntryChange::put(Entry::AwsKeyStore(entry))]).await;
-        tokio::time::sleep(core.aws.attempt_timeout()).await;
         assert!(core.look(store_id(1).0).await.unwrap_err().may_pass());
         stands(&self::entry(&core).await)
     };

@@ -29,6 +29,8 @@ const KEY: Uuid = Uuid::from_u128(7);
 fn told(operation: &str, state: &str) -> Option<(u16, Value)> {
     let key = json!({ "KeyId": "in-aws", "Arn": "arn", "KeyState": state, "Origin": "EXTERNAL", "KeySpec": "SYMMETRIC_DEFAULT" });
     let answer = match operation {
+        // Which the fake tells by itself.
+        "GetCallerIdentity" => return None,
         "DescribeKey" => json!({ "KeyMetadata": key }),
         "GetKeyPolicy" => json!({ "Policy": "{}" }),
         _ => json!({}),
@@ -75,7 +77,11 @@ async fn a_key_whose_first_import_is_taken_up_in_vain_is_deleted_in_aws_only_whi
 async fn a_hyok_key_that_aws_refuses_goes_unless_its_id_was_chosen_since_aws_may_know_that_from_before() {
     for chosen in [false, true] {
         let estate = Estate::new().await;
-        let core = fake::core(&estate, AwsSettings::new(), |_: &str, _: &Value| fake::error("XksKeyInvalidConfigurationException")).await;
+        let answers = |operation: &str, _: &Value| match operation {
+            "GetCallerIdentity" => None,
+            _ => fake::error("XksKeyInvalidConfigurationException"),
+        };
+        let core = fake::core(&estate, AwsSettings::new(), answers).await;
         let EntryChange::Put(put) = hyok_key(1, 7, false) else { panic!("not a key") };
         let Entry::HyokKey(key) = *put else { panic!("not a key") };
         let own = ExternalKeyId::try_from(KEY.to_string().as_str()).unwrap();
@@ -88,7 +94,8 @@ async fn a_hyok_key_that_aws_refuses_goes_unless_its_id_was_chosen_since_aws_may
         let entries = entries.into_iter().chain([virtual_key(1, 7, &[VersionState::Active]), place(1, 7)]);
         estate.commit(entries.collect()).await;
         let turn = core.keys_at_work.turn(KEY).await;
-        core.make_in_aws(&Trail::system("test"), KEY, turn).await.unwrap_err();
+        let refused = core.make_in_aws(&Trail::system("test"), KEY, turn).await.unwrap_err().to_string();
+        assert!(refused.contains("KMS CreateKey"), "{refused}");
         let view = core.view().await.unwrap();
         assert_eq!((view.aws_key(KEY).unwrap(), view.find_hyok_key(KeyId(KEY)).unwrap().is_some()), (None, chosen));
     }

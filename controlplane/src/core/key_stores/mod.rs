@@ -197,3 +197,30 @@ impl From<NotNow> for CoreError {
         Self::State(why.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        publish::tests::estate::Estate,
+        store::entry::{AddressEntry, KeyStoreStep, Stamps},
+    };
+
+    #[tokio::test]
+    async fn a_name_and_a_path_that_a_key_store_may_get_back_are_free_for_none_but_itself() {
+        let estate = Estate::new().await;
+        let kind = AwsKeyStoreKind::Linked { credential: None };
+        let entry = AwsKeyStoreEntry::new((Uuid::from_u128(1), Uuid::nil()), "us-east-1", ("new".into(), kind), Stamps::default());
+        let was = UriPath::try_from("/was/kms/xks/v1").unwrap();
+        let before = BeforeEntry::Linked { name: "was".into(), address: AddressEntry::default(), uri_path: was.clone() };
+        let begun = AwsKeyStoreEntry { doing: Some(KeyStoreStep::Update), before: Some(before), ..entry.clone() };
+        let (own, other) = (entry.id, Uuid::from_u128(2));
+        for (entry, held) in [(begun, true), (entry, false)] {
+            estate.commit(vec![EntryChange::put(Entry::AwsKeyStore(entry))]).await;
+            let view = View::of(&estate.store).await.unwrap();
+            assert_eq!((free_name(&view, "was", other).is_err(), free_path(&view, &was, other).is_err()), (held, held));
+            assert!(free_name(&view, "was", own).is_ok() && free_path(&view, &was, own).is_ok());
+            assert_eq!(unique(&view, "another", &was).is_err(), held);
+        }
+    }
+}
