@@ -38,7 +38,7 @@ pub(crate) async fn encrypt(call: &Call, body: &Value) -> Result<Value, AwsExcep
     let algorithm = input.encryption_algorithm.unwrap_or(EncryptionAlgorithm::SymmetricDefault);
     let subject = Subject::find(call, &required(input.key_id, "keyId")?)?;
     let text = Text { algorithm, context: &context, bytes: &plaintext };
-    subject.check(&text)?;
+    subject.check(call, &text)?;
     dry(input.dry_run)?;
     let made = subject.encrypt(call, &text).await?;
     Ok(json!({"CiphertextBlob": Blob(made.bytes), "KeyId": subject.arn(), "EncryptionAlgorithm": algorithm}))
@@ -67,7 +67,7 @@ pub(crate) async fn decrypt(call: &Call, body: &Value) -> Result<Value, AwsExcep
     let algorithm = input.encryption_algorithm.unwrap_or(EncryptionAlgorithm::SymmetricDefault);
     let subject = Subject::of_ciphertext(call, input.key_id.as_deref(), algorithm, &ciphertext)?;
     let text = Text { algorithm, context: &context, bytes: &ciphertext };
-    subject.check(&text)?;
+    subject.check(call, &text)?;
     dry(input.dry_run)?;
     let made = subject.decrypt(call, &text).await?;
     let mut answer = Map::new();
@@ -104,8 +104,8 @@ pub(crate) async fn re_encrypt(call: &Call, body: &Value) -> Result<Value, AwsEx
     let to = Subject::find(call, &required(input.destination_key_id, "destinationKeyId")?)?;
     let from = Subject::of_ciphertext(call, input.source_key_id.as_deref(), from_algorithm, &ciphertext)?;
     let source = Text { algorithm: from_algorithm, context: &from_context, bytes: &ciphertext };
-    from.check(&source)?;
-    to.check(&Text { algorithm: to_algorithm, context: &to_context, bytes: &[] })?;
+    from.check(call, &source)?;
+    to.check(call, &Text { algorithm: to_algorithm, context: &to_context, bytes: &[] })?;
     dry(input.dry_run)?;
     let plain = from.decrypt(call, &source).await?;
     let made = to.encrypt(call, &Text { algorithm: to_algorithm, context: &to_context, bytes: &plain.bytes }).await?;
@@ -164,12 +164,10 @@ async fn new_data_key(call: &Call, body: &Value) -> Result<(Map<String, Value>, 
     let len = match (input.key_spec, input.number_of_bytes) {
         (Some(DataKeySpec::Aes128), None) => 16,
         (Some(DataKeySpec::Aes256), None) => 32,
-        (None, Some(wanted)) => usize::try_from(wanted).ok().filter(|len| (1..=1024).contains(len)).ok_or_else(|| {
-            AwsException::invalid(format!(
-                "1 validation error detected: Value '{wanted}' at 'numberOfBytes' failed to satisfy constraint: Member must have value \
-                 between 1 and 1024"
-            ))
-        })?,
+        (None, Some(wanted)) => usize::try_from(wanted)
+            .ok()
+            .filter(|len| (1..=1024).contains(len))
+            .ok_or_else(|| AwsException::out_of_range("numberOfBytes", wanted, (1, 1024)))?,
         (Some(_), Some(_)) | (None, None) => {
             return Err(AwsException::invalid("Please specify either number of bytes or key spec."));
         }
@@ -179,7 +177,7 @@ async fn new_data_key(call: &Call, body: &Value) -> Result<(Map<String, Value>, 
     let mut plaintext = vec![0; len];
     draw::fill(&mut plaintext);
     let text = Text { algorithm: EncryptionAlgorithm::SymmetricDefault, context: &context, bytes: &plaintext };
-    subject.check(&text)?;
+    subject.check(call, &text)?;
     dry(input.dry_run)?;
     let Made { bytes, material_id } = subject.encrypt(call, &text).await?;
     let mut answer = Map::new();

@@ -39,6 +39,14 @@ impl AwsException {
         ))
     }
 
+    /// A number is out of its range, in the words of AWS's own checks.
+    pub(crate) fn out_of_range(member: &str, value: i64, (least, most): (i64, i64)) -> Self {
+        let bound = if value < least { format!("greater than or equal to {least}") } else { format!("less than or equal to {most}") };
+        Self::invalid(format!(
+            "1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must have value {bound}"
+        ))
+    }
+
     /// The name, as in `__type`.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -67,6 +67,9 @@ fn caller_identity(call: &Call) -> String {
 fn assume_role(call: &Call, form: &Form) -> Result<String, AwsException> {
     let arn = required(form.get("RoleArn"), "roleArn")?;
     let name = required(form.get("RoleSessionName"), "roleSessionName")?;
+    if !matches!(arn.splitn(6, ':').collect::<Vec<_>>()[..], ["arn", part, service, _, _, name] if ![part, service, name].contains(&"")) {
+        return Err(AwsException::invalid(format!("{arn} is invalid")));
+    }
     let prefix = format!("arn:aws:iam::{}:role/", call.account());
     let Some(role) = arn.strip_prefix(&prefix).filter(|role| !role.is_empty()) else {
         let who = &call.caller.arn;
@@ -79,7 +82,10 @@ fn assume_role(call: &Call, form: &Form) -> Result<String, AwsException> {
         (2..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
     };
     if !fits(name, 64, b"_+=,.@-") {
-        return Err(AwsException::invalid("RoleSessionName has 2 to 64 characters of [A-Za-z0-9_+=,.@-]."));
+        return Err(AwsException::invalid(format!(
+            "1 validation error detected: Value '{name}' at 'roleSessionName' failed to satisfy constraint: Member must have 2 to 64 characters and \
+             satisfy regular expression pattern: [\\w+=,.@-]*"
+        )));
     }
     if form.get("ExternalId").is_some_and(|id| !fits(id, 1224, b"_+=,.@:/-")) {
         return Err(AwsException::invalid("ExternalId has 2 to 1224 characters of [A-Za-z0-9_+=,.@:/-]."));

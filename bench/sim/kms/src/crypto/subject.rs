@@ -100,14 +100,15 @@ impl Subject {
     }
 
     /// Fails unless the key is for encryption, with this algorithm and context.
-    pub(super) fn check(&self, text: &Text<'_>) -> Result<(), AwsException> {
-        native::checked(&self.key, &Native { algorithm: text.algorithm, text: text.bytes, context: text.context })
+    pub(super) fn check(&self, call: &Call, text: &Text<'_>) -> Result<(), AwsException> {
+        let operation = &call.operation;
+        native::checked(&self.key, &Native { algorithm: text.algorithm, text: text.bytes, context: text.context, operation })
     }
 
     /// Encrypts: the plaintext of the client becomes a ciphertext for the client.
     pub(super) async fn encrypt(&self, call: &Call, text: &Text<'_>) -> Result<Made, AwsException> {
         let Text { algorithm, context, bytes } = *text;
-        let inner = native::encrypt(&self.key, &Native { algorithm, text: bytes, context })?;
+        let inner = native::encrypt(&self.key, &Native { algorithm, text: bytes, context, operation: &call.operation })?;
         if algorithm != EncryptionAlgorithm::SymmetricDefault {
             return Ok(Made { bytes: inner.text, material_id: None });
         }
@@ -137,7 +138,7 @@ impl Subject {
         } else {
             bytes.to_vec()
         };
-        let done = native::decrypt(&self.key, &Native { algorithm, text: &inner, context });
+        let done = native::decrypt(&self.key, &Native { algorithm, text: &inner, context, operation: &call.operation });
         // What is wrong with the inner half of two is told like what is wrong with the outer one.
         let done = if self.external.is_some() { done.map_err(|_| ProxyError::NotOurs.at_crypto())? } else { done? };
         Ok(Made { bytes: done.text, material_id: self.told(done.material_id) })

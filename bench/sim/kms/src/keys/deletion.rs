@@ -34,10 +34,7 @@ pub(crate) fn schedule(call: &Call, body: &Value) -> Result<Value, AwsException>
     let name = required(input.key_id, "keyId")?;
     let days = input.pending_window_in_days.unwrap_or(MOST_DAYS);
     if !(LEAST_DAYS..=MOST_DAYS).contains(&days) {
-        return Err(AwsException::invalid(format!(
-            "1 validation error detected: Value '{days}' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value \
-             between {LEAST_DAYS} and {MOST_DAYS}"
-        )));
+        return Err(AwsException::out_of_range("pendingWindowInDays", days, (LEAST_DAYS, MOST_DAYS)));
     }
     let now_ms = call.now_ms();
     call.shared.change(|state| {

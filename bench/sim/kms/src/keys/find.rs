@@ -55,10 +55,18 @@ fn id(call: &Call, name: &str) -> Result<String, AwsException> {
              to 1",
         ));
     }
-    if id.starts_with("alias/") {
-        return Err(no_name(name));
+    if !is_key_id(id) {
+        return Err(no_name(id));
     }
     Ok(id.to_owned())
+}
+
+/// A UUID with its hyphens, or `mrk-` and one without.
+fn is_key_id(id: &str) -> bool {
+    match id.strip_prefix("mrk-") {
+        Some(rest) => rest.len() == 32 && uuid::Uuid::try_parse(rest).is_ok(),
+        None => id.len() == 36 && uuid::Uuid::try_parse(id).is_ok(),
+    }
 }
 
 /// What an ARN of this region and account names; `None` if `name` is no ARN.

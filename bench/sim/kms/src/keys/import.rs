@@ -269,7 +269,12 @@ impl Landing {
             }
             (ImportType::NewKeyMaterial, None) if key.materials.is_empty() => Ok(Self::New(MaterialState::Current)),
             (ImportType::NewKeyMaterial, None) if key.materials.iter().any(|kept| !kept.state.was_current()) => {
-                let message = format!("{} has key material that is pending rotation.", key.arn);
+                let pending = key.materials.iter().find(|kept| !kept.state.was_current()).map_or("", |kept| kept.id.as_str());
+                let message = format!(
+                    "New key material (id: {id}) cannot be imported into KMS key {}, because another key material (id: {pending}) is pending \
+                     rotation.",
+                    key.arn
+                );
                 Err(AwsException::new(ErrorName::KmsInvalidState, message))
             }
             (ImportType::NewKeyMaterial, None) => Ok(Self::New(MaterialState::PendingRotation)),

@@ -14,7 +14,7 @@ use crate::{
     call::{Call, required},
     clock::seconds,
     error::AwsException,
-    state::{Connection, Key, KeyState, Origin, Region, Role, State, StoreKind},
+    state::{Connection, Key, KeyState, MaterialState, Origin, Region, Role, State, StoreKind},
 };
 
 /// `DescribeKey`.
@@ -130,7 +130,9 @@ pub(super) fn metadata(state: &State, region_name: &str, key: &Key) -> Value {
         put("XksKeyConfiguration", json!({"Id": id}));
     }
     let rotates = matches!(key.origin, Origin::AwsKms | Origin::External) && key.spec.kind() == Kind::Symmetric;
-    if let Some((kept, _)) = key.current().filter(|_| rotates) {
+    // It is told while the material is away, and not of a replica that is still being made.
+    let current = key.materials.iter().find(|kept| kept.state == MaterialState::Current);
+    if let Some(kept) = current.filter(|_| rotates && shown != KeyState::Creating) {
         put("CurrentKeyMaterialId", kept.id.clone().into());
     }
     Value::Object(members)

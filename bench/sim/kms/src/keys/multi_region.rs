@@ -63,11 +63,14 @@ pub(crate) fn replicate(call: &Call, body: &Value) -> Result<Value, AwsException
             ..source
         };
         state.region(&there).keys.insert(replica.id.clone(), replica.clone());
-        Ok(json!({
+        let mut answer = json!({
             "ReplicaKeyMetadata": metadata::metadata(state, &there, &replica),
             "ReplicaPolicy": policy::shown(&replica.policy),
-            "ReplicaTags": replica.tags,
-        }))
+        });
+        if !replica.tags.is_empty() {
+            answer["ReplicaTags"] = json!(replica.tags);
+        }
+        Ok(answer)
     })
 }
 
@@ -124,7 +127,7 @@ fn primary(key: &Key) -> Result<(), AwsException> {
     if key.role == Some(Role::Primary) {
         return Ok(());
     }
-    Err(AwsException::new(ErrorName::UnsupportedOperation, format!("{} is not a multi-Region primary key.", key.arn)))
+    Err(AwsException::new(ErrorName::UnsupportedOperation, format!("{} is not a multi-region primary key.", key.arn)))
 }
 
 /// `([a-z]+-){2,3}\d+` (`RegionType`).

@@ -29,6 +29,8 @@ pub(crate) struct Native<'a> {
     /// Plaintext, or ciphertext.
     pub(crate) text: &'a [u8],
     pub(crate) context: &'a Context,
+    /// As AWS names it, for what is told of a key of another usage.
+    pub(crate) operation: &'a str,
 }
 
 /// The other text, and the `KeyMaterialId` that AWS names for a symmetric key.
@@ -88,11 +90,11 @@ pub(crate) fn decrypt(key: &Key, native: &Native<'_>) -> Result<Done, AwsExcepti
 pub(crate) fn checked(key: &Key, native: &Native<'_>) -> Result<(), AwsException> {
     let (spec, algorithm) = (key.spec, native.algorithm);
     if !spec.allows(super::spec::KeyUsage::EncryptDecrypt) || key.usage != super::spec::KeyUsage::EncryptDecrypt {
-        let message = format!("{} key usage is {} which is not valid for encryption and decryption.", key.arn, key.usage.name());
+        let message = format!("{} key usage is {} which is not valid for {}.", key.arn, key.usage.name(), native.operation);
         return Err(AwsException::new(ErrorName::InvalidKeyUsage, message));
     }
     if !spec.encryption_algorithms().contains(&algorithm) {
-        let message = format!("Algorithm {} is not valid for key spec {}.", algorithm.name(), spec.name());
+        let message = format!("Algorithm {} is incompatible with key spec {}.", algorithm.name(), spec.name());
         return Err(AwsException::new(ErrorName::InvalidKeyUsage, message));
     }
     if spec.kind() == Kind::Asymmetric && !native.context.is_empty() {

@@ -31,11 +31,8 @@ pub(super) fn answer(member: &str, items: Vec<(String, Value)>, paging: &Paging,
     let limit = match paging.limit {
         None => limits.usual,
         Some(limit) => usize::try_from(limit).ok().filter(|limit| (1..=limits.most).contains(limit)).ok_or_else(|| {
-            AwsException::invalid(format!(
-                "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value between 1 \
-                 and {}",
-                limits.most
-            ))
+            let most = i64::try_from(limits.most).unwrap_or(i64::MAX);
+            AwsException::out_of_range("limit", limit, (1, most))
         })?,
     };
     let after = paging.marker.as_deref().map(name).transpose()?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::blob::Blob;
 use crate::{
-    call::{Call, required},
+    call::Call,
     crypto::no_recipient,
     draw,
     error::{AwsException, ErrorName},
@@ -29,13 +29,9 @@ pub(crate) fn generate(call: &Call, body: &Value) -> Result<Value, AwsException>
     }
     let input: Input = call.input(body)?;
     no_recipient(input.recipient.as_ref())?;
-    let wanted = required(input.number_of_bytes, "numberOfBytes")?;
-    let len = usize::try_from(wanted).ok().filter(|len| (1..=MOST).contains(len)).ok_or_else(|| {
-        AwsException::invalid(format!(
-            "1 validation error detected: Value '{wanted}' at 'numberOfBytes' failed to satisfy constraint: Member must have value \
-             between 1 and {MOST}"
-        ))
-    })?;
+    let wanted = input.number_of_bytes.ok_or_else(|| AwsException::invalid("NumberOfBytes is required."))?;
+    let len = usize::try_from(wanted).ok().filter(|len| (1..=MOST).contains(len));
+    let len = len.ok_or_else(|| AwsException::out_of_range("numberOfBytes", wanted, (1, 1024)))?;
     if let Some(id) = &input.custom_key_store_id {
         call.look(|region| match stores::find(region, id)?.kind {
             StoreKind::External(_) => {

@@ -34,10 +34,7 @@ pub(crate) fn enable(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let input: Input = call.input(body)?;
     let period_days = input.rotation_period_in_days.unwrap_or(USUAL_DAYS);
     if !(LEAST_DAYS..=MOST_DAYS).contains(&period_days) {
-        return Err(AwsException::invalid(format!(
-            "1 validation error detected: Value '{period_days}' at 'rotationPeriodInDays' failed to satisfy constraint: Member must have \
-             value between {LEAST_DAYS} and {MOST_DAYS}"
-        )));
+        return Err(AwsException::out_of_range("rotationPeriodInDays", period_days, (LEAST_DAYS, MOST_DAYS)));
     }
     let next_ms = call.now_ms().saturating_add(period_days.saturating_mul(DAY_MS));
     set(call, body, Some(Rotation { period_days, next_ms }))
@@ -93,7 +90,11 @@ pub(crate) fn on_demand(call: &Call, body: &Value) -> Result<Value, AwsException
         }
         let by_hand = |kept: &&KeyMaterial| kept.rotated.is_some_and(|rotated| rotated.by == RotationType::OnDemand);
         if key.materials.iter().filter(by_hand).count() >= MOST_ON_DEMAND {
-            let message = format!("A key can be rotated on demand {MOST_ON_DEMAND} times.");
+            let message = format!(
+                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this \
+                 key: {}",
+                key.arn
+            );
             return Err(AwsException::new(ErrorName::LimitExceeded, message));
         }
         let (id, arn, imported) = (key.id.clone(), key.arn.clone(), key.origin == Origin::External);
@@ -101,7 +102,8 @@ pub(crate) fn on_demand(call: &Call, body: &Value) -> Result<Value, AwsException
         if imported {
             let pending = key.materials.iter().find(|kept| kept.state == MaterialState::PendingRotation && kept.material.is_some());
             let pending = pending.map(|kept| kept.id.clone()).ok_or_else(|| {
-                AwsException::new(ErrorName::KmsInvalidState, format!("{arn} has no key material that is pending rotation."))
+                let message = format!("No available key material pending rotation for the key: {arn}.");
+                AwsException::new(ErrorName::KmsInvalidState, message)
             })?;
             for key in same_keys(state, &id) {
                 retire_current(key);
@@ -115,7 +117,7 @@ pub(crate) fn on_demand(call: &Call, body: &Value) -> Result<Value, AwsException
             let fresh = KeyMaterial { rotated: Some(rotated), ..create::first(&id, key.spec)? };
             same_keys(state, &id).for_each(|key| renew(key, fresh.clone()));
         }
-        Ok(json!({"KeyId": id}))
+        Ok(json!({"KeyId": arn}))
     })
 }
 

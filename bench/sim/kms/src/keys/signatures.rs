@@ -31,9 +31,9 @@ pub(crate) fn sign(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let algorithm = required(input.signing_algorithm, "signingAlgorithm")?;
     let message = checked_message(input.message, "message")?;
     let digest = digest(algorithm, &message, input.message_type)?;
-    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| signs(key, algorithm))?;
+    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| signs(call, key, algorithm))?;
     dry(input.dry_run)?;
-    let signature = algorithm.sign(&material, &digest).map_err(|error| not_signed(&error))?;
+    let signature = algorithm.sign(&material, &digest).map_err(|error| not_signed(algorithm, &error))?;
     Ok(json!({"KeyId": arn, "Signature": Blob(signature), "SigningAlgorithm": algorithm}))
 }
 
@@ -47,9 +47,9 @@ pub(crate) fn verify(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let message = checked_message(input.message, "message")?;
     let signature = required(input.signature, "signature")?;
     let digest = digest(algorithm, &message, input.message_type)?;
-    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| signs(key, algorithm))?;
+    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| signs(call, key, algorithm))?;
     dry(input.dry_run)?;
-    if !algorithm.verify(&material, &digest, &signature.0).map_err(|error| not_signed(&error))? {
+    if !algorithm.verify(&material, &digest, &signature.0).map_err(|error| not_signed(algorithm, &error))? {
         return Err(AwsException::new(ErrorName::KmsInvalidSignature, ""));
     }
     Ok(json!({"KeyId": arn, "SignatureValid": true, "SigningAlgorithm": algorithm}))
@@ -63,7 +63,7 @@ pub(crate) fn generate_mac(call: &Call, body: &Value) -> Result<Value, AwsExcept
     let input: MacInput = call.input(body)?;
     let algorithm = required(input.mac_algorithm, "macAlgorithm")?;
     let message = checked_message(input.message, "message")?;
-    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| macs(key, algorithm))?;
+    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| macs(call, key, algorithm))?;
     dry(input.dry_run)?;
     let mac = hmac::sign(&hmac_key(algorithm, &material), &message);
     Ok(json!({"KeyId": arn, "Mac": Blob(mac.as_ref().to_vec()), "MacAlgorithm": algorithm}))
@@ -78,7 +78,7 @@ pub(crate) fn verify_mac(call: &Call, body: &Value) -> Result<Value, AwsExceptio
     let algorithm = required(input.mac_algorithm, "macAlgorithm")?;
     let message = checked_message(input.message, "message")?;
     let mac = required(input.mac, "mac")?;
-    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| macs(key, algorithm))?;
+    let (arn, material) = usable(call, &required(input.key_id, "keyId")?, |key| macs(call, key, algorithm))?;
     dry(input.dry_run)?;
     hmac::verify(&hmac_key(algorithm, &material), &message, &mac.0).map_err(|_| AwsException::new(ErrorName::KmsInvalidMac, ""))?;
     Ok(json!({"KeyId": arn, "MacValid": true, "MacAlgorithm": algorithm}))
@@ -143,26 +143,26 @@ fn usable(call: &Call, name: &str, check: impl Fn(&Key) -> Result<(), AwsExcepti
     })
 }
 
-fn signs(key: &Key, algorithm: SigningAlgorithm) -> Result<(), AwsException> {
-    used_for(key, KeyUsage::SignVerify)?;
+fn signs(call: &Call, key: &Key, algorithm: SigningAlgorithm) -> Result<(), AwsException> {
+    used_for(call, key, KeyUsage::SignVerify)?;
     if key.spec.signing_algorithms().contains(&algorithm) { Ok(()) } else { Err(other_algorithm(key, &json!(algorithm))) }
 }
 
-fn macs(key: &Key, algorithm: MacAlgorithm) -> Result<(), AwsException> {
-    used_for(key, KeyUsage::GenerateVerifyMac)?;
+fn macs(call: &Call, key: &Key, algorithm: MacAlgorithm) -> Result<(), AwsException> {
+    used_for(call, key, KeyUsage::GenerateVerifyMac)?;
     if key.spec.mac_algorithms().contains(&algorithm) { Ok(()) } else { Err(other_algorithm(key, &json!(algorithm))) }
 }
 
-fn used_for(key: &Key, usage: KeyUsage) -> Result<(), AwsException> {
+fn used_for(call: &Call, key: &Key, usage: KeyUsage) -> Result<(), AwsException> {
     if key.usage == usage {
         return Ok(());
     }
-    let message = format!("{} key usage is {} which is not {}.", key.arn, key.usage.name(), usage.name());
+    let message = format!("{} key usage is {} which is not valid for {}.", key.arn, key.usage.name(), call.operation);
     Err(AwsException::new(ErrorName::InvalidKeyUsage, message))
 }
 
 fn other_algorithm(key: &Key, algorithm: &Value) -> AwsException {
-    let message = format!("Algorithm {algorithm} is not valid for key spec {}.", key.spec.name());
+    let message = format!("Algorithm {} is incompatible with key spec {}.", algorithm.as_str().unwrap_or_default(), key.spec.name());
     AwsException::new(ErrorName::InvalidKeyUsage, message)
 }
 
@@ -175,18 +175,22 @@ fn checked_message(message: Option<Blob>, member: &str) -> Result<Vec<u8>, AwsEx
     if (1..=MAX_MESSAGE).contains(&message.len()) {
         return Ok(message);
     }
+    let bound = if message.is_empty() { "greater than or equal to 1".to_owned() } else { format!("less than or equal to {MAX_MESSAGE}") };
     Err(AwsException::invalid(format!(
-        "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length between 1 and {MAX_MESSAGE}"
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length {bound}"
     )))
 }
 
 fn digest(algorithm: SigningAlgorithm, message: &[u8], of: Option<MessageType>) -> Result<aws_lc_rs::digest::Digest, AwsException> {
-    algorithm.digest(message, of.unwrap_or_default()).map_err(|error| not_signed(&error))
+    algorithm.digest(message, of.unwrap_or_default()).map_err(|error| not_signed(algorithm, &error))
 }
 
-fn not_signed(error: &NotSigned) -> AwsException {
+fn not_signed(algorithm: SigningAlgorithm, error: &NotSigned) -> AwsException {
     match error {
-        NotSigned::DigestLength => AwsException::invalid("Digest is invalid length for algorithm."),
+        NotSigned::DigestLength => {
+            let algorithm = json!(algorithm);
+            AwsException::invalid(format!("Digest is invalid length for algorithm {}.", algorithm.as_str().unwrap_or_default()))
+        }
         NotSigned::OtherSpec => AwsException::new(ErrorName::InvalidKeyUsage, error.to_string()),
         NotSigned::Refused => AwsException::new(ErrorName::KmsInternal, error.to_string()),
     }

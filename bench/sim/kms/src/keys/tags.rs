@@ -18,15 +18,20 @@ pub(crate) fn taken(given: Vec<Tag>) -> Result<Vec<Tag>, AwsException> {
 /// The tags that a key has with `given` put on: one of the same name gets the new value.
 ///
 /// # Errors
-/// `ValidationException` for a length, `TagException` for what a tag can't be, `LimitExceededException` for too many.
+/// `ValidationException` for a length, `TagException` for what a tag can't be and for too many at once, `LimitExceededException` for too many
+/// together with those that the key has.
 pub(crate) fn merged(has: &[Tag], given: Vec<Tag>) -> Result<Vec<Tag>, AwsException> {
     let mut tags = has.to_vec();
+    if given.len() > MAX_TAGS {
+        return Err(refused("Too many tags"));
+    }
     for (index, tag) in given.iter().enumerate() {
         checked_key(&tag.tag_key)?;
         if tag.tag_value.chars().count() > MAX_VALUE {
             return Err(AwsException::invalid(format!(
-                "1 validation error detected: Value at 'tags.{}.member.tagValue' failed to satisfy constraint: Member must have length \
+                "1 validation error detected: Value '{}' at 'tags.{}.member.tagValue' failed to satisfy constraint: Member must have length \
                  less than or equal to {MAX_VALUE}",
+                tag.tag_value,
                 index + 1
             )));
         }
@@ -58,7 +63,7 @@ pub(crate) fn checked_key(key: &str) -> Result<(), AwsException> {
         return Err(AwsException::invalid(format!("A tag key has 1 to {MAX_KEY} characters.")));
     }
     if key.to_ascii_lowercase().starts_with("aws:") {
-        return Err(refused("aws: prefixed tag key names are not allowed for external use"));
+        return Err(refused("Tags beginning with aws: are reserved"));
     }
     if !key.chars().all(allowed) {
         return Err(refused("A tag key has a character that is not allowed"));
@@ -103,10 +108,12 @@ mod tests {
             (vec![tag("k", "a,b")], "TagException"),
             (vec![tag("k#", "a")], "TagException"),
             (vec![tag("k", "1"), tag("k", "2")], "TagException"),
-            ((0..51).map(|n| tag(&n.to_string(), "x")).collect(), "LimitExceededException"),
+            ((0..51).map(|n| tag(&n.to_string(), "x")).collect(), "TagException"),
         ] {
             assert_eq!(taken(given).unwrap_err().name(), name);
         }
+        let many: Vec<_> = (0..50).map(|n| tag(&n.to_string(), "x")).collect();
+        assert_eq!(merged(&many, vec![tag("k", "x")]).unwrap_err().name(), "LimitExceededException");
         assert!(taken((0..50).map(|n| tag(&n.to_string(), "Grüße _.:/=+-@")).collect()).is_ok());
     }
 }

@@ -48,9 +48,7 @@ fn page(account: &str, region: &Region, input: &Input) -> Result<Value, AwsExcep
         None => 100,
         Some(limit @ 1..=1000) => usize::try_from(limit).unwrap_or(1000),
         Some(other) => {
-            return Err(AwsException::invalid(format!(
-                "1 validation error detected: Value '{other}' at 'limit' failed to satisfy constraint: Member must have value between 1 and 1000"
-            )));
+            return Err(AwsException::out_of_range("limit", other, (1, 1000)));
         }
     };
     let after = match input.marker.as_deref() {

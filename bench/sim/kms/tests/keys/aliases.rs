@@ -50,6 +50,9 @@ async fn names_that_aws_does_not_take_are_refused() {
     ] {
         assert_eq!(kms.describe_key().key_id(name).send().await.name(), refusal, "{name}");
     }
+    for name in ["fake-key-id", "134f2428cec14b25a1ae9048164dba47", "mrk-fake-key-id"] {
+        assert_eq!(kms.describe_key().key_id(name).send().await.text(), format!("Invalid keyId '{name}'"));
+    }
     assert_eq!(kms.disable_key().key_id("alias/app").send().await.name(), "NotFoundException");
 }
 

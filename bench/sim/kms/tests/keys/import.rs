@@ -177,7 +177,9 @@ async fn deleted_material_leaves_the_key_pending_import() {
     let imported = forever(&rig, &id, [7; 32]).await.unwrap();
     let deleted = rig.kms.delete_imported_key_material().key_id(&id).send().await.unwrap();
     assert_eq!(deleted.key_material_id, imported.key_material_id);
-    assert_eq!(rig.state(&id).await, KeyState::PendingImport);
+    let described = rig.describe(&id).await;
+    assert_eq!((described.key_state, described.expiration_model), (Some(KeyState::PendingImport), None));
+    assert_eq!(described.current_key_material_id, imported.key_material_id);
     let all = materials(&rig, &id).await;
     assert_eq!(all, [(imported.key_material_id.clone(), Some(KeyMaterialState::Current), Some(ImportState::PendingImport))]);
     rig.kms.delete_imported_key_material().key_id(&id).send().await.unwrap();

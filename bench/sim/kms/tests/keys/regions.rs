@@ -26,6 +26,7 @@ async fn a_replica_is_made_and_shares_its_primary_keys_material() {
     let replica = made.replica_key_metadata.unwrap();
     assert_eq!((replica.key_id.as_str(), replica.key_state.as_ref()), (id.as_str(), Some(&KeyState::Creating)));
     assert!(made.replica_policy.unwrap().contains("key-default-1"));
+    assert_eq!((made.replica_tags, replica.current_key_material_id), (None, None));
     let replica = soon(&rig, &there, &id).await;
     assert_eq!(replica.key_state, Some(KeyState::Enabled));
     assert_eq!(replica.arn.as_deref(), Some(format!("arn:aws:kms:{THERE}:111122223333:key/{id}").as_str()));

@@ -31,7 +31,8 @@ async fn a_rotation_on_demand_makes_new_material_current() {
     let rig = Rig::start().await;
     let (id, kms) = (rig.symmetric().await, &rig.kms);
     let first = rig.describe(&id).await.current_key_material_id;
-    kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    let rotated = kms.rotate_key_on_demand().key_id(&id).send().await.unwrap();
+    assert_eq!(rotated.key_id, rig.describe(&id).await.arn);
     let second = rig.describe(&id).await.current_key_material_id;
     assert_ne!(first, second);
     let list = || kms.list_key_rotations().key_id(&id);

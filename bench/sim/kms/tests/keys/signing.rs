@@ -68,7 +68,9 @@ async fn a_key_signs_only_with_what_its_spec_and_usage_allow() {
     let curve = rig.key(KeySpec::EccNistP256, KeyUsageType::SignVerify).await;
     assert_eq!(sign(&curve, SigningAlgorithmSpec::EcdsaSha512).send().await.name(), "InvalidKeyUsageException");
     let symmetric = rig.symmetric().await;
-    assert_eq!(sign(&symmetric, SigningAlgorithmSpec::EcdsaSha256).send().await.name(), "InvalidKeyUsageException");
+    let refused = sign(&symmetric, SigningAlgorithmSpec::EcdsaSha256).send().await;
+    let arn = rig.describe(&symmetric).await.arn.unwrap();
+    assert_eq!(refused.text(), format!("{arn} key usage is ENCRYPT_DECRYPT which is not valid for Sign."));
     assert_eq!(rig.kms.get_public_key().key_id(&symmetric).send().await.name(), "UnsupportedOperationException");
     let dry = sign(&curve, SigningAlgorithmSpec::EcdsaSha256).dry_run(true).send().await;
     assert_eq!(dry.name(), "DryRunOperationException");

@@ -96,6 +96,12 @@ async fn what_of_a_role_can_not_be_asked_for_is_refused() {
         let answer = client.sts(&form(session, rest)).await;
         assert!(answer.status == 400 && answer.text.contains("<Code>ValidationError</Code>"), "{session}{rest}: {}", answer.text);
     }
+    for arn in
+        ["nothing-valid-in-here", "arn::b:::something/role", "arn:a::::something/role", "arn:a:::something/role", "arn:a:a::aaaaaaaaaa:"]
+    {
+        let answer = client.sts(&format!("Action=AssumeRole&RoleArn={}&RoleSessionName=me", arn.replace(':', "%3A"))).await;
+        assert!(answer.status == 400 && answer.text.contains(&format!("<Message>{arn} is invalid</Message>")), "{arn}: {}", answer.text);
+    }
     // A role of a role is for an hour.
     let role = Client::of_session(&client, &first.text);
     assert_eq!(role.sts(&form("me", "&DurationSeconds=3600")).await.status, 200);
