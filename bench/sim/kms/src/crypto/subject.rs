@@ -70,7 +70,7 @@ impl Subject {
         call.look(|region| {
             let key = match name {
                 Some(name) => find::key_or_alias(region, call, name)?,
-                None => region.keys.get(&made_by).ok_or_else(invalid)?,
+                None => region.keys.get(&made_by).ok_or_else(of_nobody)?,
             };
             if key.id != made_by {
                 let text = "The key ID in the request does not identify a CMK that can perform this operation.";
@@ -172,6 +172,11 @@ fn aad(context: &Context) -> Vec<u8> {
 
 fn lost(key: &Key) -> AwsException {
     AwsException::new(ErrorName::KmsInvalidState, format!("{} is unavailable.", key.arn))
+}
+
+fn of_nobody() -> AwsException {
+    let text = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.";
+    AwsException::new(ErrorName::AccessDenied, text)
 }
 
 fn invalid() -> AwsException {

@@ -129,6 +129,9 @@ pub(crate) fn policy(call: &Call, body: &Value) -> Result<Value, AwsException> {
 /// Those of the API reference.
 pub(crate) fn put_policy(call: &Call, body: &Value) -> Result<Value, AwsException> {
     let mut input: PolicyInput = call.input(body)?;
+    if input.policy_name.as_ref().is_some_and(|name| name != POLICY_NAME) {
+        return Err(AwsException::new(ErrorName::UnsupportedOperation, "Only default policy is supported"));
+    }
     let given = input.policy.take();
     let may_lock_out = input.bypass_policy_lockout_safety_check.unwrap_or_default();
     let id = input.checked()?;

@@ -104,6 +104,9 @@ async fn what_is_put_on_a_key_is_shown_again() {
     assert_eq!(kms.get_key_policy().key_id(id).send().await.unwrap().policy.as_deref(), Some(policy));
     assert_eq!(kms.list_key_policies().key_id(id).send().await.unwrap().policy_names(), ["default"]);
     assert_eq!(kms.put_key_policy().key_id(id).policy("{}").send().await.name(), "MalformedPolicyDocumentException");
+    let other = kms.put_key_policy().key_id(id).policy_name("other").policy(policy).send().await;
+    assert_eq!(other.name(), "UnsupportedOperationException");
+    assert_eq!(kms.get_key_policy().key_id(id).policy_name("other").send().await.name(), "NotFoundException");
     assert_eq!(kms.tag_resource().key_id(id).tags(tag("aws:x", "")).send().await.name(), "TagException");
 }
 

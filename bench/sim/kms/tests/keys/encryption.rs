@@ -62,6 +62,20 @@ async fn a_dry_run_tells_of_a_key_of_another_usage_and_nobody_is_a_recipient() {
 }
 
 #[tokio::test]
+async fn a_ciphertext_of_a_key_that_is_not_there_is_denied() {
+    let rig = Rig::start().await;
+    let id = rig.symmetric().await;
+    let ciphertext = rig.kms.encrypt().key_id(&id).plaintext(Blob::new("plain")).send().await.unwrap().ciphertext_blob.unwrap();
+    let decrypt = |kms: &Client| kms.decrypt().ciphertext_blob(ciphertext.clone());
+    assert_eq!(decrypt(&rig.kms_in("us-east-1")).send().await.name(), "AccessDeniedException");
+    rig.kms.schedule_key_deletion().key_id(&id).pending_window_in_days(7).send().await.unwrap();
+    assert_eq!(decrypt(&rig.kms).send().await.name(), "KMSInvalidStateException");
+    rig.days(8);
+    assert_eq!(decrypt(&rig.kms).send().await.name(), "AccessDeniedException");
+    assert_eq!(decrypt(&rig.kms).key_id(&id).send().await.name(), "NotFoundException");
+}
+
+#[tokio::test]
 async fn ciphertexts_from_before_a_rotation_decrypt() {
     let rig = Rig::start().await;
     let (id, kms) = (rig.symmetric().await, &rig.kms);
