@@ -7,7 +7,10 @@ use holdfast_proto::ids::{CredentialId, StoreId};
 
 use super::verdict::{Seen, patience};
 use crate::{
-    aws::stores::{self, Behind, StoreInAws},
+    aws::{
+        AwsError, AwsFault,
+        stores::{self, Behind, StoreInAws},
+    },
     clock::now_ns,
     core::{Core, CoreError},
     store::{
@@ -59,6 +62,9 @@ impl Core {
             _ => false,
         };
         let signs_with_it = match step {
+            KeyStoreStep::RotateCredential(_) if matches!(told.behind, Behind::Proxy { access_key_id: None, .. }) => {
+                return Err(untold().into());
+            }
             KeyStoreStep::RotateCredential(id) => signs_with(&view, entry, (*id, told))?,
             KeyStoreStep::Create
             | KeyStoreStep::Link
@@ -103,6 +109,12 @@ fn ours(view: &View, entry: &AwsKeyStoreEntry, told: &StoreInAws) -> Result<bool
     };
     let others = |other: &AwsKeyStoreEntry| other.id != entry.id && other.custom_key_store_id.as_ref() == Some(&told.id);
     Ok(behind && !view.aws_key_stores()?.iter().any(others))
+}
+
+/// What is not told can't be taken for not done.
+fn untold() -> AwsError {
+    let message = "the answer does not tell with which credential AWS signs".into();
+    AwsError { call: "KMS DescribeCustomKeyStores", fault: AwsFault::Refused, code: None, message, request_id: None }
 }
 
 /// Whether AWS signs with this credential of ours.

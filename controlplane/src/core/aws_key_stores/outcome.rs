@@ -156,6 +156,8 @@ fn found(view: &View, after: &mut AwsKeyStoreEntry, (told, lately): (&StoreInAws
     (after.state, after.connection_error) = (told.state, told.error.clone());
     (after.gone, after.synced_ns) = (false, now_ns());
     match (&mut after.kind, &told.behind) {
+        // AWS does not say with which it signs.
+        (AwsKeyStoreKind::Linked { .. }, Behind::Proxy { access_key_id: None, .. }) => {}
         (AwsKeyStoreKind::Linked { credential }, Behind::Proxy { access_key_id, .. }) => {
             let live = view.credentials(StoreId(after.id))?;
             let its = live.iter().find(|one| Some(one.access_key_id.to_string()) == *access_key_id).map(|one| one.id.0);

@@ -59,12 +59,31 @@ fn signing_with(access_key_id: &str) -> Option<(u16, Value)> {
     Some((200, json!({ "CustomKeyStores": [store], "Truncated": false })))
 }
 
+/// The same, without a word of the credential.
+fn signing_with_it_knows_what() -> Option<(u16, Value)> {
+    let (status, mut told) = signing_with("")?;
+    told["CustomKeyStores"][0]["XksProxyConfiguration"].as_object_mut()?.remove("AccessKeyId");
+    Some((status, told))
+}
+
 fn access_key(n: usize) -> String {
     "A".repeat(20 + n)
 }
 
 async fn entry(core: &Core) -> AwsKeyStoreEntry {
     found(&core.view().await.unwrap(), store_id(1).0).unwrap()
+}
+
+async fn until(core: &Core, is_so: impl Fn(&AwsKeyStoreEntry) -> bool) -> AwsKeyStoreEntry {
+    let mut moves = core.store.head().watch();
+    loop {
+        moves.borrow_and_update();
+        let now = entry(core).await;
+        if is_so(&now) {
+            return now;
+        }
+        moves.changed().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -80,9 +99,10 @@ async fn a_step_that_aws_lets_nobody_finish_says_so_and_goes_on_by_itself_when_a
     assert!(stands(&stopped) && idle(&stopped).unwrap_err().to_string().contains(&failure));
     core.look(store_id(1).0).await.unwrap_err();
     assert_eq!(entry(&core).await, stopped, "it is said once");
+    let follower = tokio::spawn(Arc::clone(&core).keep_following_key_stores());
     tell(&stores, signing_with(&access_key(2)));
-    assert!(!core.look(store_id(1).0).await.unwrap());
-    let done = entry(&core).await;
+    let done = until(&core, |entry| entry.doing.is_none()).await;
+    follower.abort();
     assert_eq!((done.doing, done.failure, done.kind), (None, None, AwsKeyStoreKind::Linked { credential: Some(Uuid::from_u128(2)) }));
 }
 
@@ -144,6 +164,20 @@ async fn a_credential_that_aws_tells_of_soon_after_it_was_asked_may_be_the_one_b
         assert_eq!(after.unsure_credentials, unsure.into_iter().map(Uuid::from_u128).collect());
         let used = |n| crate::core::key_stores::is_used_by_aws(Some(&after), store_id(1), CredentialId(Uuid::from_u128(n)));
         assert_eq!((used(1), used(2)), (true, signs == 2));
+    }
+}
+
+#[tokio::test]
+async fn a_credential_of_which_aws_says_nothing_is_not_taken_for_refused() {
+    let (_estate, core, stores, _) = core(Some(KeyStoreStep::RotateCredential(Uuid::from_u128(2))), Duration::ZERO).await;
+    tell(&stores, signing_with_it_knows_what());
+    assert!(!core.look(store_id(1).0).await.unwrap());
+    for _ in 0..2 {
+        let left = entry(&core).await;
+        assert_eq!((left.doing, left.unsure_credentials), (None, BTreeSet::from([Uuid::from_u128(2)])));
+        assert_eq!(left.kind, AwsKeyStoreKind::Linked { credential: Some(Uuid::from_u128(1)) });
+        assert_eq!(core.view().await.unwrap().credentials(store_id(1)).unwrap().len(), 2);
+        core.find_out(&Trail::system("test"), store_id(1).0).await.unwrap();
     }
 }
 

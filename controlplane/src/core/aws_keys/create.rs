@@ -2,7 +2,7 @@
 //!
 //! Always holds: the entry is committed before AWS is asked, and the key carries `OUR_TAG` from the beginning, so that after a crash what
 //! AWS has is found and finished. What is here for it is withdrawn only where AWS refused plainly, or was asked for it, with nothing that
-//! could not be read, long after it could last be making it.
+//! could not be read, long after it could last be making it; a key that AWS has for long is not taken back.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
     access::Trail,
     aws::{AwsError, once, unless_throttled},
     clock::now_ns,
-    core::{Core, CoreError, at_work::Turn, hyok_keys, write::Plan},
+    core::{Core, CoreError, asked::is_old, at_work::Turn, hyok_keys, write::Plan},
     store::{
         View,
         entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, EntryName, KeyInAws, KeyStep, SourceKeyEntry},
@@ -167,7 +167,16 @@ impl Core {
                 Err(error) => {
                     told = look_for(&kms, &key_id, shown).await?.ok_or_else(not_told)?;
                     if !told.aliases.contains(&alias) {
-                        if !error.may_be_done() {
+                        // Of a step that comes from a backup, or waited for long: others may use the key by now.
+                        if !error.may_be_done() && is_old(told.created_ns, now_ns()) {
+                            let failure = Some(error.to_string());
+                            let kept = |entry: &mut AwsKeyEntry| {
+                                made_whole(entry, &told);
+                                entry.failure.clone_from(&failure);
+                            };
+                            self.keep_told(trail, id, &kept).await?;
+                            turn.done();
+                        } else if !error.may_be_done() {
                             delete_soon(&kms, &key_id).await?;
                             self.withdraw_key(trail, id).await?;
                             turn.done();
@@ -177,12 +186,7 @@ impl Core {
                 }
             }
         }
-        let kept = |entry: &mut AwsKeyEntry| {
-            put_told(entry, Some(&told));
-            entry.doing = first_import(entry).map(KeyStep::Import);
-            entry.failure = None;
-        };
-        let entry = self.keep_told(trail, id, &kept).await?;
+        let entry = self.keep_told(trail, id, &|entry| made_whole(entry, &told)).await?;
         turn.done();
         Ok(entry)
     }
@@ -236,6 +240,13 @@ impl Core {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The key is made; its material may be next.
+fn made_whole(entry: &mut AwsKeyEntry, told: &KeyInAws) {
+    put_told(entry, Some(told));
+    entry.doing = first_import(entry).map(KeyStep::Import);
+    entry.failure = None;
 }
 
 fn not_told() -> CoreError {

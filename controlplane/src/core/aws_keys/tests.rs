@@ -74,6 +74,39 @@ async fn a_key_whose_first_import_is_taken_up_in_vain_is_deleted_in_aws_only_whi
 }
 
 #[tokio::test]
+async fn a_key_whose_alias_aws_refuses_is_taken_back_unless_aws_has_it_for_long() {
+    for (age_s, withdrawn) in [(60, true), (3_600, false)] {
+        let (estate, asked) = (Estate::new().await, Arc::new(Mutex::new(Vec::new())));
+        let made_s = now_ns() / 1_000_000_000 - age_s;
+        let answers = {
+            let asked = Arc::clone(&asked);
+            move |operation: &str, _: &Value| {
+                asked.lock().unwrap().push(operation.to_owned());
+                let key = json!({ "KeyId": "in-aws", "Arn": "arn", "KeyState": "Enabled", "Origin": "AWS_KMS", "CreationDate": made_s });
+                match operation {
+                    "ListKeys" => Some((200, json!({ "Keys": [{ "KeyId": "in-aws" }] }))),
+                    "ListResourceTags" => Some((200, json!({ "Tags": [{ "TagKey": OUR_TAG, "TagValue": KEY }] }))),
+                    "DescribeKey" => Some((200, json!({ "KeyMetadata": key }))),
+                    "CreateAlias" => fake::error("AlreadyExistsException"),
+                    other => told(other, "Enabled"),
+                }
+            }
+        };
+        let core = fake::core(&estate, AwsSettings::new(), answers).await;
+        let for_aws = ForAws { alias: "taken".into(), ..ForAws::default() };
+        let entry = AwsKeyEntry::new(KEY, Place { kms: CONTAINER, region: REGION }, AwsKeyKind::Native, for_aws);
+        let begun = AwsKeyEntry { doing: Some(KeyStep::Create), ..entry };
+        estate.commit(vec![EntryChange::put(Entry::AwsKey(Box::new(begun)))]).await;
+        let turn = core.keys_at_work.turn(KEY).await;
+        core.finish_creation(&Trail::system("test"), KEY, turn).await.unwrap_err();
+        assert_eq!(asked.lock().unwrap().iter().any(|operation| operation == "ScheduleKeyDeletion"), withdrawn, "{age_s}");
+        let left = core.view().await.unwrap().aws_key(KEY).unwrap();
+        assert_eq!(left.is_none(), withdrawn, "{age_s}");
+        assert!(left.is_none_or(|left| left.doing.is_none() && left.failure.unwrap().contains("AlreadyExistsException")));
+    }
+}
+
+#[tokio::test]
 async fn a_hyok_key_that_aws_refuses_goes_unless_its_id_was_chosen_since_aws_may_know_that_from_before() {
     for chosen in [false, true] {
         let estate = Estate::new().await;
