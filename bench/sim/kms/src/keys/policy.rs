@@ -57,7 +57,10 @@ pub(crate) fn taken(text: &str, giver: Giver<'_>) -> Result<String, AwsException
         return Err(malformed("Policy has no Statement"));
     }
     if statements.iter().any(|statement| statement.principal.is_some() == statement.not_principal.is_some()) {
-        return Err(malformed("Each statement of a policy must have a Principal or a NotPrincipal"));
+        return Err(malformed("Policy contains a statement with no principal."));
+    }
+    for principal in statements.iter().filter_map(|statement| statement.principal.as_ref().or(statement.not_principal.as_ref())) {
+        principal.check()?;
     }
     if !giver.may_lock_out && !statements.iter().any(|statement| statement.lets_change_policy(giver.account)) {
         return Err(malformed("The new key policy will not allow you to update the key policy in the future."));
@@ -162,6 +165,27 @@ impl Statement {
 }
 
 impl Principal {
+    /// By its form only: whoever is named in the right form is there.
+    fn check(&self) -> Result<(), AwsException> {
+        let invalid = || malformed("Policy contains a statement with one or more invalid principals.");
+        let Self::ByKind(kinds) = self else {
+            return if self.is_anyone() { Ok(()) } else { Err(invalid()) };
+        };
+        if kinds.values().all(|names| names.as_slice().is_empty()) {
+            return Err(malformed("Policy contains a statement with no principal."));
+        }
+        let right = kinds.iter().all(|(kind, names)| match kind.as_str() {
+            "AWS" => names.as_slice().iter().all(|name| is_principal(name)),
+            "Service" | "Federated" | "CanonicalUser" => names.as_slice().iter().all(|name| !name.is_empty()),
+            _ => false,
+        });
+        if right { Ok(()) } else { Err(invalid()) }
+    }
+
+    fn is_anyone(&self) -> bool {
+        matches!(self, Self::Anyone(name) if name == "*")
+    }
+
     fn is_of(&self, account: &str) -> bool {
         let ours = |name: &String| {
             name == "*"
@@ -169,9 +193,32 @@ impl Principal {
                 || ["iam", "sts"].iter().any(|service| name.starts_with(&format!("arn:aws:{service}::{account}:")))
         };
         match self {
-            Self::Anyone(name) => name == "*",
+            Self::Anyone(_) => self.is_anyone(),
             Self::ByKind(kinds) => kinds.get("AWS").is_some_and(|names| names.as_slice().iter().any(ours)),
         }
+    }
+}
+
+/// Everybody, an account, the id of one that is gone, or the ARN of an account, a user, a role or a session of one (IAM User Guide, "AWS JSON
+/// policy elements: Principal").
+fn is_principal(name: &str) -> bool {
+    let account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    let unique = |text: &str| text.len() >= 16 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    match name.splitn(6, ':').collect::<Vec<_>>()[..] {
+        ["arn", "aws", service, "", owner, resource] => {
+            let kinds: &[&str] = match service {
+                "iam" => &["user/", "role/"],
+                "sts" => &["assumed-role/", "federated-user/"],
+                _ => &[],
+            };
+            let named = |kind: &&str| {
+                let rest = resource.strip_prefix(kind).unwrap_or_default();
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&b))
+            };
+            account(owner) && (service == "iam" && resource == "root" || kinds.iter().any(named))
+        }
+        [one] => one == "*" || account(one) || unique(one),
+        _ => false,
     }
 }
 
@@ -246,6 +293,40 @@ mod tests {
             assert_eq!(refused(text).as_deref(), Some("MalformedPolicyDocumentException"), "{text}");
         }
         assert_eq!(refused(&" ".repeat(MAX_LEN + 1)).as_deref(), Some("LimitExceededException"));
+    }
+
+    #[test]
+    fn a_principal_has_one_of_the_forms_of_aws() {
+        let of = |principal: Value| {
+            let root = json!({"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "kms:*", "Resource": "*"});
+            let other = json!({"Effect": "Allow", "Principal": principal, "Action": "kms:Encrypt", "Resource": "*"});
+            refused(&json!({"Statement": [root, other]}).to_string())
+        };
+        for good in [
+            json!("*"),
+            json!({"AWS": "*"}),
+            json!({"AWS": ["444455556666", "AROAABCDEFGHIJKLMNOPQ"]}),
+            json!({"AWS": "arn:aws:iam::444455556666:root"}),
+            json!({"AWS": ["arn:aws:iam::444455556666:user/team/kim+1@x", "arn:aws:sts::444455556666:assumed-role/app/session"]}),
+            json!({"Service": "s3.amazonaws.com"}),
+        ] {
+            assert_eq!(of(good.clone()), None, "{good}");
+        }
+        for bad in [
+            json!("kim"),
+            json!({}),
+            json!({"AWS": []}),
+            json!({"AWS": "kim"}),
+            json!({"AWS": "arn:aws::444455556666:root"}),
+            json!({"AWS": "arn:aws:iam::4444:root"}),
+            json!({"AWS": "arn:aws:iam::444455556666:user/"}),
+            json!({"AWS": "arn:aws:iam::444455556666:user/*"}),
+            json!({"AWS": "arn:aws:iam::444455556666:group/admins"}),
+            json!({"AWS": ["arn:aws:iam::444455556666:root", "arn:aws:iam::444455556666:user/k m"]}),
+            json!({"Person": "kim"}),
+        ] {
+            assert_eq!(of(bad.clone()).as_deref(), Some("MalformedPolicyDocumentException"), "{bad}");
+        }
     }
 
     #[test]
