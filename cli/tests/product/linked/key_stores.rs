@@ -37,8 +37,8 @@ fn a_linked_key_store_is_connected_changed_disconnected_and_deleted_as_aws_has_i
     linked.rest().act(&format!("{}/disconnect", store.path));
 
     linked.connect(&store.path);
-    linked.rest().post(&format!("{}/connect", store.path), &json!({ "key_store_password": "" }));
-    until_state(&linked, &store.path, "CONNECTED");
+    let shown = linked.rest().post(&format!("{}/connect", store.path), &json!({ "key_store_password": "" }));
+    assert_eq!(text(&shown, "/aws_param/connection_state"), "CONNECTED", "nor does that begin anew");
     refused(&linked, "DELETE", &store.path, (409, "disconnect it first"));
 
     // While it is connected AWS takes a new name and path, and no new endpoint.

@@ -54,6 +54,9 @@ fn each_filter_of_keys_finds_those_that_show_the_value_and_no_others() {
     linked.switches().advance(Duration::from_hours(8 * 24));
     ended(&linked, &begun(&linked, &json!({ "kms": [KMS] })));
     assert_eq!(linked.rest().get(&path(&gone))["gone"], true);
+    // Clients that want it deleted look for these words, and take it for deleted.
+    let answer = linked.rest().send("POST", &format!("{}/schedule-deletion", path(&gone)), br#"{"days":7}"#);
+    assert!(answer.status == 409 && answer.text().contains("is pending deletion"), "{} {}", answer.status, answer.text());
 
     found_as_shown(&linked, "cckm/aws/keys", &KEYS);
     // As the known client looks for a key (contract §8.1), and more than one filter at once.

@@ -40,10 +40,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Payload<T> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let mut members = if bytes.iter().all(u8::is_ascii_whitespace) { Map::new() } else { object(bytes)? };
     prune(&mut members);
-    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
-        let path = error.path().to_string();
-        let rule = rule(&error.inner().to_string());
-        Refusal::new(Kind::Invalid, if path == "." { rule } else { format!("{path}: {rule}") })
+    let whole = Value::Object(members);
+    serde_path_to_error::deserialize(&whole).map_err(|error| {
+        let (path, fault) = (error.path().to_string(), error.inner().to_string());
+        let at = if path == "." { blamed::<T>(&[], &whole, &fault) } else { Some(path) };
+        let rule = rule(&fault);
+        Refusal::new(Kind::Invalid, at.map_or_else(|| rule.clone(), |at| format!("{at}: {rule}")))
+    })
+}
+
+/// The member, within those of `within`, that has this fault by itself: of members that are flattened into a struct serde tells no path.
+fn blamed<T: DeserializeOwned>(within: &[&str], value: &Value, fault: &str) -> Option<String> {
+    if fault.starts_with(MISSING) {
+        return None;
+    }
+    value.as_object()?.iter().find_map(|(name, value)| {
+        let path = [within, &[name.as_str()]].concat();
+        let nested = |inner, name: &&str| Value::Object(Map::from_iter([((*name).to_owned(), inner)]));
+        let by_itself = path.iter().rev().fold(value.clone(), nested);
+        let same = T::deserialize(by_itself).is_err_and(|error| error.to_string() == fault);
+        same.then(|| blamed::<T>(&path, value, fault).unwrap_or_else(|| path.join(".")))
     })
 }
 
@@ -78,9 +94,11 @@ fn rule(fault: &str) -> String {
     if let Some((_, expected)) = fault.rsplit_once(", expected ") {
         return format!("must be {expected}");
     }
-    if fault.starts_with("missing field") { format!("there is a {fault}") } else { "does not have the form that belongs here".into() }
+    if fault.starts_with(MISSING) { format!("there is a {fault}") } else { "does not have the form that belongs here".into() }
 }
 
+/// How serde begins to tell of a member that must be there.
+const MISSING: &str = "missing field";
 /// Members whose content is the client's own.
 const FREE: [&str; 4] = ["Policy", "policy", "labels", "meta"];
 
@@ -107,6 +125,25 @@ mod tests {
         assert_eq!(thing.meta.unwrap()["a"], "");
         for nothing in [&b""[..], b" \r\n", b"{}"] {
             assert_eq!(parse::<Thing>(nothing).unwrap(), Thing::default());
+        }
+    }
+
+    #[test]
+    fn a_fault_names_the_member_where_members_are_flattened_too() {
+        #[derive(Debug, Deserialize)]
+        struct Whole {
+            #[expect(dead_code, reason = "only parsed")]
+            size: Option<u8>,
+            #[serde(flatten)]
+            #[expect(dead_code, reason = "only parsed")]
+            thing: Thing,
+        }
+        let cases = [
+            (r#"{"size":1,"name":["sesame"]}"#, "name: must be a string"),
+            (r#"{"aaa":["sesame"],"inner":{"aaa":1,"inner":{"name":5}}}"#, "inner.inner.name: must be a string"),
+        ];
+        for (body, text) in cases {
+            assert_eq!(parse::<Whole>(body.as_bytes()).unwrap_err().text(), text, "{body}");
         }
     }
 

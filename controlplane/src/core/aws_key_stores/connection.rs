@@ -3,7 +3,7 @@
 use holdfast_proto::secret::Secret;
 use uuid::Uuid;
 
-use super::{begun, found, idle, put, step::Asked};
+use super::{begun, found, idle, put, step::Asked, verdict::Verdict};
 use crate::{
     access::{Manage, Permit, Trail},
     aws::{
@@ -35,6 +35,11 @@ impl Core {
         let password = password.filter(|_| matches!(entry.kind, AwsKeyStoreKind::CloudHsm { .. }));
         let kms = self.kms_or_undo(permit.trail(), &entry).await?;
         let asked = self.ask_of_store(id, connect(&kms, &aws_id, password)).await.map(|()| None);
+        // AWS takes it for done where it is connected already, and does not begin anew: keys may be made in it all the while.
+        let stays = asked.is_ok() && entry.state == ConnectionState::Connected;
+        if stays && matches!(self.find_out(permit.trail(), id).await, Ok((Verdict::Done, _))) {
+            return Ok(());
+        }
         self.end_connection(permit.trail(), id, asked, [ConnectionState::Connected, ConnectionState::Connecting]).await
     }
 

@@ -60,6 +60,9 @@ impl Core {
         let turn = self.keys_at_work.turn(id).await;
         let (kms, told) = {
             let view = self.view().await?;
+            if matches!(action, KeyAction::ScheduleDeletion(_)) && view.aws_key(id)?.is_some_and(|entry| entry.gone) {
+                return Err(CoreError::State(DELETED.into()));
+            }
             let (entry, told) = in_aws(&view, id)?;
             (self.kms_of(&view, &entry)?, told)
         };
@@ -94,6 +97,9 @@ impl Core {
             turn.done();
         }
         match (refused, looked) {
+            (Some(error), Ok(None)) if matches!(action, KeyAction::ScheduleDeletion(_)) && error.is("NotFoundException") => {
+                Err(CoreError::State(DELETED.into()))
+            }
             (Some(error), _) | (None, Err(error)) => Err(error.into()),
             (None, Ok(_)) => self.any_key(id).await,
         }
@@ -196,6 +202,9 @@ async fn is_alias_of(kms: &Client, alias: &str, key_id: &str) -> Result<(), Core
         Err(error) => Err(error.into()),
     }
 }
+
+/// Clients look for these words where they want a key deleted, and are content.
+const DELETED: &str = "AWS has deleted the key: it is pending deletion no longer";
 
 #[cfg(test)]
 mod tests {
