@@ -152,6 +152,14 @@ fn what_is_not_linked_or_not_connected_is_refused_and_nothing_is_left_behind() {
     refused(&linked, &format!("{linked_now}/delete-alias"), &json!({ "alias": "taken" }), (400, "no alias"));
     refused(&linked, &format!("{STORES}/{}/create-aws-key", store.id), &json!({}), (409, "CloudHSM"));
     assert_eq!(text(&linked.kms("DescribeKey", &json!({ "KeyId": "alias/taken" })), "/KeyMetadata/KeyState"), "Enabled");
+
+    // What AWS tells of a key that it can't reach is over when it can again.
+    linked.rest().act(&format!("{}/disconnect", store.path));
+    linked.until_shown(&store.path, |shown| shown["aws_param"]["connection_state"] == "DISCONNECTED");
+    let shown = linked.rest().post(&format!("{linked_now}/update-description"), &json!({ "description": "out of reach" }));
+    assert_eq!((text(&shown, "/aws_param/KeyState"), &shown["aws_param"]["Enabled"]), ("Unavailable", &json!(false)));
+    linked.connect(&store.path);
+    linked.until_shown(&linked_now, |shown| shown["aws_param"]["KeyState"] == "Enabled" && shown["aws_param"]["Enabled"] == true);
 }
 
 #[test]

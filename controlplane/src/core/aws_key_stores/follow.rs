@@ -20,7 +20,7 @@ use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
     core::{Core, CoreError},
-    store::entry::{AwsKeyStoreEntry, ConnectionState, EntryName},
+    store::entry::{AwsKeyEntry, AwsKeyStoreEntry, ConnectionState, EntryName, KeyInAws},
     upkeep::Pauses,
 };
 
@@ -139,8 +139,21 @@ impl Core {
         if let Some(after) = after.as_ref().filter(|after| after.state != entry.state) {
             let error = after.connection_error.as_deref().unwrap_or_default();
             tracing::info!(key_store = %id, state = after.state.as_str(), error, "AWS told how a key store is connected");
+            if after.state == ConnectionState::Connected {
+                self.look_at_keys_of(after).await?;
+            }
         }
         Ok(after.is_some_and(|after| on_its_way(&after)))
+    }
+
+    /// Has the keys looked at that AWS told to be unavailable while it was not connected to their store.
+    async fn look_at_keys_of(&self, store: &AwsKeyStoreEntry) -> Result<(), CoreError> {
+        let its = |told: &&KeyInAws| told.custom_key_store_id.is_some() && told.custom_key_store_id == store.custom_key_store_id;
+        let unavailable = |key: &AwsKeyEntry| key.in_aws().filter(its).is_some_and(|told| told.state == UNAVAILABLE);
+        for key in self.view().await?.aws_keys()?.into_iter().filter(unavailable) {
+            self.keys_at_work.ask_to_look(key.id);
+        }
+        Ok(())
     }
 
     async fn begun_with(&self, id: Uuid) -> bool {
@@ -211,6 +224,8 @@ const fn on_its_way(entry: &AwsKeyStoreEntry) -> bool {
 }
 
 const TASK: &str = "following a key store";
+/// A key whose key store AWS is not connected to (KMS Developer Guide, key states).
+const UNAVAILABLE: &str = "Unavailable";
 /// There may be many at the start.
 const LOOKS_AT_ONCE: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     AnyKey, NOT_FOUND, in_aws,
-    successor::{NewKeyRotation, NewMaterial},
+    successor::{NewKeyRotation, NewMaterial, made_by},
     upload::{UploadSource, source_of},
 };
 use crate::{
@@ -76,16 +76,19 @@ impl Core {
     /// Rotates a key: a HYOK key gets a new version, another is replaced by a new key, which is what is answered.
     ///
     /// # Errors
-    /// As [`Core::rotate_key`] and those of making keys in AWS.
+    /// As [`Core::rotate_key`] and those of making keys in AWS; `Invalid` for a tier that new material can't come from, and for an expiry of
+    /// material that AWS makes.
     pub async fn rotate_any_key(&self, permit: &Permit<Use>, id: Uuid, now: RotateNow) -> Result<AnyKey, CoreError> {
-        if self.any_key(id).await?.hyok.is_some() {
+        let AnyKey { hyok, aws, .. } = self.any_key(id).await?;
+        if hyok.is_some() {
             let source = now.source.map_or(SourceOf::New, SourceOf::Named);
             self.rotate_key(permit, KeyId(id), Rotation { source, tier_as_sent: now.tier_as_sent }).await?;
             return self.any_key(id).await;
         }
+        let material = aws.map_or(Ok(None), |aws| material_for(&aws.kind, &now))?;
         let valid_to_ns = now.how.valid_to_ns;
         let source = now.source.map(|source_key| UploadSource { source_key, tier_as_sent: now.tier_as_sent, valid_to_ns });
-        let successor = self.rotate_to_new_key(permit, id, NewKeyRotation { source, ..now.how }).await?;
+        let successor = self.rotate_to_new_key(permit, id, NewKeyRotation { source, material, ..now.how }).await?;
         self.any_key(successor).await
     }
 
@@ -106,12 +109,14 @@ impl Core {
             return Ok(false);
         }
         let valid_to_ns = params.expiration.as_deref().and_then(period_ns).map(|period| now_ns().saturating_add(period));
+        let material = job.key_source.as_deref().and_then(new_material);
         let now = RotateNow {
             how: NewKeyRotation {
-                valid_to_ns,
+                // A job may be of keys of both kinds.
+                valid_to_ns: valid_to_ns.filter(|_| made_by(&entry.kind, material) == NewMaterial::Here),
                 // AWS disables a key for every account.
                 disable: job.disable_encrypt || job.disable_encrypt_on_all_accounts,
-                material: job.key_source.as_deref().and_then(new_material),
+                material,
                 retain_alias: params.retain_alias,
                 ..NewKeyRotation::default()
             },
@@ -149,6 +154,24 @@ fn new_material(key_source: &str) -> Option<NewMaterial> {
     }
 }
 
+/// Where a new key's material is to come from that nobody named; none: where the old one's was.
+fn material_for(kind: &AwsKeyKind, now: &RotateNow) -> Result<Option<NewMaterial>, CoreError> {
+    if now.source.is_some() {
+        return Ok(None);
+    }
+    let material = match now.tier_as_sent.as_deref() {
+        None => now.how.material,
+        Some(tier) => {
+            let detail = "must be local, where a source key is made, or native; material of a partition does not leave it";
+            Some(new_material(tier).ok_or_else(|| CoreError::invalid("source_key_tier", detail))?)
+        }
+    };
+    if now.how.valid_to_ns.is_some() && made_by(kind, material) == NewMaterial::ByAws {
+        return Err(CoreError::invalid("valid_to", "is of material that is uploaded; what AWS makes does not expire"));
+    }
+    Ok(material)
+}
+
 /// Whether a key is to be rotated by what the job says of expiry and age.
 fn is_due(entry: &AwsKeyEntry, params: &KeyRotationParams, now_ns: u64) -> bool {
     let expires = entry.in_aws().and_then(|told| told.valid_to_ns).or_else(|| source_of(entry)?.valid_to_ns);
@@ -179,6 +202,33 @@ mod tests {
     };
 
     const DAY: u64 = 86_400_000_000_000;
+
+    #[test]
+    fn new_material_comes_from_where_it_is_said_and_expires_only_if_it_is_uploaded() {
+        use NewMaterial::{ByAws, Here};
+        let asked = |kind: &AwsKeyKind, (source, tier): (Option<&str>, Option<&str>), valid_to_ns| {
+            let how = NewKeyRotation { valid_to_ns, ..NewKeyRotation::default() };
+            let now = RotateNow { source: source.map(str::to_owned), tier_as_sent: tier.map(str::to_owned), how };
+            material_for(kind, &now).map_err(|refused| refused.to_string())
+        };
+        let uploaded = AwsKeyKind::Imported { source: None };
+        for (kind, tier, expected) in [
+            (&uploaded, None, None),
+            (&uploaded, Some("native"), Some(ByAws)),
+            (&AwsKeyKind::Native, None, None),
+            (&AwsKeyKind::Native, Some("local"), Some(Here)),
+        ] {
+            assert_eq!(asked(kind, (None, tier), None), Ok(expected), "{kind:?} {tier:?}");
+            let expires = tier == Some("local") || (kind == &uploaded && tier.is_none());
+            assert_eq!(asked(kind, (None, tier), Some(DAY)).is_ok(), expires, "{kind:?} {tier:?}");
+        }
+        for tier in ["luna-hsm", "moon"] {
+            assert!(asked(&uploaded, (None, Some(tier)), None).unwrap_err().starts_with("source_key_tier: "), "{tier}");
+        }
+        assert!(asked(&AwsKeyKind::Native, (None, None), Some(DAY)).unwrap_err().starts_with("valid_to: "));
+        // Of a source key that is named the upload looks at the tier.
+        assert_eq!(asked(&AwsKeyKind::Native, (Some("k"), Some("moon")), Some(DAY)), Ok(None));
+    }
 
     #[test]
     fn a_key_is_due_by_its_age_and_its_expiry_where_the_job_names_them() {

@@ -154,9 +154,7 @@ impl Core {
             kind: kind_of(&told.spec).ok_or_else(|| CoreError::State(format!("keys of spec {} are not made here", told.spec)))?,
             ..kinds::native(Some(&told.spec), Some(&told.usage))?
         };
-        let uploaded = matches!(old.kind, AwsKeyKind::Imported { .. });
-        let material = how.material.unwrap_or(if uploaded { NewMaterial::Here } else { NewMaterial::ByAws });
-        let (kind, source) = match (&how.source, material) {
+        let (kind, source) = match (&how.source, made_by(&old.kind, how.material)) {
             (Some(source), _) => {
                 let (source_key, kind) = uploadable(&self.view().await?, source)?;
                 kinds::uploaded(kind, Some(&told.spec), Some(&told.usage))?;
@@ -184,6 +182,12 @@ impl Core {
         };
         Ok((AwsKeyEntry { spec, ..AwsKeyEntry::new(Uuid::new_v4(), place, kind, for_aws) }, source))
     }
+}
+
+/// Who makes the material of a key that replaces one of this kind, where that is not said.
+pub(super) fn made_by(old: &AwsKeyKind, said: Option<NewMaterial>) -> NewMaterial {
+    let uploaded = matches!(old, AwsKeyKind::Imported { .. });
+    said.unwrap_or(if uploaded { NewMaterial::Here } else { NewMaterial::ByAws })
 }
 
 /// What AWS has of a key that may be replaced.

@@ -47,6 +47,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Api>> {
 /// How a key is rotated. Of a HYOK key only the first two count.
 #[derive(Default, Deserialize, ToSchema)]
 struct RotateKey {
+    /// Where the source key is, or is made: of a HYOK key its tier; of others `local`, or `native` for material that AWS makes; nothing:
+    /// where the old material is from.
     source_key_tier: Option<String>,
     /// The source key itself, not a virtual key; nothing: one is made.
     source_key_id: Option<String>,
@@ -54,7 +56,7 @@ struct RotateKey {
     disable_encrypt: Option<bool>,
     /// Of the new key; nothing: the old one's.
     description: Option<String>,
-    /// Whether new material expires, at `valid_to`.
+    /// Whether new material that is uploaded expires, at `valid_to`.
     key_expiration: Option<bool>,
     /// RFC 3339.
     valid_to: Option<String>,
