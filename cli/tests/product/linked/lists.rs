@@ -48,12 +48,17 @@ fn each_filter_of_keys_finds_those_that_show_the_value_and_no_others() {
     linked.rest().post(&format!("{}/enable-rotation-job", path(&uploaded)), &json!({ "job_config_id": job["id"] }));
     linked.rest().act(&format!("{}/disable", path(&uploaded)));
     let [gone, pending] = [(), ()].map(|()| linked.rest().post("cckm/aws/keys", &native("HMAC_256", "GENERATE_VERIFY_MAC")));
+    linked.rest().post(&format!("{}/add-alias", path(&gone)), &json!({ "alias": "reborn" }));
     for (key, days) in [(&gone, 7), (&pending, 30)] {
         linked.rest().post(&format!("{}/schedule-deletion", path(key)), &json!({ "days": days }));
     }
     linked.switches().advance(Duration::from_hours(8 * 24));
     ended(&linked, &begun(&linked, &json!({ "kms": [KMS] })));
     assert_eq!(linked.rest().get(&path(&gone))["gone"], true);
+    // Its alias is another's now.
+    linked.rest().post(&format!("{}/add-alias", path(&uploaded)), &json!({ "alias": "reborn" }));
+    let reborn = linked.rest().get("cckm/aws/keys?alias=reborn");
+    assert_eq!((&reborn["total"], &reborn["resources"][0]["id"]), (&json!(1), &uploaded["id"]));
     // Clients that want it deleted look for these words, and take it for deleted.
     let answer = linked.rest().send("POST", &format!("{}/schedule-deletion", path(&gone)), br#"{"days":7}"#);
     assert!(answer.status == 409 && answer.text().contains("is pending deletion"), "{} {}", answer.status, answer.text());

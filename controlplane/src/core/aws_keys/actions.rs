@@ -6,7 +6,7 @@
 use aws_sdk_kms::{Client, types::Tag as TagInAws};
 use uuid::Uuid;
 
-use super::{AnyKey, OUR_TAG, create::look_for, deletion, for_aws, in_aws, steps::undone};
+use super::{AnyKey, OUR_TAG, create::look_for, deletion, describe::may_lag, for_aws, in_aws, steps::undone};
 use crate::{
     access::{Manage, Permit, Trail, Use},
     aws::{AwsError, AwsFault},
@@ -97,7 +97,9 @@ impl Core {
             turn.done();
         }
         match (refused, looked) {
-            (Some(error), Ok(None)) if matches!(action, KeyAction::ScheduleDeletion(_)) && error.is("NotFoundException") => {
+            (Some(error), Ok(None))
+                if matches!(action, KeyAction::ScheduleDeletion(_)) && error.is("NotFoundException") && !may_lag(&told) =>
+            {
                 Err(CoreError::State(DELETED.into()))
             }
             (Some(error), _) | (None, Err(error)) => Err(error.into()),

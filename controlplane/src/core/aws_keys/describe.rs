@@ -96,12 +96,13 @@ pub(in crate::core) async fn look_at_known(kms: &Client, known: &KeyInAws) -> Re
 pub(in crate::core) fn put_told(entry: &mut AwsKeyEntry, told: Option<&KeyInAws>) {
     match told {
         Some(told) => *entry = with_told(entry, told),
-        None => entry.gone = entry.told.as_ref().is_some_and(|known| !may_lag(known)),
+        None if entry.told.as_ref().is_some_and(|known| !may_lag(known)) => entry.vanished(),
+        None => entry.gone = false,
     }
 }
 
 /// A new key of which AWS may not know everywhere yet; its deletion takes days, and what waits for it may go at any time.
-fn may_lag(known: &KeyInAws) -> bool {
+pub(super) fn may_lag(known: &KeyInAws) -> bool {
     !is_pending(known) && now_ns() < known.created_ns.saturating_add(NEW_NS)
 }
 
@@ -148,6 +149,18 @@ mod tests {
             entry.gone
         };
         assert!(!gone(now_ns(), "Enabled") && gone(now_ns(), "PendingDeletion") && gone(now_ns() - NEW_NS, "Enabled"));
+    }
+
+    #[test]
+    fn a_key_that_aws_has_no_more_is_told_as_it_was_but_without_aliases() {
+        let told = KeyInAws { key_id: "k".into(), aliases: vec!["alias/a".into()], ..KeyInAws::default() };
+        let place = Place { kms: Uuid::nil(), region: "us-east-1" };
+        let mut entry = AwsKeyEntry::new(Uuid::nil(), place, AwsKeyKind::Native, ForAws::default());
+        put_told(&mut entry, None);
+        assert!(!entry.gone, "AWS never had it");
+        put_told(&mut entry, Some(&told));
+        put_told(&mut entry, None);
+        assert_eq!((entry.gone, entry.told), (true, Some(KeyInAws { aliases: Vec::new(), ..told })));
     }
 
     #[test]

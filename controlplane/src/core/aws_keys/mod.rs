@@ -125,6 +125,14 @@ impl AwsKeyEntry {
     pub fn in_aws(&self) -> Option<&KeyInAws> {
         self.told.as_ref().filter(|_| !self.gone)
     }
+
+    /// AWS has it no more. What it was is still told, but for its aliases: they went with it, and may be another key's.
+    pub(in crate::core) fn vanished(&mut self) {
+        self.gone = self.told.is_some();
+        if let Some(told) = &mut self.told {
+            told.aliases.clear();
+        }
+    }
 }
 
 impl AnyKey {

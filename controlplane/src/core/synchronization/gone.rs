@@ -39,7 +39,10 @@ impl Core {
     pub(super) async fn key_is_gone(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let there = view.aws_key(id)?.filter(|entry| may_be_missed_key(entry) && !may_lag(entry, self.aws.settled_after()));
-            let gone = there.map(|entry| AwsKeyEntry { gone: true, stamps: entry.stamps.touched(now_ns()), ..entry });
+            let gone = there.map(|mut entry| {
+                entry.vanished();
+                AwsKeyEntry { stamps: entry.stamps.touched(now_ns()), ..entry }
+            });
             Ok(Plan { changes: gone.into_iter().map(|entry| EntryChange::put(Entry::AwsKey(Box::new(entry)))).collect(), answer: () })
         };
         self.writer.change(trail, plan).await?;
