@@ -91,7 +91,7 @@ impl Core {
         pace.begun(id, look.id());
     }
 
-    async fn take_up(&self, id: Uuid, turn: Turn) -> Result<(), CoreError> {
+    pub(super) async fn take_up(&self, id: Uuid, turn: Turn) -> Result<(), CoreError> {
         let trail = trail();
         let Some(entry) = self.view().await?.aws_key(id)? else {
             turn.done();
@@ -106,7 +106,10 @@ impl Core {
                 let put = self.put_policy(&trail, id, (policy, *bypass_lockout_check)).await;
                 self.taken_up(&trail, id, put).await
             }
-            (Some(KeyStep::Change), _) if entry.gone => self.keep_told(&trail, id, &|entry| entry.doing = None).await.map(drop),
+            // Of a key that is replaced the aliases went with it.
+            (Some(KeyStep::Change | KeyStep::Rotate { .. }), _) if entry.gone => {
+                self.keep_told(&trail, id, &|entry| (entry.doing, entry.failure) = (None, None)).await.map(drop)
+            }
             (Some(KeyStep::Change), _) => {
                 let looked = self.look_again(&trail, id).await;
                 self.taken_up(&trail, id, looked).await

@@ -135,6 +135,26 @@ async fn a_hyok_key_that_aws_refuses_goes_unless_its_id_was_chosen_since_aws_may
 }
 
 #[tokio::test]
+async fn what_was_begun_with_a_key_that_aws_has_no_more_is_over() {
+    let estate = Estate::new().await;
+    let core = fake::core(&estate, AwsSettings::new(), |operation: &str, _: &Value| told(operation, "Enabled")).await;
+    let key = |id| AwsKeyEntry {
+        told: Some(KeyInAws { key_id: "in-aws".into(), ..KeyInAws::default() }),
+        ..AwsKeyEntry::new(id, Place { kms: CONTAINER, region: REGION }, AwsKeyKind::Native, ForAws::default())
+    };
+    let successor = key(Uuid::from_u128(8));
+    let rotate = KeyStep::Rotate { successor: successor.id, disable: true, retain_alias: false };
+    for step in [KeyStep::Change, rotate] {
+        let gone = AwsKeyEntry { gone: true, doing: Some(step), failure: Some("no".into()), ..key(KEY) };
+        let entries = [gone, successor.clone()].map(|entry| EntryChange::put(Entry::AwsKey(Box::new(entry))));
+        estate.commit(entries.into()).await;
+        core.take_up(KEY, core.keys_at_work.turn(KEY).await).await.unwrap();
+        let over = core.view().await.unwrap().aws_key(KEY).unwrap().unwrap();
+        assert_eq!((over.doing, over.failure), (None, None));
+    }
+}
+
+#[tokio::test]
 async fn a_step_that_aws_has_not_answered_for_long_says_so_and_can_be_given_up() {
     let estate = Estate::new().await;
     let core =
