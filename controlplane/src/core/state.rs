@@ -70,7 +70,9 @@ pub(super) const fn hyok_key(now: Link, command: KeyCommand) -> Result<(), &'sta
     match (now, command) {
         (Link::Unlinked | Link::Linked, KeyCommand::Block | KeyCommand::Unblock | KeyCommand::Rotate)
         | (Link::Unlinked, KeyCommand::Delete) => Ok(()),
-        (Link::Linked, KeyCommand::Delete) => Err("a linked key is not deleted here; schedule its deletion in AWS"),
+        (Link::Linked, KeyCommand::Delete) => {
+            Err("a linked key is not deleted here: schedule its deletion in AWS (schedule-deletion, `holdfast aws-key delete`)")
+        }
     }
 }
 

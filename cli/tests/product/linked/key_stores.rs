@@ -33,8 +33,9 @@ fn a_linked_key_store_is_connected_changed_disconnected_and_deleted_as_aws_has_i
     disconnect(&linked, &store.path);
     let shown = linked.rest().get(&store.path);
     assert!(shown["aws_param"]["connection_error_code"].is_null(), "{shown}");
-    // Twice is no error.
+    // Twice is no error, and leaves none.
     linked.rest().act(&format!("{}/disconnect", store.path));
+    assert!(linked.rest().get(&store.path)["failure"].is_null());
 
     linked.connect(&store.path);
     let shown = linked.rest().post(&format!("{}/connect", store.path), &json!({ "key_store_password": "" }));
@@ -154,7 +155,9 @@ fn a_cloudhsm_key_store_is_created_connected_changed_and_deleted_in_aws() {
     for action in ["block", "unblock", "rotate-credential", "disable-credential-rotation-job", "link"] {
         refused(&linked, "POST", &format!("{path}/{action}"), (409, "CloudHSM"));
     }
-    refused(&linked, "GET", &format!("{path}/credentials"), (409, "CloudHSM"));
+    for read in ["credentials", "health"] {
+        refused(&linked, "GET", &format!("{path}/{read}"), (409, "CloudHSM"));
+    }
 
     linked.rest().post(&format!("{path}/connect"), &json!({ "key_store_password": "not-the-password" }));
     let shown = until_state(&linked, &path, "FAILED");

@@ -12,7 +12,7 @@ use super::{
     parity::jobs_alike,
     site::{CONNECTION, KMS, Linked, REGIONS, STORES},
 };
-use crate::rest::text;
+use crate::rest::{connection, container, text};
 
 #[test]
 fn a_connection_leads_to_an_account_and_to_a_role_whose_names_a_client_swaps() {
@@ -68,6 +68,19 @@ fn what_is_in_aws_appears_follows_its_changes_and_is_told_when_it_is_gone() {
     assert_eq!(found_key(&linked, &key)["gone"], true);
     assert_eq!(found_store(&linked, &remote)["gone"], true);
     assert_eq!(found_store(&linked, &cluster)["gone"], false);
+
+    // A container whose connection AWS refuses is named, and keeps no other of its account from being read.
+    let mut stranger = connection("stranger", "not the secret");
+    stranger["access_key_id"] = linked.sim().settings().access_key_id.as_str().into();
+    linked.rest().post("connectionmgmt/services/aws/connections", &stranger);
+    let mut same = container("same account", "stranger");
+    (same["account_id"], same["regions"]) = (account.as_str().into(), json!(["us-east-1"]));
+    linked.rest().post("cckm/aws/kms", &same);
+    let late = made_key(&linked);
+    let job = synchronize(&linked, &json!({ "kms": [KMS, "same account"], "regions": ["us-east-1"] }));
+    let told = text(&job, &format!("/detailed_status/{account}~1us-east-1"));
+    assert!(told.starts_with("failed: KMS container same account: AWS ") && told.contains("Signature"), "{told}");
+    found_key(&linked, &late);
 
     for (body, member) in [
         (json!({ "synchronize_all": true, "kms": [KMS] }), "kms"),

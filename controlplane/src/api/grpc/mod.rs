@@ -116,5 +116,5 @@ fn stranger(extensions: &Extensions) -> Origin<'static> {
 }
 
 fn id(field: &'static str, text: &str) -> Result<Uuid, Refusal> {
-    Uuid::try_parse(text).map_err(|_| Refusal::new(Kind::Invalid, format!("{field}: must be a UUID")))
+    Uuid::try_parse(text).map_err(|_| Refusal::new(Kind::Invalid, format!("{field}: must be a UUID, as a list shows it")))
 }

@@ -25,8 +25,12 @@ use crate::{
 /// What AWS told, as far as it was asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told<'a> {
-    /// Nothing beyond that it did, or refused, what it was asked.
+    /// Nothing beyond that it did what it was asked.
     Nothing,
+    /// That it refused what it was asked, with these words.
+    Refused(&'a str),
+    /// It was not asked, because of this.
+    Unasked(&'a str),
     /// It made a store with this id.
     Made(&'a str),
     /// It has no such store.
@@ -88,7 +92,7 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, other): (Verdict, Tol
                 after.name.clone_from(name);
                 cluster_id.clone_from(was);
             }
-            after.failure = Some(format!("AWS did not {}", words(step)));
+            after.failure = Some(not_done(step, other));
         }
     }
     // After an update this is the name that AWS took.
@@ -96,7 +100,7 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, other): (Verdict, Tol
         after.name = view.key_store(StoreId(before.id))?.map_or(after.name, |here| here.name);
     }
     match other {
-        Told::Nothing => {}
+        Told::Nothing | Told::Refused(_) | Told::Unasked(_) => {}
         Told::Made(id) => after.custom_key_store_id = Some(id.to_owned()),
         Told::Absent => {
             after.gone = after.custom_key_store_id.is_some();
@@ -108,7 +112,8 @@ fn after(view: &View, before: &AwsKeyStoreEntry, (verdict, other): (Verdict, Tol
             if before.doing.is_none() {
                 let here = view.key_store(StoreId(before.id))?;
                 let drifted = here.and_then(|here| drift((&here.address, &here.uri_path.to_string()), (told, unknown)));
-                let other = after.failure.take().filter(|failure| !failure.starts_with(DRIFT) && !failure.starts_with(UNTOLD));
+                let stays = |failure: &String| !failure.starts_with(DRIFT) && !failure.starts_with(UNTOLD) && !is_over(failure, told.state);
+                let other = after.failure.take().filter(stays);
                 after.failure = drifted.or(other);
             }
         }
@@ -270,6 +275,25 @@ pub(in crate::core) fn is_in(key: &AwsKeyEntry, store: Uuid) -> bool {
     }
 }
 
+/// Why a step is not done, for people.
+fn not_done(step: &KeyStoreStep, told: Told<'_>) -> String {
+    match told {
+        Told::Unasked(why) => format!("AWS was not asked to {}: {why}", words(step)),
+        Told::Refused(why) => format!("{REFUSED}{}: {why}", words(step)),
+        Told::Nothing | Told::Made(_) | Told::Absent | Told::Found(_) | Told::Lately(_) => format!("{REFUSED}{}", words(step)),
+    }
+}
+
+/// Whether a failure to connect, or to disconnect, is none any more: AWS is there, as when it refuses what is so already.
+fn is_over(failure: &str, state: ConnectionState) -> bool {
+    let step = match state {
+        ConnectionState::Connected | ConnectionState::Connecting => KeyStoreStep::Connect,
+        ConnectionState::Disconnected | ConnectionState::Disconnecting => KeyStoreStep::Disconnect,
+        ConnectionState::Failed => return false,
+    };
+    failure.strip_prefix(REFUSED).is_some_and(|rest| rest.starts_with(words(&step)))
+}
+
 const fn words(step: &KeyStoreStep) -> &'static str {
     match step {
         KeyStoreStep::Create | KeyStoreStep::Link => "create the custom key store",
@@ -281,6 +305,8 @@ const fn words(step: &KeyStoreStep) -> &'static str {
     }
 }
 
+/// How the failure begins of a step that AWS did not do.
+const REFUSED: &str = "AWS did not ";
 /// How the failure begins that tells of a drift.
 const DRIFT: &str = "AWS has another ";
 /// How the failure begins of a step of which AWS does not tell; when it tells, that is no more.
@@ -333,6 +359,24 @@ mod tests {
         assert_eq!(used(&twice), [1, 2, 3]);
         done(&mut twice, &RotateCredential(Uuid::from_u128(4)));
         assert_eq!(used(&twice), [4]);
+    }
+
+    #[test]
+    fn a_failure_says_whether_aws_was_asked_and_is_over_when_aws_is_where_it_was_to_go() {
+        use ConnectionState::{Connected, Connecting, Disconnected, Disconnecting, Failed};
+        assert_eq!(not_done(&Connect, Told::Refused("X: no")), "AWS did not connect the custom key store: X: no");
+        let unasked = not_done(&RotateCredential(Uuid::nil()), Told::Unasked("node-1 is away"));
+        assert_eq!(unasked, "AWS was not asked to take the new credential: node-1 is away");
+        for told in [Told::Absent, Told::Refused("X: no")] {
+            for (step, ends) in
+                [(Connect, [Connected, Connecting]), (Disconnect, [Disconnected, Disconnecting]), (Update, [Failed, Failed])]
+            {
+                for state in [Connected, Connecting, Disconnected, Disconnecting, Failed] {
+                    let over = ends.contains(&state) && step != Update;
+                    assert_eq!(is_over(&not_done(&step, told), state), over, "{step:?} {state:?}");
+                }
+            }
+        }
     }
 
     #[test]

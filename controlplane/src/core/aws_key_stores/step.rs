@@ -41,7 +41,7 @@ impl Core {
         match self.kms_of_store(entry).await {
             Ok(kms) => Ok(kms),
             Err(error) => {
-                self.undo(trail, entry.id).await?;
+                self.undo(trail, entry.id, &error).await?;
                 Err(error)
             }
         }
@@ -78,7 +78,7 @@ impl Core {
             }
             // The one try that was made was refused.
             (Some(Ok((Verdict::Unsure, _)) | Err(_)) | None, false) => {
-                self.conclude(trail, id, (Verdict::NotDone, Told::Nothing)).await?;
+                self.conclude(trail, id, (Verdict::NotDone, Told::Refused(&error.to_string()))).await?;
             }
             // What is open is looked at.
             (None, true) => {}
@@ -86,9 +86,9 @@ impl Core {
         Err(error.into())
     }
 
-    /// Undoes a step that AWS was never asked for.
-    pub(in crate::core) async fn undo(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
-        self.conclude(trail, id, (Verdict::NotDone, Told::Nothing)).await.map(drop)
+    /// Undoes a step that AWS was never asked for, because of `why`.
+    pub(in crate::core) async fn undo(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
+        self.conclude(trail, id, (Verdict::NotDone, Told::Unasked(&why.to_string()))).await.map(drop)
     }
 
     /// Looks in AWS how the store stands, and commits that. Whoever calls this has the store's turn.

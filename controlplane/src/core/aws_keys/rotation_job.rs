@@ -13,7 +13,7 @@ use crate::{
     core::{Core, CoreError, hyok_keys::SourceOf, rotation::Rotation, state::tier_fits, write::Plan},
     store::{
         View,
-        entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, JobParams, KeyRotationJobEntry, KeyRotationParams},
+        entry::{AwsKeyEntry, AwsKeyKind, Entry, EntryChange, JobParams, KeyRotationJobEntry, KeyRotationParams, Tier},
     },
 };
 use holdfast_proto::ids::KeyId;
@@ -132,17 +132,24 @@ impl Core {
 
 /// Refuses what no job rotates, and a key source that the key can't have.
 fn rotatable(view: &View, entry: &AwsKeyEntry, key_source: Option<&str>) -> Result<(), CoreError> {
-    let fits = match &entry.kind {
+    let (fits, sources) = match &entry.kind {
         AwsKeyKind::Hyok { store } => {
             let tier = view.key_store(holdfast_proto::ids::StoreId(*store))?.ok_or(CoreError::NotFound("key store"))?.tier;
-            tier_fits(&tier, key_source)
+            let sources = match &tier {
+                Tier::Local => "must be local: the tier of the key's key store",
+                Tier::Partition(_) => "must be luna-hsm: the tier of the key's key store",
+            };
+            (tier_fits(&tier, key_source), sources)
         }
-        AwsKeyKind::Native | AwsKeyKind::Imported { .. } => key_source.is_none_or(|source| new_material(source).is_some()),
+        AwsKeyKind::Native | AwsKeyKind::Imported { .. } => {
+            let fits = key_source.is_none_or(|source| new_material(source).is_some());
+            (fits, "must be local (or ciphertrust), which is made here and uploaded, or native, which AWS makes")
+        }
         AwsKeyKind::CloudHsm { .. } | AwsKeyKind::External { .. } => {
             return Err(CoreError::State("keys whose material lies with someone else are not rotated from here".into()));
         }
     };
-    if fits { Ok(()) } else { Err(CoreError::invalid("auto_rotate_key_source", "is not where keys of this kind come from")) }
+    if fits { Ok(()) } else { Err(CoreError::invalid("auto_rotate_key_source", sources)) }
 }
 
 /// `auto_rotate_key_source` of native and uploaded keys, as clients spell it.

@@ -74,7 +74,7 @@ impl Core {
         let (entry, proxy) = match proxy {
             Ok(both) => both,
             Err(error) => {
-                self.undo(trail, id.0).await?;
+                self.undo(trail, id.0, &error).await?;
                 return Err(error);
             }
         };
@@ -138,7 +138,10 @@ fn findable(address: &AddressEntry, elsewhere: bool) -> Result<(), CoreError> {
 }
 
 fn no_container() -> CoreError {
-    CoreError::invalid("kms", "is required of a linked key store: its KMS container says by which connection AWS is asked")
+    CoreError::invalid(
+        "kms",
+        "is required of a linked key store, and given when it is made: the KMS container says by which connection AWS is asked",
+    )
 }
 
 const ENDPOINT: &str = "xks_proxy_uri_endpoint";

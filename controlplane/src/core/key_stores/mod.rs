@@ -102,13 +102,17 @@ pub(super) fn found(view: &View, id: StoreId) -> Result<KeyStoreEntry, CoreError
     }
 }
 
-/// The key store with an id, or else the one with that name.
+/// The key store with an id, or else the one with that name; of one that only AWS has it is told why it can't be used here.
 pub(super) fn find(view: &View, wanted: &str) -> Result<KeyStoreEntry, CoreError> {
     let by_id = Uuid::try_parse(wanted).ok().map(|id| view.key_store(StoreId(id))).transpose()?.flatten();
     if let Some(found) = by_id {
         return Ok(found);
     }
-    view.key_stores()?.into_iter().find(|key_store| key_store.name == wanted).ok_or(CoreError::NotFound("key store"))
+    if let Some(named) = view.key_stores()?.into_iter().find(|key_store| key_store.name == wanted) {
+        return Ok(named);
+    }
+    let in_aws = view.aws_key_stores()?.into_iter().find(|entry| entry.name == wanted || entry.id.to_string() == wanted);
+    found(view, StoreId(in_aws.ok_or(CoreError::NotFound("key store"))?.id))
 }
 
 /// How a key store stands, but for its keys, which only its deletion asks for: there may be many, and a block must not wait for them.

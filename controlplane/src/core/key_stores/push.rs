@@ -75,7 +75,7 @@ impl Core {
             Needs::Credential => self.on_all(revision, "the new credential").await,
         };
         if let Err(late) = there {
-            self.undo(trail, entry.id).await?;
+            self.undo(trail, entry.id, &late).await?;
             return Err(late);
         }
         let kms = self.kms_or_undo(trail, entry).await?;

@@ -65,7 +65,9 @@ pub(in crate::core) enum NotNow {
     NotDisconnected(ConnectionState),
     #[error("the key store is on an AWS CloudHSM cluster; that is for external key stores only")]
     OnCluster,
-    #[error("the key store is served by another proxy; AWS and that proxy know more")]
+    #[error(
+        "this is a key store of AWS that was found there and is not linked to one here: what serves it is another proxy, or the key store here with its path"
+    )]
     Elsewhere,
 }
 

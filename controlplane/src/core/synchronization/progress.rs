@@ -45,6 +45,14 @@ impl RegionFault {
             Self::Cancelled | Self::Fault => false,
         }
     }
+
+    /// The same, of one KMS container among several of the region.
+    pub(super) fn by(self, container: &str) -> Self {
+        match self {
+            Self::Broken { text, may_pass } => Self::Broken { text: format!("KMS container {container}: {text}"), may_pass },
+            Self::Cancelled | Self::Some { .. } | Self::Fault => self,
+        }
+    }
 }
 
 /// What a region's detail says while it is not begun or not ended.

@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::{
     gone,
     progress::{self, RegionFault, Withheld},
@@ -46,23 +48,36 @@ impl Core {
     pub(super) async fn look_at_region(self: Arc<Self>, look: Look) -> Result<Withheld, RegionFault> {
         let turn = self.syncing.turn(&look.target);
         let _held = look.cancelled.run_until_cancelled(turn.lock()).await.ok_or(RegionFault::Cancelled)?;
-        let mut unread = Unread::default();
-        for container in &look.target.containers {
-            let (container, account) = {
-                let view = self.view().await?;
-                // It may have changed since the job began.
-                let container = kms_containers::still(&view, container.id, &look.target.region)?;
-                let account = self.account_of(&view, &container)?;
-                (container, account)
-            };
-            let place = Place { look: &look, container: &container, kms: self.aws.kms(&account, &look.target.region) };
-            self.take_in_key_stores(&place).await?;
-            self.take_in_keys(&place, &mut unread).await?;
+        let (mut unread, mut broken) = (Unread::default(), None);
+        let containers = &look.target.containers;
+        for container in containers {
+            let Err(fault) = self.look_by(&look, container.id, &mut unread).await else { continue };
+            let fault = if containers.len() > 1 { fault.by(&container.name) } else { fault };
+            // The next container's connection may be allowed what this one's is not.
+            if !matches!(fault, RegionFault::Broken { may_pass: false, .. }) {
+                return Err(fault);
+            }
+            broken.get_or_insert(fault);
         }
-        match unread.late {
-            Some((count, first)) => Err(RegionFault::Some { count, first: first.to_string() }),
-            None => Ok(unread.withheld),
+        match (broken, unread.late) {
+            (Some(fault), _) => Err(fault),
+            (None, Some((count, first))) => Err(RegionFault::Some { count, first: first.to_string() }),
+            (None, None) => Ok(unread.withheld),
         }
+    }
+
+    /// Takes in what one KMS container's connection is told of.
+    async fn look_by(&self, look: &Look, container: Uuid, unread: &mut Unread) -> Result<(), RegionFault> {
+        let (container, account) = {
+            let view = self.view().await?;
+            // It may have changed since the job began.
+            let container = kms_containers::still(&view, container, &look.target.region)?;
+            let account = self.account_of(&view, &container)?;
+            (container, account)
+        };
+        let place = Place { look, container: &container, kms: self.aws.kms(&account, &look.target.region) };
+        self.take_in_key_stores(&place).await?;
+        self.take_in_keys(&place, unread).await
     }
 
     async fn take_in_key_stores(&self, place: &Place<'_>) -> Result<(), RegionFault> {
@@ -226,7 +241,6 @@ const AWAY_PAUSES: u32 = 4;
 mod tests {
     use tokio::{sync::mpsc, task::JoinSet};
     use tokio_util::sync::CancellationToken;
-    use uuid::Uuid;
 
     use super::*;
     use crate::{

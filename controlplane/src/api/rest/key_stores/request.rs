@@ -281,6 +281,10 @@ fn tier(tier: Option<&str>, partition: Option<String>) -> Result<NewTier, Refusa
     match (tier, partition) {
         (Some(LOCAL), None) => Ok(NewTier::Local),
         (Some(LOCAL), Some(_)) => Err(Refusal::invalid("local_hosted_params.partition_id", "is for tier luna-hsm only")),
+        (None, None) => {
+            let text = "is required of source_key_tier luna-hsm, which is meant where none is given; the other one is local";
+            Err(Refusal::invalid("local_hosted_params.partition_id", text))
+        }
         (None | Some(LUNA | "hsm-luna"), partition) => Ok(NewTier::Partition(required("local_hosted_params.partition_id", partition)?)),
         (Some(_), _) => Err(Refusal::invalid("local_hosted_params.source_key_tier", "must be luna-hsm or local")),
     }
