@@ -86,9 +86,9 @@ pub(crate) fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
     let report = runtime()?.block_on(holdfast_conformance::run(target, facts.options(args.only)));
     if args.json {
         let text = serde_json::to_string_pretty(&report).map_err(Failure::from_error)?;
-        output::line(&text);
+        output::line(&text)?;
     } else {
-        output::line(report.table().trim_end());
+        output::line(report.table().trim_end())?;
     }
     Ok(if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -101,13 +101,13 @@ fn make(args: InitArgs) -> Result<ExitCode, Failure> {
 
     let dir = args.data_dir.canonicalize().map_err(|cause| Failure::file("find", &args.data_dir, &cause))?;
     let shown = |name: &str, value: &str| output::line(&format!("  {name:<13} {value}"));
-    output::line(&format!("{} is ready.\n", dir.display()));
-    shown("user", "admin");
+    output::line(&format!("{} is ready.\n", dir.display()))?;
+    shown("user", "admin")?;
     if !is_given {
-        shown("password", &format!("{}  shown this once", report.admin_password.expose()));
+        shown("password", &format!("{}  shown this once", report.admin_password.expose()))?;
     }
-    shown("key seal", &format!("{}  losing it loses every local key: keep a copy offline", report.key_seal.display()));
-    shown("control seal", &format!("{}  losing it loses every credential's secret", report.control_seal.display()));
+    shown("key seal", &format!("{}  losing it loses every local key: keep a copy offline", report.key_seal.display()))?;
+    shown("control seal", &format!("{}  losing it loses every credential's secret", report.control_seal.display()))?;
     if let Some(demo) = report.demo {
         let ca = dir.join("ca.crt");
         let mut xks = Xks::from(demo);
@@ -117,7 +117,7 @@ fn make(args: InitArgs) -> Result<ExitCode, Failure> {
         let handout = Handout { xks, api: Some(api), ops: None, kms_sim: None, partitions: Vec::new() };
         let file = dir.join("demo.json");
         handout.write(&file).map_err(|cause| Failure::file("write", &file, &cause))?;
-        shown("demo", &format!("{}  its endpoint is a guess: https://localhost:8443", file.display()));
+        shown("demo", &format!("{}  its endpoint is a guess: https://localhost:8443", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

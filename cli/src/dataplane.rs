@@ -23,7 +23,7 @@ pub(crate) fn run(args: &DataPlaneArgs) -> Result<ExitCode, Failure> {
     let config = config::dataplane::read(&args.config).map_err(Failure::from_error)?;
     if args.check {
         runtime()?.block_on(DataPlane::check(&config.settings)).map_err(Failure::from_error)?;
-        output::line(&format!("{}: nothing wrong", args.config.display()));
+        output::line(&format!("{}: nothing wrong", args.config.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
     logging::install(&config.log);

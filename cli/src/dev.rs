@@ -7,6 +7,7 @@ mod kms_sim;
 mod partitions;
 
 use std::{
+    error::Error,
     fs, io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     num::NonZeroU32,
@@ -22,7 +23,7 @@ use holdfast_controlplane::{
 };
 use holdfast_dataplane::{
     DataPlane,
-    settings::{CertificateFiles, KeySeal, ListenerSettings, Settings, SyncSettings},
+    settings::{CertificateFiles, ClientCertificates, KeySeal, ListenerSettings, Settings, SyncSettings},
 };
 
 use self::{
@@ -101,7 +102,7 @@ pub(crate) fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let first = start.make_what_is_missing()?;
     let groups = start.partitions().prepare()?;
     let kms_sim = with_kms_sim.then(|| start.kms_sim()).transpose()?;
-    let control = control_runtime.block_on(ControlPlane::start(start.control_plane(kms_sim.as_ref()))).map_err(Failure::from_error)?;
+    let control = control_runtime.block_on(ControlPlane::start(start.control_plane(kms_sim.as_ref()))).map_err(not_started)?;
     let served = data_runtime.block_on(start.serve(Found { first, groups: &groups, kms_sim: kms_sim.as_ref() }, &control));
     control_runtime.block_on(control.drain());
     if let Some(sim) = kms_sim {
@@ -143,7 +144,7 @@ impl Start {
             }
             let name = NodeName::try_from("dev").map_err(Failure::from_error)?;
             let own_name = sync_name(&self.dir.control_plane()).map_err(Failure::from_error)?;
-            let toml = node::dataplane_toml(&self.sync_endpoint(self.args.sync_listen), own_name);
+            let toml = NOT_READ.to_owned() + &node::dataplane_toml(&self.sync_endpoint(self.args.sync_listen), own_name);
             let options = EnrollOptions { dataplane_toml: toml, ..EnrollOptions::default() };
             enroll(&self.dir.control_plane(), &name, &node, options).map_err(Failure::from_error)?;
         }
@@ -190,11 +191,17 @@ impl Start {
         Partitions::new(&self.args.partition, &self.dir.node().join("state"))
     }
 
-    fn data_plane(&self, sync: SocketAddr) -> Result<Settings, Failure> {
+    fn data_plane(&self, sync: SocketAddr, kms_sim: Option<&KmsSim>) -> Result<Settings, Failure> {
         let node = self.dir.node();
         let certificate = CertificateFiles { chain: node.join("xks.crt"), key: node.join("xks.key") };
         let mut settings = Settings::new(node.join("state"));
-        settings.listeners = vec![ListenerSettings::new(self.args.xks_listen, vec![certificate])];
+        let mut listener = ListenerSettings::new(self.args.xks_listen, vec![certificate]);
+        if let Some(sim) = kms_sim {
+            // For key stores that demand it; the simulator shows one when it is told to.
+            listener.client_certificates = ClientCertificates::Request;
+            listener.client_ca = vec![sim.client_ca().to_owned()];
+        }
+        settings.listeners = vec![listener];
         settings.ops = Some(self.args.ops_listen);
         settings.key_seals = vec![KeySeal::File(node.join("key-seal"))];
         settings.pkcs11 = self.partitions().settings(&self.args.log());
@@ -212,7 +219,7 @@ impl Start {
     /// Serves until a signal, then drains.
     async fn serve(&self, found: Found<'_>, control: &ControlPlane) -> Result<(), Failure> {
         let mut signals = StopSignals::new().map_err(Failure::from_error)?;
-        let data = DataPlane::start(self.data_plane(control.sync_addr())?).await.map_err(Failure::from_error)?;
+        let data = DataPlane::start(self.data_plane(control.sync_addr(), found.kms_sim)?).await.map_err(not_started)?;
         let handed_out = tokio::select! {
             handed_out = self.hand_out(found, Planes { control, data: &data }) => handed_out,
             () = signals.next() => {
@@ -236,6 +243,17 @@ impl Start {
     }
 }
 
+/// Of a part that did not start: over a port, most often.
+fn not_started(error: impl Error) -> Failure {
+    let failure = Failure::from_error(error);
+    // As the operating system says it.
+    if failure.to_string().contains("Address already in use") {
+        failure.and("does a `holdfast dev` run already? The options that end in -listen move its ports")
+    } else {
+        failure
+    }
+}
+
 impl FromStr for Quota {
     type Err = String;
 
@@ -256,6 +274,10 @@ impl std::fmt::Display for Quota {
     }
 }
 
+/// What the node's `dataplane.toml` begins with.
+const NOT_READ: &str = "\
+# `holdfast dev` does not read this file. It is for `holdfast dataplane --config`, where the planes are to run apart.
+";
 /// A name in the certificates that `init` and `enroll` make.
 const HOST: &str = "localhost";
 const DEFAULT_REGION: &str = "us-east-1";

@@ -27,11 +27,11 @@ pub(crate) struct ManArgs {
     out: PathBuf,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> ExitCode {
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "holdfast", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end());
-    ExitCode::SUCCESS
+    output::line(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn man(args: &ManArgs, command: Command) -> Result<ExitCode, Failure> {

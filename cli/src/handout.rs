@@ -84,8 +84,8 @@ impl Handout {
         }
     }
 
-    /// For a shell to read: after it AWS's own clients ask the simulator, where there is one, whatever the shell had of AWS before. It names
-    /// both planes, too.
+    /// For a shell to read: after it AWS's own clients ask the simulator, where there is one, whatever the shell had of AWS before, and ask it
+    /// themselves, whatever proxy it has. It names both planes, too.
     pub(crate) fn environment(&self) -> Option<String> {
         let (sim, api) = (self.kms_sim.as_ref()?, self.api.as_ref()?);
         let set = [
@@ -98,10 +98,7 @@ impl Handout {
             ("HOLDFAST_SERVER", &api.url),
             ("HOLDFAST_CA", &api.ca.display().to_string()),
         ];
-        Some(
-            "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\n".to_owned()
-                + &set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat(),
-        )
+        Some(FORGET.to_owned() + &set.map(|(name, value)| format!("export {name}={}\n", quoted(value))).concat() + ASK_THEMSELVES)
     }
 
     /// Writes the file whole or not at all, mode 0600.
@@ -172,7 +169,10 @@ impl Block<'_> {
         row("key seal", &format!("{}  losing it loses every local key", self.key_seal.display()));
         row("control seal", &format!("{}  losing it loses every credential's secret", self.control_seal.display()));
         row("for programs", &self.file.display().to_string());
-        let notes: String = self.notes.iter().map(|note| format!("  {note}\n")).collect();
+        let mut notes: String = self.notes.iter().map(|note| format!("  {note}\n")).collect();
+        if !notes.is_empty() {
+            notes.push('\n');
+        }
         let sim = match &self.handout.kms_sim {
             Some(_) => {
                 let file = quoted(&self.environment.display().to_string());
@@ -203,13 +203,19 @@ pub(crate) fn local_url(scheme: &str, host: &str, addr: SocketAddr) -> String {
     format!("{scheme}://{host}:{}", addr.port())
 }
 
+/// What would send AWS's clients elsewhere.
+const FORGET: &str = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE AWS_IGNORE_CONFIGURED_ENDPOINT_URLS \
+    AWS_ENDPOINT_URL_KMS AWS_ENDPOINT_URL_CLOUDHSM_V2 AWS_ENDPOINT_URL_STS\n";
+/// Programs look for either spelling.
+const ASK_THEMSELVES: &str = "export no_proxy=\"localhost,127.0.0.1,${no_proxy:-${NO_PROXY:-}}\"\nexport NO_PROXY=\"$no_proxy\"\n";
+
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{os::unix::fs::PermissionsExt as _, process::Command};
 
     use super::*;
 
@@ -244,10 +250,19 @@ mod tests {
             KmsSim { url: "http://u".into(), access_key_id: "AKIA".into(), secret_access_key: "s".into(), region: "us-east-1".into() };
         let api = Api { url: "https://a".into(), username: "admin".into(), password: "p".into(), ca: "/ca.crt".into() };
         let text = Handout { api: Some(api), kms_sim: Some(sim), ..handout() }.environment().unwrap();
-        assert!(
-            text.starts_with("unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\nexport AWS_ENDPOINT_URL='http://u'\n"),
-            "{text}"
-        );
+        let (unset, set) = text.split_once("\nexport AWS_ENDPOINT_URL='http://u'\n").unwrap();
+        let unset: Vec<_> = unset.split_whitespace().collect();
+        for name in ["AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL_KMS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] {
+            assert!(unset[0] == "unset" && unset.contains(&name), "{text}");
+        }
+        let shell = |before: &str| {
+            let script = format!("{before}\n{set}\necho \"$NO_PROXY\"");
+            let told = Command::new("sh").env_clear().args(["-uc", &script]).output().unwrap();
+            String::from_utf8(told.stdout).unwrap()
+        };
+        assert_eq!(shell(""), "localhost,127.0.0.1,\n");
+        assert_eq!(shell("NO_PROXY=.corp"), "localhost,127.0.0.1,.corp\n");
+        assert_eq!(shell("NO_PROXY=.corp no_proxy=.own"), "localhost,127.0.0.1,.own\n");
         assert!(text.contains("export AWS_REGION='us-east-1'\nexport AWS_DEFAULT_REGION='us-east-1'\n"), "{text}");
     }
 

@@ -94,7 +94,7 @@ fn main() -> ! {
         Command::Backup(args) => args.run(),
         Command::Restore(args) => restore::run(args),
         Command::Reseal(args) => args.run(),
-        Command::Completions(args) => Ok(generated::completions(&args, Cli::command())),
+        Command::Completions(args) => generated::completions(&args, Cli::command()),
         Command::Man(args) => generated::man(&args, Cli::command()),
         Command::Keyhost(args) => keyhost::run(&args),
     };

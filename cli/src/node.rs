@@ -66,7 +66,7 @@ fn make(args: EnrollArgs) -> Result<ExitCode, Failure> {
     output::line(&format!(
         "{name} is enrolled. Keep {out} to yourself: it holds private keys and the key seal.\nNext: holdfast dataplane --config {out}/dataplane.toml",
         out = args.out.display()
-    ));
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,14 +1,15 @@
 //! Standard output, for what a command was asked to print: lines, tables of plain columns, JSON. Logs and warnings go to standard error.
 
-use std::io::Write;
+use std::io;
 
 use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Prints a line. A reader that went away is no fault of the command's.
-pub(crate) fn line(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// Prints a line. A reader that went away is no fault of the command's; else what can't be written is told, since it may be a secret that
+/// is shown once.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    written(&mut io::stdout().lock(), text)
 }
 
 /// Says something that is no failure, on standard error.
@@ -34,6 +35,15 @@ pub(crate) fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+fn written(out: &mut impl io::Write, text: &str) -> Result<(), Failure> {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("the answer can't be written to standard output: {cause}; what was asked for is done")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Names are other people's text: an escape sequence in one must not draw on the terminal.
 fn printable(text: &str) -> String {
     text.replace(|c: char| c.is_control(), "?")
@@ -42,6 +52,26 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_not_be_written_is_told_unless_nobody_reads_it() {
+        struct Breaks(io::ErrorKind);
+        impl io::Write for Breaks {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert!(written(&mut Breaks(io::ErrorKind::BrokenPipe), "a").is_ok());
+        let failure = written(&mut Breaks(io::ErrorKind::StorageFull), "a").unwrap_err();
+        assert!(failure.to_string().contains("standard output"), "{failure}");
+        let mut all = Vec::new();
+        written(&mut all, "a").unwrap();
+        assert_eq!(all, b"a\n");
+    }
 
     #[test]
     fn columns_line_up_and_escapes_are_shown_as_a_mark() {

@@ -149,7 +149,7 @@ pub(crate) fn run(args: PartitionArgs) -> Result<ExitCode, Failure> {
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let Described { partitions, state_dir } = args.source.read()?;
     let listed = Listed::all(&partitions, &state_dir);
-    output::line(&if args.json { output::json(&listed)? } else { show::partitions(&listed) });
+    output::line(&if args.json { output::json(&listed)? } else { show::partitions(&listed) })?;
     Ok(if listed.iter().all(Listed::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -165,7 +165,7 @@ fn keys(args: &KeysArgs) -> Result<ExitCode, Failure> {
         let keys = admin.keys().map_err(Failure::from_error)?;
         all.extend(keys.into_iter().map(|key| show::Key::of(&partition.name, &key)));
     }
-    output::line(&if args.json { output::json(&all)? } else { show::keys(&all) });
+    output::line(&if args.json { output::json(&all)? } else { show::keys(&all) })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -201,7 +201,7 @@ fn generate(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     }
     let made = admin.generate(&id, &args.label, KeyUsage::BOTH).map_err(Failure::from_error)?;
     let made = [show::Key::of(&partition.name, &made)];
-    output::line(&if args.json { output::json(&made)? } else { show::keys(&made) });
+    output::line(&if args.json { output::json(&made)? } else { show::keys(&made) })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -214,7 +214,7 @@ fn retry_login(args: &RetryLoginArgs) -> Result<ExitCode, Failure> {
         format!("{name}: the PIN will be tried once more; `holdfast partition list` tries it now")
     } else {
         format!("{name}: no refused PIN is remembered")
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

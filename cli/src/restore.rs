@@ -48,13 +48,13 @@ pub(crate) fn run(args: RestoreArgs) -> Result<ExitCode, Failure> {
     let restored = restore(&args.data_dir, BufReader::new(source), &passphrase, &options).map_err(Failure::from_error)?;
 
     let shown = |name: &str, value: &str| output::line(&format!("  {name:<13} {value}"));
-    output::line(&format!("{} is restored.\n", args.data_dir.display()));
-    shown("revision", &format!("{}.{}", restored.revision.epoch, restored.revision.counter));
+    output::line(&format!("{} is restored.\n", args.data_dir.display()))?;
+    shown("revision", &format!("{}.{}", restored.revision.epoch, restored.revision.counter))?;
     for seal in &restored.control_seals {
-        shown("control seal", &format!("{}  losing it loses every credential's secret", seal.display()));
+        shown("control seal", &format!("{}  losing it loses every credential's secret", seal.display()))?;
     }
     for seal in &restored.header.key_seals {
-        shown("key seal", &format!("{seal}  must be on every data plane; it is not in the backup"));
+        shown("key seal", &format!("{seal}  must be on every data plane; it is not in the backup"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

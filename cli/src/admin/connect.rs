@@ -95,7 +95,12 @@ impl Resumed {
         let session = Session::read(&place)?;
         if let Some(other) = variable("HOLDFAST_SERVER")?.filter(|other| *other != session.server) {
             let signed_in = &session.server;
-            return Err(Failure::of(Kind::Usage, format!("HOLDFAST_SERVER is {other}, but the session is of {signed_in}: which one?")));
+            return Err(Failure::of(
+                Kind::Usage,
+                format!(
+                    "HOLDFAST_SERVER is {other}, but the session is of {signed_in}: sign in with `holdfast login`, or leave the variable out"
+                ),
+            ));
         }
         let channel = channel(&session.server, session.ca.as_deref()).await?;
         let mut resumed = Self { session, channel, place, is_fresh: false };
@@ -125,7 +130,7 @@ impl Resumed {
 /// A failure to prove who calls says what helps.
 pub(super) fn advised(failure: Failure) -> Failure {
     match failure.kind() {
-        Kind::SignIn => failure.and("`holdfast login` signs in again"),
+        Kind::SignIn => failure.and("`holdfast login` signs in"),
         Kind::Failed | Kind::Usage | Kind::NotFound | Kind::Forbidden | Kind::Refused | Kind::Unreachable => failure,
     }
 }

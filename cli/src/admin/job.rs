@@ -222,9 +222,18 @@ impl JobArgs {
 
 async fn list(admin: &mut Admin, out: Out) -> Result<(), Failure> {
     let all = admin.jobs.list_jobs(ListJobsRequest {}).await?.into_inner().jobs;
-    out.list(&all, ["NAME", "OPERATION", "RUNS AT", "ENABLED", "ID"], |job| {
-        [job.name.clone(), job.operation.clone(), job.run_at.clone(), yes_or_no(!job.disabled), job.id.clone()]
+    out.list(&all, ["NAME", "OPERATION", "RUNS AT", "ENABLED", "LAST RUN", "OUTCOME", "ID"], |job| {
+        let (ran, outcome) = last_run(job);
+        [job.name.clone(), job.operation.clone(), job.run_at.clone(), yes_or_no(!job.disabled), ran, outcome.to_owned(), job.id.clone()]
     })
+}
+
+/// When a job last ran, and how that ended.
+fn last_run(job: &Job) -> (String, &'static str) {
+    match &job.last_run {
+        None => ("never".to_owned(), ""),
+        Some(last) => (moment_or(last.ended_ms, ""), if last.failure.is_empty() { "ok" } else { "failed" }),
+    }
 }
 
 fn show(out: Out, job: Option<Job>) -> Result<(), Failure> {

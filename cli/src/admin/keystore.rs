@@ -19,7 +19,7 @@ use super::{
     shown::{moment, moment_or, number_or, warn_of_pending, yes_or_no},
     whole,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// Key stores: one URI path each, with its credentials, keys and limits
 #[derive(Args, Debug)]
@@ -116,7 +116,7 @@ impl KeystoreArgs {
 async fn list(admin: &mut Admin, out: Out) -> Result<(), Failure> {
     let all = admin.key_stores.list_key_stores(ListKeyStoresRequest {}).await?.into_inner().key_stores;
     out.list(&all, ["NAME", "REGION", "TIER", "STATE", "IN AWS KMS", "PATH", "ID"], |store| {
-        [&store.name, &store.region, &store.tier, state(store), in_aws(store), &store.uri_path, &store.id].map(ToString::to_string)
+        [&store.name, &store.region, tier(store), state(store), in_aws(store), &store.uri_path, &store.id].map(ToString::to_string)
     })
 }
 
@@ -124,6 +124,15 @@ async fn list(admin: &mut Admin, out: Out) -> Result<(), Failure> {
 pub(super) async fn find(admin: &mut Admin, id: &str) -> Result<KeyStore, Failure> {
     let request = GetKeyStoreRequest { id: id.to_owned() };
     whole(admin.key_stores.get_key_store(request).await?.into_inner().key_store, "key_store")
+}
+
+/// The same, of one that AWS KMS calls a proxy for.
+async fn find_behind_proxy(admin: &mut Admin, id: &str) -> Result<KeyStore, Failure> {
+    let store = find(admin, id).await?;
+    if store.kind == ON_CLUSTER {
+        return Err(Failure::of(Kind::Refused, format!("{} is on an AWS CloudHSM cluster: AWS KMS calls no proxy for it", store.name)));
+    }
+    Ok(store)
 }
 
 async fn delete(admin: &mut Admin, out: Out, named: &Named) -> Result<(), Failure> {
@@ -180,8 +189,18 @@ fn show_one(out: Out, store: &KeyStore) -> Result<(), Failure> {
     out.one(store, facts(store))
 }
 
-const fn state(store: &KeyStore) -> &'static str {
-    if store.blocked { "blocked" } else { "open" }
+/// Whether it is blocked here; nothing of a key store that is not served here, of which that is not known.
+fn state(store: &KeyStore) -> &'static str {
+    match (store.kind == SERVED_HERE, store.blocked) {
+        (false, _) => "",
+        (true, true) => "blocked",
+        (true, false) => "open",
+    }
+}
+
+/// Where its keys are, or else who serves it.
+fn tier(store: &KeyStore) -> &str {
+    if store.kind == SERVED_HERE { &store.tier } else { &store.kind }
 }
 
 /// Whether AWS KMS has it, and how far it is with it.
@@ -197,6 +216,7 @@ fn in_aws(store: &KeyStore) -> &str {
 /// What people see of a key store.
 fn facts(store: &KeyStore) -> [(&'static str, String); 28] {
     let seconds = |seconds: u64, none: &str| if seconds == 0 { none.to_owned() } else { format!("{seconds} s") };
+    let here = |fact: String| if store.kind == SERVED_HERE { fact } else { String::new() };
     [
         ("name", store.name.clone()),
         ("id", store.id.clone()),
@@ -209,13 +229,13 @@ fn facts(store: &KeyStore) -> [(&'static str, String); 28] {
         ("connectivity", store.xks_proxy_connectivity.clone()),
         ("VPC service", store.xks_proxy_vpc_endpoint_service_name.clone()),
         ("KMS container", store.kms_id.clone()),
-        ("quota", number_or(store.quota, "none")),
-        ("in flight", number_or(store.in_flight, "the node's default")),
-        ("mutual TLS", yes_or_no(store.mtls_enabled)),
-        ("audit successes", yes_or_no(store.success_audit)),
-        ("snapshot age", seconds(store.max_snapshot_age_seconds, "any")),
-        ("credentials", format!("{} at most, version {}", store.max_credentials, store.credential_version)),
-        ("retire unused", seconds(store.retire_unused_after_seconds, "never")),
+        ("quota", here(number_or(store.quota, "none"))),
+        ("in flight", here(number_or(store.in_flight, "the node's default"))),
+        ("mutual TLS", here(yes_or_no(store.mtls_enabled))),
+        ("audit successes", here(yes_or_no(store.success_audit))),
+        ("snapshot age", here(seconds(store.max_snapshot_age_seconds, "any"))),
+        ("credentials", here(format!("{} at most, version {}", store.max_credentials, store.credential_version))),
+        ("retire unused", here(seconds(store.retire_unused_after_seconds, "never"))),
         ("health key", store.health_check_key_id.clone()),
         ("in AWS KMS", in_aws(store).to_owned()),
         ("id in AWS KMS", store.custom_key_store_id.clone()),
@@ -229,4 +249,6 @@ fn facts(store: &KeyStore) -> [(&'static str, String); 28] {
     ]
 }
 
+/// Kinds of key stores, as the API spells them.
 const SERVED_HERE: &str = "LOCAL";
+const ON_CLUSTER: &str = "CLOUDHSM";

@@ -49,7 +49,7 @@ impl ListArgs {
                     node.name.clone(),
                     state(node).to_owned(),
                     node.configuration.clone(),
-                    yes_or_no(node.ready),
+                    ready(node),
                     moment_or(node.last_seen_ms, "never"),
                     node.targets.join(" "),
                     node.software_version.clone(),
@@ -87,6 +87,11 @@ const fn state(node: &Node) -> &'static str {
         (false, true) => "away",
         (false, false) => "unconnected",
     }
+}
+
+/// Nobody knows of a node that is not connected.
+fn ready(node: &Node) -> String {
+    if node.connected { yes_or_no(node.ready) } else { "unknown".to_owned() }
 }
 
 /// What a row has no room for.

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 use holdfast_proto::admin::{AwsTag, KeyPolicy, NewAwsKey, PolicyPeople};
+use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Kind};
 
@@ -78,10 +79,15 @@ impl ForAws {
 }
 
 impl PolicyContent {
-    /// The document; empty: none is given.
+    /// The document; empty: none is given. A file without one is refused: AWS's default policy is not what it was to say.
     pub(super) fn document(&self) -> Result<String, Failure> {
         let Some(file) = &self.policy else { return Ok(String::new()) };
-        fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))
+        let text = fs::read_to_string(file).map_err(|cause| Failure::file("read", file, &cause))?;
+        match serde_json::from_str::<Map<String, Value>>(&text) {
+            Ok(members) if !members.is_empty() => Ok(text),
+            Ok(_) => Err(Failure::of(Kind::Usage, format!("{} holds an empty policy", file.display()))),
+            Err(cause) => Err(Failure::of(Kind::Usage, format!("{} holds no policy document: {cause}", file.display()))),
+        }
     }
 
     /// Whom it is made for; none where nobody is named.
@@ -122,6 +128,24 @@ pub(super) fn tags(texts: &[String]) -> Result<Vec<AwsTag>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_file_without_a_policy_is_no_word_for_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.json");
+        let read = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let people = || Vec::new();
+            let (key_admin, key_admin_role, key_user, key_user_role) = (people(), people(), people(), people());
+            let policy = Some(file.clone());
+            PolicyContent { policy, key_admin, key_admin_role, key_user, key_user_role, external_account: people() }.document()
+        };
+        for none in ["", "{}", "[]", "null", "{"] {
+            assert_eq!(read(none).unwrap_err().kind(), Kind::Usage, "{none:?}");
+        }
+        let policy = r#"{ "Version": "2012-10-17" }"#;
+        assert_eq!(read(policy).unwrap(), policy);
+    }
 
     #[test]
     fn a_tag_is_a_key_and_all_behind_the_first_equals_sign() {

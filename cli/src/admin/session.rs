@@ -33,11 +33,11 @@ impl Session {
         let text = match fs::read(file) {
             Ok(text) => text,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                return Err(Failure::of(Kind::SignIn, "not signed in; `holdfast login` does that"));
+                return Err(Failure::of(Kind::SignIn, "not signed in"));
             }
             Err(cause) => return Err(Failure::file("read", file, &cause)),
         };
-        let broken = |cause| Failure::of(Kind::SignIn, format!("{} is no session ({cause}); `holdfast login` makes one", file.display()));
+        let broken = |cause| Failure::of(Kind::SignIn, format!("{} is no session ({cause})", file.display()));
         serde_json::from_slice(&text).map_err(broken)
     }
 

@@ -24,29 +24,29 @@ impl Out {
         row: impl Fn(&T) -> [String; N],
     ) -> Result<(), Failure> {
         if self.json {
-            output::line(&output::json(all)?);
+            output::line(&output::json(all)?)?;
             return Ok(());
         }
         let mut rows = vec![head.map(ToOwned::to_owned)];
         rows.extend(all.iter().map(row));
-        output::line(&output::table(&rows));
+        output::line(&output::table(&rows))?;
         Ok(())
     }
 
     /// One thing: a line for each of its facts, or an object.
     pub(super) fn one<T: Serialize, const N: usize>(self, thing: &T, facts: [(&str, String); N]) -> Result<(), Failure> {
         if self.json {
-            output::line(&output::json(thing)?);
+            output::line(&output::json(thing)?)?;
         } else {
             let told = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
-            output::line(&output::table(&told.map(|(name, fact)| [name.to_owned(), fact]).collect::<Vec<_>>()));
+            output::line(&output::table(&told.map(|(name, fact)| [name.to_owned(), fact]).collect::<Vec<_>>()))?;
         }
         Ok(())
     }
 
     /// What was done: a sentence, or the answer.
     pub(super) fn done<T: Serialize>(self, answer: &T, sentence: &str) -> Result<(), Failure> {
-        output::line(&if self.json { output::json(answer)? } else { sentence.to_owned() });
+        output::line(&if self.json { output::json(answer)? } else { sentence.to_owned() })?;
         Ok(())
     }
 

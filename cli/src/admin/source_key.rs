@@ -38,7 +38,7 @@ enum Verb {
     },
     Create(CreateArgs),
     Update(UpdateArgs),
-    /// Deletes a source key; refused for an undeletable key, and while something uses it
+    /// Deletes a source key; refused for an undeletable key, and while a key store, HYOK or virtual key uses it. That a key in AWS has its material refuses nothing: it can't be imported again then
     #[command(after_help = "Example: holdfast key delete payments-2026")]
     Delete {
         /// The source key, by id or name

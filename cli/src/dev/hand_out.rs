@@ -87,7 +87,7 @@ impl Start {
             environment: &environment,
             notes: &notes,
         };
-        output::line(&block.text());
+        output::line(&block.text())?;
         Ok(())
     }
 

@@ -3,19 +3,25 @@
 //! Always holds: its access key is the one in `dev.json` where that has one, so that what was set up with it goes on working; it has
 //! threads of its own, so that it does not hold up what it measures.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use holdfast_controlplane::{DemoKms, aws::AwsSettings};
 use holdfast_proto::secret::Secret;
 use holdfast_sim_kms::{Sim, SimSettings};
 use tokio::runtime::Runtime;
 
+use super::not_started;
 use crate::{failure::Failure, handout::KmsSim as Handed, runtime};
 
 /// A running simulator.
 pub(super) struct KmsSim {
     sim: Sim,
     runtime: Runtime,
+    client_ca: PathBuf,
 }
 
 /// What a simulator needs.
@@ -42,14 +48,21 @@ impl KmsSim {
             (settings.access_key_id, settings.secret_access_key) = (known.access_key_id, known.secret_access_key);
         }
         let runtime = runtime()?;
-        let sim = runtime.block_on(Sim::start(settings)).map_err(Failure::from_error)?;
-        Ok(Self { sim, runtime })
+        let sim = runtime.block_on(Sim::start(settings)).map_err(not_started)?;
+        let client_ca = folder.join("client-ca.crt");
+        fs::write(&client_ca, sim.client_ca()).map_err(|cause| Failure::file("write", &client_ca, &cause))?;
+        Ok(Self { sim, runtime, client_ca })
     }
 
     /// For the control plane: this is AWS.
     pub(super) fn aws(&self) -> AwsSettings {
         let url = Some(self.sim.url());
         AwsSettings { kms_endpoint: url.clone(), cloudhsmv2_endpoint: url.clone(), sts_endpoint: url, ..AwsSettings::new() }
+    }
+
+    /// PEM file of the authority of the client certificate that it shows when it is told to.
+    pub(super) fn client_ca(&self) -> &Path {
+        &self.client_ca
     }
 
     /// For programs, and for AWS's own clients.

@@ -58,7 +58,7 @@ pub(crate) struct EnsuredKey {
 }
 
 pub(super) fn run(args: &EnsureArgs) -> Result<ExitCode, Failure> {
-    output::line(&output::json(&ensured(args))?);
+    output::line(&output::json(&ensured(args))?)?;
     Ok(ExitCode::SUCCESS)
 }
 

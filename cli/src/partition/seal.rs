@@ -69,7 +69,7 @@ pub(super) fn run(args: SealArgs) -> Result<ExitCode, Failure> {
         "{} opens only where that key is. Start the data plane with it once before you take {} away.",
         args.out.display(),
         args.key_seal.display()
-    ));
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -125,7 +125,7 @@ impl CreateArgs {
             return if must_show { out.done(&answer, "") } else { out.done(&store, "") };
         }
         out.one(&store, facts(&store))?;
-        output::line("");
+        output::line("")?;
         if must_show {
             let secret = format!("{}  shown this once", answer.secret_access_key);
             out.one(&answer, [("access key id", answer.access_key_id.clone()), ("secret access key", secret)])

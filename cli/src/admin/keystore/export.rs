@@ -7,7 +7,7 @@ use holdfast_proto::admin::{CreateCredentialRequest, KeyStore, ListCredentialsRe
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::find;
+use super::find_behind_proxy;
 use crate::{
     admin::{Admin, Out, PrivateFile, credential_file::KeyPair, shown::warn_of_pending, whole},
     failure::{Failure, Kind},
@@ -80,7 +80,7 @@ struct Credential {
 impl ExportArgs {
     pub(super) async fn run(&self, admin: &mut Admin, out: Out) -> Result<(), Failure> {
         let file = self.out.as_deref().map(PrivateFile::new).transpose()?;
-        let store = find(admin, &self.key_store).await?;
+        let store = find_behind_proxy(admin, &self.key_store).await?;
         let endpoint = self.endpoint(&store)?;
         let credential = self.credential(admin, &store).await?;
         let text = Zeroizing::new(match self.format {
@@ -99,7 +99,7 @@ impl ExportArgs {
             }
         });
         match file {
-            None => output::line(&text),
+            None => output::line(&text)?,
             Some(mut file) => {
                 file.write(text.as_bytes())?;
                 file.write(b"\n")?;

@@ -9,7 +9,7 @@ use http::Uri;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::find;
+use super::find_behind_proxy;
 use crate::{
     admin::{Admin, Out, credential_file::KeyPair, shown::warn_of_pending, whole},
     failure::{Failure, Kind},
@@ -73,7 +73,7 @@ impl TestArgs {
         for file in [&self.ca, &self.client_cert, &self.client_key].into_iter().flatten() {
             fs::metadata(file).map_err(|cause| Failure::file("read", file, &cause))?;
         }
-        let store = find(admin, &self.key_store).await?;
+        let store = find_behind_proxy(admin, &self.key_store).await?;
         let endpoint = self.endpoint(&store)?;
         let steps = match &self.credential {
             Some(file) => probe(self.target(&store, endpoint, KeyPair::read(file)?), self.depth()).await,

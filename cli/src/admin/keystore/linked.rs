@@ -69,7 +69,8 @@ struct Wait {
     timeout: u64,
 }
 
-/// Has a job rotate the credential of a linked key store from now on, instead of any other job
+/// Has a job rotate the credential of a linked key store from now on, instead of any other job. Old credentials stay, and a run fails when
+/// there are as many as there may be: `keystore update --retire-unused-after` lets unused ones go
 #[derive(Args, Debug)]
 #[command(after_help = "Example: holdfast keystore enable-rotation payments --job monthly")]
 pub(super) struct EnableRotationArgs {

@@ -1,6 +1,11 @@
 //! `holdfast dev --with-kms-sim`: an AWS KMS of one's own.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -8,8 +13,9 @@ use tempfile::TempDir;
 use super::kms::Kms;
 use crate::{
     client::{dev_arguments, handout},
+    http::Http,
     process::{Holdfast, run},
-    rest::{Rest, text},
+    rest::{Rest, key_store, source_key, text},
 };
 
 #[test]
@@ -27,6 +33,16 @@ fn a_simulator_beside_dev_is_the_aws_of_its_control_plane_and_is_found_again() {
     assert_eq!((&containers["total"], &containers["resources"][0]["connection"]), (&json!(1), &json!("kms-sim")));
     let stores = rest.get("cckm/aws/custom-key-stores?name=demo");
     assert_eq!(stores["resources"][0]["kms"], "kms-sim");
+
+    let source = text(&rest.post("vault/keys2", &source_key("health")), "/id").to_owned();
+    let mut strict = key_store("strict", "kms-sim", &source);
+    (strict["linked_state"], strict["local_hosted_params"]["mtls_enabled"]) = (true.into(), true.into());
+    strict["aws_param"]["xks_proxy_uri_endpoint"] = format!("https://localhost:{}", before["xks"]["port"]).into();
+    let answers = [false, true].map(|on| {
+        show_certificate(&before, on);
+        rest.send("POST", "cckm/aws/custom-key-stores", strict.to_string().as_bytes()).status
+    });
+    assert_eq!(answers, [422, 201], "a key store that demands AWS's certificate is linked when the simulator shows one");
 
     let key = made(&mut kms(&before));
     assert_eq!(dev.stop().0.code(), Some(0));
@@ -66,6 +82,16 @@ fn without_a_simulator_there_is_no_place_for_it_to_listen() {
 }
 
 #[test]
+fn a_port_in_use_is_told_with_what_moves_it() {
+    let (folder, taken) = (TempDir::new().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let mut arguments = dev_arguments(folder.path());
+    arguments.extend(["--with-kms-sim".to_owned(), "--kms-sim-listen".into(), taken.local_addr().unwrap().to_string()]);
+    let ended = run(&arguments);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(["already in use", "-listen"].iter().all(|words| ended.stderr.contains(words)), "{}", ended.stderr);
+}
+
+#[test]
 fn a_lost_access_key_is_replaced_in_the_connection() {
     let folder = TempDir::new().unwrap();
     let dev = start(folder.path());
@@ -93,10 +119,20 @@ fn any_port(mut arguments: Vec<String>) -> Vec<String> {
     arguments
 }
 
+fn show_certificate(handout: &Value, on: bool) {
+    let body = json!({ "on": on }).to_string();
+    let headers = [("content-type", "application/json")];
+    let answer = Http::plain(sim_at(handout)).send("POST", "/_sim/client_certificate", &headers, body.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+fn sim_at(handout: &Value) -> SocketAddr {
+    text(handout, "/kms_sim/url").strip_prefix("http://").unwrap().parse().unwrap()
+}
+
 fn kms(handout: &Value) -> Kms {
     let sim = |member: &str| text(handout, &format!("/kms_sim/{member}")).to_owned();
-    let at = sim("url").strip_prefix("http://").unwrap().parse().unwrap();
-    Kms::new(at, (&sim("access_key_id"), &sim("secret_access_key")), &sim("region"))
+    Kms::new(sim_at(handout), (&sim("access_key_id"), &sim("secret_access_key")), &sim("region"))
 }
 
 fn made(kms: &mut Kms) -> String {
