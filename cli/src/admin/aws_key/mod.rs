@@ -64,7 +64,7 @@ enum Verb {
     /// Takes the deletion of a key back; it is disabled then
     #[command(after_help = "Example: holdfast aws-key undelete 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01")]
     Undelete(Named),
-    /// Drops what is known here of a key that AWS KMS has deleted; a HYOK key is refused
+    /// Drops what is known here of a key that AWS KMS has deleted, or gives up what can't be finished with one; a HYOK key is refused
     #[command(after_help = "Example: holdfast aws-key forget 6f1d2c3b-7a84-4c55-9a0e-2f0b8f5d9a01")]
     Forget(Named),
     Import(material::ImportArgs),

@@ -69,7 +69,7 @@ fn a_key_that_cannot_be_finished_is_given_up_by_its_deletion_and_takes_nothing_a
 
     lost(&linked, "CreateKey", ("POST", MAKE, &new_key(&store, "given-up")));
     let key = only(&linked, |key| key["failure"].is_string());
-    linked.rest().delete(&path(&key));
+    given_up(&linked, &key);
     let shown = linked.rest().get(&path(&key));
     assert_eq!((&shown["linked_state"], &shown["failure"]), (&json!(false), &Value::Null), "only its link was given up");
     // AWS has a key for it, which is what it is linked to then.
@@ -110,7 +110,7 @@ fn a_rotation_that_aws_refuses_half_way_makes_no_second_new_key_and_ends_when_it
     refused(&linked, &format!("{}/rotate", path(&new)), &json!({ "disable_encrypt": true }));
     let shown = linked.until_shown(&path(&new), |shown| shown["failure"].is_string());
     assert!(text(&shown, "/failure").contains("DisableKey"), "{shown}");
-    linked.rest().delete(&path(&new));
+    given_up(&linked, &new);
     let shown = linked.rest().get(&path(&new));
     assert!(text(&shown, "/failure").starts_with("given up: ") && shown["linked_state"] == true, "{shown}");
     let shown = linked.rest().post(&format!("{}/update-description", path(&new)), &json!({ "description": "kept" }));
@@ -195,6 +195,12 @@ fn refused(linked: &Linked, path: &str, body: &Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = linked.rest().send("POST", path, body.as_bytes());
     assert!(answer.status == 422 && answer.text().contains(DENIED), "{path}: {} {}", answer.status, answer.text());
+}
+
+/// A deletion that ends what was begun with a key, and not the key.
+fn given_up(linked: &Linked, key: &Value) {
+    let answer = linked.rest().send("DELETE", &path(key), b"");
+    assert!(answer.status == 409 && answer.text().contains("is given up, and the key stays"), "{} {}", answer.status, answer.text());
 }
 
 /// The one key like this.

@@ -23,7 +23,7 @@ impl Core {
     /// begun with it that can't be finished, it is that, and no more, that is given up: a HYOK key stays, not linked.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has.
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and where something was given up and the key stays.
     pub async fn delete_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
         let turn = self.keys_at_work.turn(id).await;
         let (hyok, stands) = {
@@ -31,7 +31,13 @@ impl Core {
             (is_hyok(&view, id)?, view.aws_key(id)?.as_ref().is_some_and(stands))
         };
         let deleted = if stands {
-            self.leave_step(permit.trail(), id).await.map(|()| Applied { value: (), pending: Vec::new() })
+            match self.leave_step(permit.trail(), id).await {
+                // It was asked for its deletion, and is still there.
+                Ok(()) if hyok || self.view().await?.aws_key(id)?.is_some() => Err(CoreError::State(
+                    "what was begun with the key in AWS is given up, and the key stays as it is; delete it again if that is meant".into(),
+                )),
+                left => left.map(|()| Applied { value: (), pending: Vec::new() }),
+            }
         } else if hyok {
             self.delete_hyok_key(permit, holdfast_proto::ids::KeyId(id)).await
         } else {
@@ -53,7 +59,7 @@ impl Core {
     /// than that: to delete it ends all that it encrypted, and must be asked for as such.
     ///
     /// # Errors
-    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, and for a HYOK key.
+    /// [`CoreError::NotFound`]; [`CoreError::State`] for one that AWS has, for a HYOK key, and where something was given up and the key stays.
     pub async fn forget_key(&self, permit: &Permit<Manage>, id: Uuid) -> Result<Applied<()>, CoreError> {
         let hyok = {
             let view = self.view().await?;
