@@ -14,6 +14,11 @@ pub(crate) fn now_ms() -> u64 {
     milliseconds(SystemTime::now())
 }
 
+/// How long ago it was, nanoseconds since 1970; nothing of a time to come.
+pub(crate) fn elapsed_since(at_ns: u64) -> Duration {
+    Duration::from_nanos(now_ns().saturating_sub(at_ns))
+}
+
 /// Nanoseconds since 1970.
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since_1970(time).as_nanos()).unwrap_or(u64::MAX)

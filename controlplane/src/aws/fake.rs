@@ -10,10 +10,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Aws, AwsSettings};
+use super::AwsSettings;
 use crate::{
-    audit::Audit,
-    core::{Core, Writer},
+    core::Core,
     publish::tests::estate::{Estate, kms_container},
     store::{
         entry::{AssumeRole, AwsCloud, AwsConnectionEntry, Entry, EntryChange, Stamps, StsEndpoints},
@@ -58,9 +57,7 @@ pub(crate) async fn core(estate: &Estate, settings: AwsSettings, answers: impl A
     let container = crate::store::entry::KmsContainerEntry { connection: connection.id, ..kms_container(CONTAINER, ACCOUNT, &[REGION]) };
     let entries = [Entry::AwsConnection(connection), Entry::KmsContainer(container)];
     estate.commit(entries.into_iter().map(EntryChange::put).collect()).await;
-    let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-    let publisher = estate.publish().await.publisher;
-    Arc::new(Core::new(writer, estate.seal.clone(), publisher, Arc::new(Aws::new(settings).unwrap())))
+    Arc::new(estate.core(settings).await)
 }
 
 fn connection(estate: &Estate) -> AwsConnectionEntry {

@@ -133,13 +133,6 @@ impl Aws {
         self.settings.kms_endpoint.is_some()
     }
 
-    /// Whether AWS can't be working any more on what it was asked at `asked_ns` (nanoseconds since 1970, as `now_ns`) and nobody waits for:
-    /// what it is not seen to have done by then it has not done.
-    #[must_use]
-    pub fn is_settled(&self, asked_ns: u64, now_ns: u64) -> bool {
-        u128::from(now_ns.saturating_sub(asked_ns)) >= self.settings.attempt_timeout.as_nanos()
-    }
-
     /// How long one try of a call may take.
     #[must_use]
     pub const fn attempt_timeout(&self) -> Duration {

@@ -11,7 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::clock::now_ns;
+use crate::clock::{elapsed_since, now_ns};
 
 /// When AWS was last asked, by the objects here.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Asked {
 
     /// Whether AWS was last asked so lately by this process that it may not tell everywhere yet what it did.
     pub(super) fn is_fresh(&self, id: Uuid, settled_after: Duration) -> bool {
-        self.known(id).is_some_and(|at_ns| Duration::from_nanos(now_ns().saturating_sub(at_ns)) < settled_after)
+        self.known(id).is_some_and(|at_ns| elapsed_since(at_ns) < settled_after)
     }
 
     fn known(&self, id: Uuid) -> Option<u64> {
@@ -82,12 +82,12 @@ impl Drop for Asking<'_> {
 }
 
 /// Whether what was begun then is begun for so long that nobody can be expected to wait on: AWS is away for good, maybe.
-pub(super) const fn is_old(begun_ns: u64, now_ns: u64) -> bool {
-    now_ns.saturating_sub(begun_ns) >= OLD_NS
+pub(super) fn is_old(begun_ns: u64) -> bool {
+    elapsed_since(begun_ns) >= OLD
 }
 
 /// An hour, in which most of what ails AWS, or the way there, has passed.
-const OLD_NS: u64 = 3_600_000_000_000;
+const OLD: Duration = Duration::from_secs(3_600);
 /// Far longer than anything is under way.
 const REMEMBERED_NS: u64 = 3_600_000_000_000;
 

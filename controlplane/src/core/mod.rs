@@ -221,6 +221,14 @@ impl CoreError {
         Self::Invalid { field, detail: detail.into() }
     }
 
+    /// Of what the value of `field` names: it must be there, else the request is wrong, not its path.
+    fn of_named(self, field: &'static str, absent: &'static str) -> Self {
+        match self {
+            Self::NotFound(_) => Self::invalid(field, absent),
+            other => other,
+        }
+    }
+
     /// The same may be done later, with nothing changed.
     const fn may_pass(&self) -> bool {
         match self {

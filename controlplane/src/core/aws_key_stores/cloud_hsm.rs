@@ -166,5 +166,5 @@ fn unchanged(view: &View, now: &AwsKeyStoreEntry, fixed: &FixedOnCluster) -> Res
     }
 }
 
-/// AWS's spelling, and one of older clients (contract, D7).
+/// AWS's spelling, one of older clients, and that of a key store's `type` (contract, D7).
 const ON_CLUSTER: [&str; 3] = ["AWS_CLOUDHSM", "CLOUD_HSM", "CloudHSM"];

@@ -11,7 +11,7 @@ use crate::{
         AwsError, AwsFault,
         stores::{self, Behind, StoreInAws},
     },
-    clock::now_ns,
+    clock::elapsed_since,
     core::{Core, CoreError},
     store::{
         ReadError, View,
@@ -25,8 +25,7 @@ impl Core {
         let changed_ns = entry.stamps.updated_ns;
         // Where nothing is begun a start is no reason to wait.
         let last_ns = if entry.doing.is_some() { self.stores_asked.last(entry.id, changed_ns) } else { changed_ns };
-        let quiet_ns = u128::from(now_ns().saturating_sub(last_ns));
-        quiet_ns >= patience(entry.doing.as_ref(), &self.aws).as_nanos()
+        elapsed_since(last_ns) >= patience(entry.doing.as_ref(), &self.aws)
     }
 
     /// The store in AWS: by AWS's id, or else the one that was made with what ours has.

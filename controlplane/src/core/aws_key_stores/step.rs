@@ -133,7 +133,7 @@ impl Core {
     pub(super) async fn key_store_stands(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = view.aws_key_store(id)?.filter(|entry| entry.failure.is_none());
-            let stands = entry.filter(|entry| !why.may_pass() || is_old(entry.stamps.updated_ns, now_ns()));
+            let stands = entry.filter(|entry| !why.may_pass() || is_old(entry.stamps.updated_ns));
             let left = stands.and_then(|entry| Some((left_by(&entry)?, entry)));
             // When it was begun stays known.
             let told = left.map(|(left, entry)| AwsKeyStoreEntry { failure: Some(format!("{why}; it is tried again. {left}")), ..entry });

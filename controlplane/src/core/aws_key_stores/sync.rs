@@ -127,13 +127,9 @@ fn new(id: Uuid, (kms, region): (Uuid, &str), told: &StoreInAws) -> AwsKeyStoreE
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
-        audit::Audit,
-        aws::{Aws, AwsSettings},
-        core::Writer,
+        aws::AwsSettings,
         publish::tests::estate::{Estate, kms_container},
         store::entry::{AddressEntry, Entry, EntryChange, KeyStoreStep},
     };
@@ -158,9 +154,7 @@ mod tests {
         let making = AwsKeyStoreEntry { doing: Some(KeyStoreStep::Create), ..making };
         let containers = [&one, &two, &other].map(|container| EntryChange::put(Entry::KmsContainer(container.clone())));
         estate.commit(containers.into_iter().chain([put(making)]).collect()).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let core = estate.core(AwsSettings::new()).await;
         let synced = async |container, region, (id, name)| {
             core.sync_key_store(&Trail::system("test"), container, region, &told(id, name)).await.unwrap()
         };
@@ -182,9 +176,7 @@ mod tests {
             ..new(Uuid::from_u128(9), (gone.id, REGION), &told("cks-1", "s"))
         };
         estate.commit(vec![EntryChange::put(Entry::KmsContainer(here.clone())), put(left.clone())]).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let core = estate.core(AwsSettings::new()).await;
         let trail = Trail::system("test");
         let taken_in = core.sync_key_store(&trail, &here, REGION, &told("cks-1", "s")).await.unwrap().unwrap();
         assert_eq!((taken_in.id, taken_in.kms), (left.id, here.id));

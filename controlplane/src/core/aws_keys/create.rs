@@ -22,7 +22,7 @@ use super::{
 use crate::{
     access::Trail,
     aws::{AwsError, once, unless_throttled},
-    clock::now_ns,
+    clock::{elapsed_since, now_ns},
     core::{Core, CoreError, asked::is_old, at_work::Turn, hyok_keys, write::Plan},
     store::{
         View,
@@ -134,7 +134,7 @@ impl Core {
         let key_id = made.or_else(|| entry.told.as_ref().map(|told| told.key_id.clone())).ok_or(NOT_FOUND)?;
         let Some(mut told) = look_for(&kms, &key_id, |_| true).await? else {
             // A new one may take AWS a while to know everywhere; one that it had told of, and tells of no more for long, is gone.
-            if entry.told.is_some() && self.aws.is_settled(entry.stamps.updated_ns, now_ns()) {
+            if entry.told.is_some() && elapsed_since(entry.stamps.updated_ns) >= self.aws.attempt_timeout() {
                 tracing::warn!(key = %id, "AWS has deleted the key before all of it was made");
                 let ended = |entry: &mut AwsKeyEntry| {
                     undone(entry, None);
@@ -168,7 +168,7 @@ impl Core {
                     told = look_for(&kms, &key_id, shown).await?.ok_or_else(not_told)?;
                     if !told.aliases.contains(&alias) {
                         // Of a step that comes from a backup, or waited for long: others may use the key by now.
-                        if !error.may_be_done() && is_old(told.created_ns, now_ns()) {
+                        if !error.may_be_done() && is_old(told.created_ns) {
                             let failure = Some(error.to_string());
                             let kept = |entry: &mut AwsKeyEntry| {
                                 made_whole(entry, &told);

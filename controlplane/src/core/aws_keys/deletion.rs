@@ -33,10 +33,10 @@ impl Core {
         let deleted = if stands {
             match self.leave_step(permit.trail(), id).await {
                 // It was asked for its deletion, and is still there.
-                Ok(()) if hyok || self.view().await?.aws_key(id)?.is_some() => Err(CoreError::State(
+                Ok(known) if hyok || known => Err(CoreError::State(
                     "what was begun with the key in AWS is given up, and the key stays as it is; delete it again if that is meant".into(),
                 )),
-                left => left.map(|()| Applied { value: (), pending: Vec::new() }),
+                left => left.map(|_| Applied { value: (), pending: Vec::new() }),
             }
         } else if hyok {
             self.delete_hyok_key(permit, holdfast_proto::ids::KeyId(id)).await

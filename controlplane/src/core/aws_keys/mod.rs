@@ -175,14 +175,6 @@ pub(in crate::core) fn in_aws(view: &View, id: Uuid) -> Result<(AwsKeyEntry, Key
     }
 }
 
-/// What a request names must be there: else the request is wrong, not its path.
-fn named(field: &'static str, absent: &'static str) -> impl FnOnce(CoreError) -> CoreError {
-    move |error| match error {
-        CoreError::NotFound(_) => CoreError::invalid(field, absent),
-        other => other,
-    }
-}
-
 fn is_hyok(view: &View, id: Uuid) -> Result<bool, ReadError> {
     Ok(view.find_hyok_key(holdfast_proto::ids::KeyId(id))?.is_some())
 }

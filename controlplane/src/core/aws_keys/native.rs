@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{
     AnyKey, Place,
     kinds::{self, SpecAndUsage},
-    named, settled,
+    settled,
 };
 use crate::{
     access::{Manage, Permit},
@@ -55,7 +55,7 @@ impl Core {
 
 /// The entry of a key that is to be made.
 pub(super) fn entry(view: &View, new: NewAwsKey, (kind, made): (AwsKeyKind, SpecAndUsage)) -> Result<AwsKeyEntry, CoreError> {
-    let container = kms_containers::find(view, &new.kms).map_err(named("kms", "there is no such KMS container"))?;
+    let container = kms_containers::find(view, &new.kms).map_err(|error| error.of_named("kms", "there is no such KMS container"))?;
     in_region("region", &container, &new.region)?;
     let for_aws = settled(view, new.for_aws, new.template.as_deref())?;
     let spec = NewKeySpec { spec: made.spec.into(), usage: made.usage.into(), multi_region: new.multi_region, replica_of: None };

@@ -88,8 +88,6 @@ const NEXT: &str = "-rotated-";
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use holdfast_proto::{
         kinds::KeyKind,
         records::{KeyUsage, LocalBlob, SourceKey},
@@ -98,9 +96,8 @@ mod tests {
     use super::*;
     use crate::{
         access::Trail,
-        audit::Audit,
-        aws::{Aws, AwsSettings},
-        core::{Writer, aws_keys::Place},
+        aws::AwsSettings,
+        core::aws_keys::Place,
         publish::tests::estate::Estate,
         store::entry::{AwsKeyKind, ForAws, ImportEntry, MaterialEntry, Stamps, VersionEntry, VirtualKeyEntry},
     };
@@ -142,9 +139,7 @@ mod tests {
     async fn core(entries: Vec<Entry>) -> Core {
         let estate = Estate::new().await;
         estate.commit(entries.into_iter().map(EntryChange::put).collect()).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws)
+        estate.core(AwsSettings::new()).await
     }
 
     /// Whether the source key goes with a key of which nothing is left.

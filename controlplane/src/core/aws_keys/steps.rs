@@ -4,8 +4,6 @@
 //! the step stays for [`Core::keep_following_aws_keys`]. A step that AWS refuses to let be finished stays, too, and says why: whoever has
 //! read that may have it given up.
 
-use std::time::Duration;
-
 use aws_sdk_kms::Client;
 use uuid::Uuid;
 
@@ -18,7 +16,7 @@ use super::{
 use crate::{
     access::Trail,
     aws::{AwsError, AwsFault},
-    clock::now_ns,
+    clock::{elapsed_since, now_ns},
     core::{Core, CoreError, asked::is_old, at_work::Turn, write::Plan},
     store::{
         View,
@@ -128,7 +126,7 @@ impl Core {
     pub(super) async fn stands_still(&self, trail: &Trail, id: Uuid, why: &CoreError) -> Result<(), CoreError> {
         let plan = |view: &View| {
             let entry = view.aws_key(id)?.filter(|entry| entry.failure.is_none());
-            let stands = entry.filter(|entry| is_refused(why) || is_old(entry.stamps.updated_ns, now_ns()));
+            let stands = entry.filter(|entry| is_refused(why) || is_old(entry.stamps.updated_ns));
             let told = stands.and_then(|entry| Some((left_by(&entry)?, entry)));
             // When it was begun stays known.
             let told = told.map(|(left, entry)| AwsKeyEntry { failure: Some(format!("{why}; it is tried again. {left}")), ..entry });
@@ -138,14 +136,13 @@ impl Core {
     }
 
     /// Gives up a step that can't be finished. Nothing is taken back: what AWS has of it stays there, a HYOK key is not linked, and source
-    /// keys stay. The caller has the key's turn.
-    pub(super) async fn leave_step(&self, trail: &Trail, id: Uuid) -> Result<(), CoreError> {
+    /// keys stay. Whether something is known of it in AWS still. The caller has the key's turn.
+    pub(super) async fn leave_step(&self, trail: &Trail, id: Uuid) -> Result<bool, CoreError> {
         tracing::warn!(key = %id, "what was begun with a key in AWS is given up as it was asked for");
         let plan = |view: &View| {
             let entry = view.aws_key(id)?.filter(stands).ok_or(NOT_FOUND)?;
-            let change = if entry.told.is_none() {
-                EntryChange::Delete(EntryName::AwsKey(id))
-            } else {
+            let known = entry.told.is_some();
+            let change = if known {
                 let failure = entry.failure.as_ref().map(|why| format!("given up: {why}"));
                 EntryChange::put(Entry::AwsKey(Box::new(AwsKeyEntry {
                     doing: None,
@@ -153,10 +150,12 @@ impl Core {
                     stamps: entry.stamps.touched(now_ns()),
                     ..entry
                 })))
+            } else {
+                EntryChange::Delete(EntryName::AwsKey(id))
             };
-            Ok(Plan { changes: vec![change], answer: () })
+            Ok(Plan { changes: vec![change], answer: known })
         };
-        self.writer.change(trail, plan).await.map(drop)
+        Ok(self.writer.change(trail, plan).await?.0)
     }
 
     /// Whether what AWS is not seen to have done for a key by now it will not do.
@@ -170,7 +169,7 @@ impl Core {
     }
 
     fn is_quiet_since(&self, at_ns: u64) -> bool {
-        Duration::from_nanos(now_ns().saturating_sub(at_ns)) >= self.aws.settled_after()
+        elapsed_since(at_ns) >= self.aws.settled_after()
     }
 
     /// Ends [`KeyStep::Change`] as AWS has it.

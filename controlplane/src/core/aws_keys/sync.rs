@@ -169,13 +169,9 @@ fn tagged(told: &KeyInAws) -> Option<Uuid> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
-        audit::Audit,
-        aws::{Aws, AwsSettings},
-        core::Writer,
+        aws::AwsSettings,
         publish::tests::estate::{Estate, kms_container, store_id},
         store::entry::{ExternalIdEntry, KeyStep, Stamps, Tag},
     };
@@ -185,8 +181,7 @@ mod tests {
 
     async fn core(estate: &Estate) -> Core {
         estate.commit(vec![EntryChange::put(container(PLACE.kms))]).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, Arc::new(Aws::new(AwsSettings::new()).unwrap()))
+        estate.core(AwsSettings::new()).await
     }
 
     fn told(n: u8, origin: &str) -> KeyInAws {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     AnyKey, NOT_FOUND, NewAwsKey,
     create::look_for,
-    kinds, named,
+    kinds,
     steps::{may_be_done, may_come},
 };
 use crate::{
@@ -134,7 +134,8 @@ impl UploadSource {
 
 /// The source key that is to be uploaded, and what it is.
 pub(super) fn uploadable(view: &View, asked: &UploadSource) -> Result<(SourceKeyEntry, KeyKind), CoreError> {
-    let source = source_keys::find(view, &asked.source_key).map_err(named("source_key_identifier", "there is no such source key"))?;
+    let source = source_keys::find(view, &asked.source_key);
+    let source = source.map_err(|error| error.of_named("source_key_identifier", "there is no such source key"))?;
     if asked.valid_to_ns.is_some_and(|at| at <= now_ns()) {
         return Err(CoreError::invalid("ValidTo", "must be in the future"));
     }

@@ -108,10 +108,7 @@ impl Core {
 }
 
 fn rotation_job(view: &View, wanted: &str) -> Result<Uuid, CoreError> {
-    let job = jobs::find(view, wanted).map_err(|error| match error {
-        CoreError::NotFound(_) => CoreError::invalid(JOB, "there is no such job configuration"),
-        other => other,
-    })?;
+    let job = jobs::find(view, wanted).map_err(|error| error.of_named(JOB, "there is no such job configuration"))?;
     match job.params {
         JobParams::XksCredentialRotation => Ok(job.id),
         JobParams::DatabaseBackup(_) | JobParams::KeyRotation(_) | JobParams::Synchronization(_) => {

@@ -97,11 +97,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::Audit,
-        core::{
-            Writer,
-            credentials::{NewCredential, sealed},
-        },
+        core::credentials::{NewCredential, sealed},
         names::NodeName,
         publish::tests::estate::{Estate, key_store, store_id},
         store::{
@@ -163,10 +159,7 @@ mod tests {
 
     /// How many were retired, and which are left.
     async fn left(estate: &Estate) -> (usize, Vec<u128>) {
-        let publisher = estate.publish().await.publisher;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(crate::aws::Aws::new(crate::aws::AwsSettings::new()).unwrap());
-        let retired = Core::new(writer, estate.seal.clone(), publisher, aws).retire_credentials().await.unwrap();
+        let retired = estate.core(crate::aws::AwsSettings::new()).await.retire_credentials().await.unwrap();
         let left = View::of(&estate.store).await.unwrap().credentials(store_id(1)).unwrap();
         (retired, left.iter().map(|credential| credential.id.0.as_u128()).collect())
     }

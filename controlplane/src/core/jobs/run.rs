@@ -234,8 +234,8 @@ mod tests {
 
     use super::{super::due::RETRY_AFTER, *};
     use crate::{
-        aws::{Aws, AwsSettings},
-        core::{Writer, synchronization::tests::job},
+        aws::AwsSettings,
+        core::synchronization::tests::job,
         publish::tests::estate::Estate,
         store::entry::{EntryChange, JobParams, JobRunEntry, Stamps, SyncJobEntry, SyncStatus, SynchronizationParams},
     };
@@ -262,9 +262,7 @@ mod tests {
         let cancelled = SyncJobEntry { status: SyncStatus::Failed, abort: true, again: ["1/a".into()].into(), run: Some(run), ..job(&[]) };
         let entries = [Entry::JobConfig(config), Entry::SyncJob(cancelled)];
         estate.commit(entries.into_iter().map(EntryChange::put).collect()).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        let core = Arc::new(Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws));
+        let core = Arc::new(estate.core(AwsSettings::new()).await);
         let runner = Arc::new(Runner::new(Arc::clone(&core), Audit::unread()));
         let ran = async || core.view().await.unwrap().jobs_ran().unwrap();
         runner.run_due(NOON).await.unwrap();

@@ -292,12 +292,12 @@ fn named_health_key(view: &View, key: &NewHealthKey) -> Result<Option<SourceKeyE
 
 /// A source key that a request named.
 pub(super) fn source_key(view: &View, wanted: &str) -> Result<SourceKeyEntry, CoreError> {
-    source_keys::find(view, wanted).map_err(|error| absent(error, HEALTH_KEY, NO_SOURCE_KEY))
+    source_keys::find(view, wanted).map_err(|error| error.of_named(HEALTH_KEY, NO_SOURCE_KEY))
 }
 
 /// A KMS container that a request named, which must have the region.
 pub(in crate::core) fn container(view: &View, wanted: &str, region: &str) -> Result<KmsContainerEntry, CoreError> {
-    let found = kms_containers::find(view, wanted).map_err(|error| absent(error, "kms", "there is no such KMS container"))?;
+    let found = kms_containers::find(view, wanted).map_err(|error| error.of_named("kms", "there is no such KMS container"))?;
     if !found.regions.iter().any(|has| has == region) {
         return Err(CoreError::invalid("region", format!("is not one of the KMS container {}: {}", found.name, found.regions.join(", "))));
     }
@@ -307,15 +307,7 @@ pub(in crate::core) fn container(view: &View, wanted: &str, region: &str) -> Res
 fn partition(view: &View, tier: &NewTier) -> Result<Option<PartitionEntry>, CoreError> {
     match tier {
         NewTier::Local | NewTier::Group(_) => Ok(None),
-        NewTier::Partition(wanted) => partitions::find(view, wanted).map(Some).map_err(|error| absent(error, PARTITION, NO_PARTITION)),
-    }
-}
-
-/// What a request names must be there: else the request is wrong, not its path.
-fn absent(error: CoreError, field: &'static str, text: &str) -> CoreError {
-    match error {
-        CoreError::NotFound(_) => CoreError::invalid(field, text),
-        other => other,
+        NewTier::Partition(wanted) => partitions::find(view, wanted).map(Some).map_err(|error| error.of_named(PARTITION, NO_PARTITION)),
     }
 }
 

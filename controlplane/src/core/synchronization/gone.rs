@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Trail,
-    clock::now_ns,
+    clock::{elapsed_since, now_ns},
     core::{Core, CoreError, write::Plan},
     store::{
         View,
@@ -55,16 +55,12 @@ fn may_lag(entry: &AwsKeyEntry, settled_after: Duration) -> bool {
     let pending = entry.told.as_ref().is_some_and(|told| told.state.starts_with("Pending"));
     // AWS may have taken a while to make it, or to be seen to have.
     let made_ns = entry.told.as_ref().map_or(0, |told| told.created_ns).max(entry.stamps.created_ns);
-    matches!(entry.kind, AwsKeyKind::Hyok { .. }) && !pending && is_new(made_ns, settled_after)
+    matches!(entry.kind, AwsKeyKind::Hyok { .. }) && !pending && elapsed_since(made_ns) < settled_after
 }
 
 /// A new key store of ours, which may be linked anew, or be deleted here, once it is gone there.
 fn store_may_lag(entry: &AwsKeyStoreEntry, settled_after: Duration) -> bool {
-    matches!(entry.kind, AwsKeyStoreKind::Linked { .. }) && is_new(entry.stamps.created_ns, settled_after)
-}
-
-fn is_new(made_ns: u64, settled_after: Duration) -> bool {
-    Duration::from_nanos(now_ns().saturating_sub(made_ns)) < settled_after
+    matches!(entry.kind, AwsKeyStoreKind::Linked { .. }) && elapsed_since(entry.stamps.created_ns) < settled_after
 }
 
 /// Key stores that AWS should have in a region of a container, with AWS's ids.
@@ -91,13 +87,10 @@ const fn may_be_missed_key(entry: &AwsKeyEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
-        audit::Audit,
-        aws::{Aws, AwsSettings},
-        core::{Writer, aws_keys::Place},
+        aws::AwsSettings,
+        core::aws_keys::Place,
         publish::tests::estate::Estate,
         store::entry::{ForAws, KeyInAws, Stamps},
     };
@@ -134,9 +127,7 @@ mod tests {
         );
         let stores = [store(1, linked.clone(), Stamps::new(now_ns())), store(2, linked, old), store(3, cluster, Stamps::new(now_ns()))];
         estate.commit(stores.into_iter().map(|entry| EntryChange::put(Entry::AwsKeyStore(entry))).collect()).await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        let core = Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws);
+        let core = estate.core(AwsSettings::new()).await;
         let mut gone = Vec::new();
         for id in [1, 2, 3].map(Uuid::from_u128) {
             core.key_store_is_gone(&Trail::system("test"), id).await.unwrap();

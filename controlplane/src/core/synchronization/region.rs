@@ -245,12 +245,8 @@ mod tests {
     use super::*;
     use crate::{
         access::Trail,
-        audit::Audit,
-        aws::{Aws, AwsSettings},
-        core::{
-            Writer,
-            synchronization::{targets::Target, worker::CALLS_AT_ONCE},
-        },
+        aws::AwsSettings,
+        core::synchronization::{targets::Target, worker::CALLS_AT_ONCE},
         publish::tests::estate::Estate,
     };
 
@@ -274,9 +270,7 @@ mod tests {
     #[tokio::test]
     async fn regions_that_aws_throttles_wait_without_keeping_others_from_theirs() {
         let estate = Estate::new().await;
-        let writer = Arc::new(Writer::new(Arc::clone(&estate.store), Audit::unread()));
-        let aws = Arc::new(Aws::new(AwsSettings::new()).unwrap());
-        let core = Arc::new(Core::new(writer, estate.seal.clone(), estate.publish().await.publisher, aws));
+        let core = Arc::new(estate.core(AwsSettings::new()).await);
         let cancelled = CancellationToken::new();
         let look = |region: &str| Look {
             job: Uuid::nil(),

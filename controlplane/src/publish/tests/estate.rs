@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use crate::{
     audit::Audit,
+    aws::{Aws, AwsSettings},
     connections::SYNC_CAPS,
+    core::{Core, Writer},
     names::NodeName,
     pki::{Authority, Issued},
     publish::{PublishSettings, Running, spawn},
@@ -209,6 +211,12 @@ impl Estate {
 
     pub(crate) async fn publish(&self) -> Running {
         self.publish_rotating_at(u64::MAX).await
+    }
+
+    /// The operations on it, published; AWS is asked as `aws` says.
+    pub(crate) async fn core(&self, aws: AwsSettings) -> Core {
+        let writer = Arc::new(Writer::new(Arc::clone(&self.store), Audit::unread()));
+        Core::new(writer, self.seal.clone(), self.publish().await.publisher, Arc::new(Aws::new(aws).unwrap()))
     }
 
     pub(super) async fn publish_rotating_at(&self, rotate_at: u64) -> Running {
